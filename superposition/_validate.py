@@ -1,0 +1,72 @@
+"""Checks of settings at the border. Traced values pass: a sweep validates its axes before tracing."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from superposition.errors import ConfigError
+
+MAX_SEED = 2**32
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether a value can be looked at now (a number or a host array, not a JAX array or tracer)."""
+    return not hasattr(value, "aval")
+
+
+def number(name: str, value: Any) -> float:
+    """A finite real number, or ConfigError."""
+    if isinstance(value, bool | str) or not np.isscalar(value) and np.ndim(value) != 0:
+        raise ConfigError(f"{name} must be a number; got {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must be a number; got {value!r}") from error
+    if not math.isfinite(result):
+        raise ConfigError(f"{name} must be finite; got {value!r}")
+    return result
+
+
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """An integer in [low, high), or ConfigError."""
+    accepted = f"an integer >= {low}" if high is None else f"an integer in [{low}, {high})"
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ConfigError(f"{name} must be {accepted}; got {value!r}")
+    if value < low or (high is not None and value >= high):
+        raise ConfigError(f"{name} must be {accepted}; got {value}")
+    return int(value)
+
+
+def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> None:
+    """Every entry of a number or sequence in [low, high] (or (low, high]), or ConfigError."""
+    if not is_concrete(value):
+        return
+    entries = value if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value]
+    if np.ndim(value) > 1 or len(entries) == 0:
+        raise ConfigError(f"{name} must be a number or a non-empty list of numbers; got {value!r}")
+    for entry in entries:
+        x = number(name, entry)
+        if not (low < x if open_low else low <= x) or x > high:
+            left = "(" if open_low else "["
+            right = f"{high:g}]" if math.isfinite(high) else "inf)"
+            raise ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {x:g}")
+
+
+def length(name: str, value: Any, n: int) -> None:
+    """A number, or a sequence of exactly n numbers, or ConfigError."""
+    if np.ndim(value) == 1 and len(value) != n:
+        raise ConfigError(f"{name} must be one number or {n} of them, one per feature; got {len(value)}")
+
+
+def choice(name: str, value: Any, accepted: Sequence[str]) -> None:
+    """One of the accepted names, or ConfigError."""
+    if value not in accepted:
+        raise ConfigError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
+
+
+def sizes(model: Any) -> None:
+    """n_features and n_hidden of a toy model are integers >= 1."""
+    integer("n_features", model.n_features, 1)
+    integer("n_hidden", model.n_hidden, 1)

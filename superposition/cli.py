@@ -1,0 +1,91 @@
+"""The command line: `superposition sweep`, `superposition show`. JAX is imported only once there is work."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from superposition.errors import ConfigError, SuperpositionError
+from superposition.sweep_config import SweepConfig
+
+
+@dataclass(frozen=True)
+class ShowConfig:
+    """Show the results of a sweep: a table in the terminal, figures to files."""
+
+    results: tyro.conf.Positional[Path]
+    """Zarr store that a sweep wrote."""
+    figures: Path | None = None
+    """Folder for the figures. Default: beside the store, named after it."""
+
+
+Command = (
+    Annotated[SweepConfig, tyro.conf.subcommand("sweep", prefix_name=False)]
+    | Annotated[ShowConfig, tyro.conf.subcommand("show", prefix_name=False)]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit status (2 for a usage error, 128 + n after signal n)."""
+    try:
+        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        if isinstance(command, SweepConfig):
+            _sweep(command)
+        else:
+            _show(command)
+    except SuperpositionError as error:
+        print(f"superposition: error: {error}", file=sys.stderr)
+        return error.exit_status
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _parse(arguments: list[str]) -> SweepConfig | ShowConfig:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(  # type: ignore[no-any-return, call-overload]
+                Command, args=arguments, prog="superposition", description=__doc__, config=(tyro.conf.OmitArgPrefixes,)
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        words = " ".join(complaint.getvalue().split())
+        raise ConfigError(f"{_one_line(words)} (see superposition --help)") from stop
+
+
+def _one_line(boxed: str) -> str:
+    """The sentences of a parser's boxed complaint, without the box."""
+    return " ".join("".join(c for c in boxed if c not in "╭╮╰╯│─").replace("Parsing error", "").split())
+
+
+def _sweep(config: SweepConfig) -> None:
+    if config.out is None:
+        raise ConfigError("sweep needs --out, the Zarr store to write; for example --out runs/lecture.zarr")
+    from superposition.show import summary
+    from superposition.sweep.progress import terminal
+
+    summary(config.run(progress=terminal))
+    print(f"results in {config.out}; see them with: superposition show {config.out}")
+
+
+def _show(config: ShowConfig) -> None:
+    from superposition.show import figures, summary
+    from superposition.sweep import open_sweep
+
+    results = open_sweep(config.results)
+    summary(results)
+    folder = config.figures or config.results.with_suffix(".figures")
+    for path in figures(results, folder):
+        print(path)
+
+
+def entry() -> None:
+    """The installed `superposition` command."""
+    sys.exit(main())

@@ -1,0 +1,27 @@
+"""What can go wrong, said in one line: what was given, what is accepted, how to mend it."""
+
+
+class SuperpositionError(Exception):
+    """Anything the library refuses on purpose; `exit_status` is what the command line returns."""
+
+    exit_status = 1
+
+
+class ConfigError(SuperpositionError, ValueError):
+    """A setting outside what is accepted; a usage error."""
+
+    exit_status = 2
+
+
+class StoreError(SuperpositionError):
+    """A result on disk that cannot be written, or is not what it should be."""
+
+
+class CorruptError(StoreError):
+    """Bytes on disk that differ from what was written."""
+
+
+class Interrupted(SuperpositionError):
+    """Stopped by a signal at a consistent point; run again with --resume."""
+
+    exit_status = 130

@@ -1,0 +1,51 @@
+"""The default optimizer as a recipe, so that its numbers can be swept inside one program."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from superposition import _validate
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """AdamW as in the released notebook: learning rate 1e-3, weight decay 0.01, betas 0.9 and 0.999.
+
+    schedule: "constant" (the notebook's), or "linear" or "cosine" decay to 0 at the last step.
+    Raises ConfigError for a negative rate or decay, betas outside [0, 1), eps <= 0.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    schedule: str = "constant"
+
+    def __post_init__(self) -> None:
+        _validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
+        _validate.in_range("weight_decay", self.weight_decay, 0.0, 1e3)
+        _validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
+        _validate.in_range("b2", self.b2, 0.0, 1 - 1e-9)
+        _validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
+        _validate.choice("schedule", self.schedule, SCHEDULES)
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of `steps`; every float may be a traced array."""
+        return optax.adamw(self._rate(steps), self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
+
+    def _rate(self, steps: int) -> optax.ScalarOrSchedule:
+        if self.schedule == "constant":
+            return self.learning_rate
+
+        def rate(count: Array) -> Array:
+            left = 1 - count / steps
+            if self.schedule == "cosine":
+                left = 0.5 - 0.5 * jnp.cos(jnp.pi * left)
+            return self.learning_rate * left
+
+        return rate

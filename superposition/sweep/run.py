@@ -1,0 +1,269 @@
+"""sweep(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
+
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+import superposition
+from superposition import _validate, train
+from superposition.errors import ConfigError
+from superposition.sweep import blocks, lock
+from superposition.sweep.axes import Axis, Group, cells_at, parse, static_groups
+from superposition.sweep.progress import Progress, quiet
+from superposition.sweep.store import DIVERGED, DONE, Store
+from superposition.toy_run import Cells, Program, State, ToyRun, static_part
+
+FORMAT = 1
+
+
+def sweep(
+    run: ToyRun,
+    axes: Mapping[str, Sequence[Any]],
+    *,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    memory_gb: float = 2.0,
+    share_draws: bool = True,
+    progress: Callable[[int], Progress] = quiet,
+    checkpoint_seconds: float = 30.0,
+) -> xr.Dataset:
+    """Train a toy model at every combination of `axes`; returns W, b, loss, steps, status by axis.
+
+    axes: name -> values, in the order of the result's dimensions. density, sparsity, importance (numbers
+    or vectors), importance_base, seed and any float of the optimizer are carried as arrays: one
+    compilation, however many. Other fields (n_hidden, batch_size, model ...) are static: one compilation a
+    value, results padded with NaN to the largest. W is (*axes, n_hidden, n_features), b (*axes,
+    n_features); when n_hidden or n_features is itself an axis those dimensions are called hidden and
+    feature. loss is the exact expected loss of the trained parameters where the law allows. status is 1
+    for done, 2 for a model whose loss is not finite (its neighbours are unaffected).
+
+    Cells of one seed share one random draw across the other axes unless share_draws is False; cells of
+    different seeds never do. With `out`, blocks are written to a Zarr store as they finish and the sweep
+    resumes after a kill at any instant with bit-identical results. Raises ConfigError for settings,
+    StoreError for the disk, Interrupted after SIGINT or SIGTERM once everything is saved.
+    """
+    memory_gb = _validate.number("memory_gb", memory_gb)
+    if memory_gb <= 0:
+        raise ConfigError(f"memory_gb must be > 0; got {memory_gb:g}")
+    parsed = parse(run, axes)
+    job = _Job(run, parsed, memory_gb, share_draws)
+    path = None if out is None else Path(out)
+    if path is None:
+        return _train_all(job, job.create(None), None, progress, checkpoint_seconds).load()
+    if path.exists() and not resume:
+        raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
+    work = path.with_name(f"{path.name}.partial")
+    with lock.held(work, path):
+        store = job.reopen(Store.open(path)) if path.exists() else job.create(path)
+        dataset = _train_all(job, store, work, progress, checkpoint_seconds)
+        shutil.rmtree(work, ignore_errors=True)
+    return dataset
+
+
+@dataclass
+class _Job:
+    """A parsed sweep: its groups of static values and their block plans."""
+
+    run: ToyRun
+    axes: list[Axis]
+    memory_gb: float
+    share: bool
+
+    def __post_init__(self) -> None:
+        self.carried = [axis for axis in self.axes if axis.carried]
+        self.groups = static_groups(self.run, self.axes)
+        plans = [blocks.plan(g.run, self.carried, self.memory_gb, self.share) for g in self.groups]
+        shape = tuple(min(p.shape[k] for p in plans) for k in range(len(self.carried)))
+        self.plan = blocks.Plan(shape, all(p.shared_draw for p in plans))
+
+    def create(self, path: Path | None) -> Store:
+        sizes = [(g.run.model.n_hidden, g.run.model.n_features) for g in self.groups]
+        names = {axis.name for axis in self.axes}
+        m = {"hidden" if "n_hidden" in names else "n_hidden": max(s[0] for s in sizes)}
+        n = {"feature" if "n_features" in names else "n_features": max(s[1] for s in sizes)}
+        chunk_of = dict(zip((a.name for a in self.carried), self.plan.shape, strict=True))
+        coordinates = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
+        coordinates |= {
+            f"{axis.name}_values": ((axis.name, f"{axis.name}_entry"), np.array(axis.values, float))
+            for axis in self.axes
+            if axis.is_vector
+        }
+        return Store.create(
+            path,
+            dims={axis.name: len(axis.values) for axis in self.axes},
+            chunks={axis.name: chunk_of.get(axis.name, 1) for axis in self.axes},
+            variables={
+                "W": (m | n, "float32", np.nan),
+                "b": (n, "float32", np.nan),
+                "loss": ({}, "float64", np.nan),
+                "steps": ({}, "int32", 0),
+                "status": ({}, "int8", 0),
+            },
+            coordinates=coordinates,
+            attributes={
+                "superposition": FORMAT,
+                "config": json.dumps(self.config(), indent=1),
+                "block_shape": list(self.plan.shape),
+                "shared_draw": self.plan.shared_draw,
+                "provenance": json.dumps(provenance()),
+            },
+        )
+
+    def config(self) -> dict[str, Any]:
+        """What decides the results, as JSON: the run and the axes."""
+        return {
+            "run": recipe(self.run),
+            "axes": {a.name: [list(v) if isinstance(v, tuple) else v for v in a.values] for a in self.axes},
+            "share_draws": self.share,
+        }
+
+    def reopen(self, store: Store) -> Store:
+        """Check that a store was made by the same sweep, and take over its block plan."""
+        attributes = store.attributes
+        stored, wanted = json.loads(attributes["config"]), json.loads(json.dumps(self.config()))
+        lines = _differences(stored, wanted)
+        if lines:
+            raise ConfigError(
+                f"{store.path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
+            )
+        self.plan = blocks.Plan(tuple(attributes["block_shape"]), bool(attributes["shared_draw"]))
+        return store
+
+
+def recipe(value: Any) -> Any:
+    """A recipe as JSON: its class and fields."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"recipe": type(value).__name__} | {f.name: recipe(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
+        return [recipe(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)
+
+
+def provenance() -> dict[str, str]:
+    """Versions and device of this process."""
+    return {
+        "superposition": superposition.__version__,
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
+    }
+
+
+def _differences(stored: Any, wanted: Any, where: str = "") -> list[str]:
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        return [
+            line
+            for key in sorted({*stored, *wanted})
+            for line in _differences(stored.get(key), wanted.get(key), f"{where}.{key}".removeprefix("."))
+        ]
+    return [] if stored == wanted else [f"{where} is {_short(stored)} there and {_short(wanted)} here"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@dataclass
+class _Block:
+    group: Group
+    name: str
+    region: tuple[slice | int, ...]
+    carried_region: tuple[slice, ...]
+
+
+def _train_all(
+    job: _Job, store: Store, work: Path | None, progress: Callable[[int], Progress], seconds: float
+) -> xr.Dataset:
+    pending = [block for block in _blocks(job) if not store.is_done(block.region)]
+    total = sum(block.group.run.steps for block in pending)
+    with train.interruptible() as stop, progress(total) as bar, ThreadPoolExecutor(blocks.worker_count()) as pool:
+
+        def start(block: _Block) -> "Future[Any]":
+            directory = None if work is None else work / block.name
+            return pool.submit(_train_block, job, block, directory, stop, bar.advance, seconds)
+
+        queue = iter(pending)
+        running: dict[Future[Any], _Block] = {}
+        try:
+            for block in queue:
+                running[start(block)] = block
+                if len(running) >= blocks.worker_count():
+                    _collect(running, store, work)
+            while running:
+                _collect(running, store, work)
+        except BaseException:
+            stop.set()
+            wait(running)
+            raise
+    if stop():
+        raise stop.interrupted(f"{store.path or 'nothing'} is saved; run again with --resume to continue")
+    return store.dataset()
+
+
+def _blocks(job: _Job) -> list[_Block]:
+    result = []
+    for g, group in enumerate(job.groups):
+        for r, region in enumerate(blocks.regions(job.carried, job.plan.shape)):
+            by_name: dict[str, slice | int] = dict(zip((a.name for a in job.carried), region, strict=True))
+            by_name |= {name: slice(i, i + 1) for name, i in group.index.items()}
+            result.append(_Block(group, f"block-{g}-{r}", tuple(by_name[a.name] for a in job.axes), region))
+    return result
+
+
+def _collect(running: dict["Future[Any]", _Block], store: Store, work: Path | None) -> None:
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in finished:
+        block = running.pop(future)
+        result = future.result()
+        if result is not None:
+            store.write(block.region, *result)
+            if work is not None:
+                shutil.rmtree(work / block.name, ignore_errors=True)
+
+
+def _train_block(
+    job: _Job,
+    block: _Block,
+    directory: Path | None,
+    stop: train.Stop,
+    advance: Callable[[int], None],
+    seconds: float,
+) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+    """Train one block to the end; None if stopped before (its checkpoint is in `directory`)."""
+    if stop():
+        return None
+    run = block.group.run
+    index = blocks.block_index(block.carried_region, job.plan.cells)
+    cells = jax.tree.map(jax.numpy.asarray, cells_at(run, job.carried, index))
+    program = Program(static_part(run), job.plan.shared_draw)
+    inputs, state = program.start(cells)
+    state, done = train.train(
+        program, inputs, state, run.steps, directory=directory, stop=stop, progress=advance, checkpoint_seconds=seconds
+    )
+    if done < run.steps:
+        return None
+    return _results(program, cells, state, block.region)
+
+
+def _results(
+    program: Program, cells: Cells, state: State, region: tuple[slice | int, ...]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    shape = tuple(s.stop - s.start for s in region if isinstance(s, slice))
+    count = int(np.prod(shape))
+    loss = program.evaluate(cells, state.params)
+    good = np.asarray(state.alive) & np.isfinite(loss)
+    values = {"W": state.params.W, "b": state.params.b, "loss": loss, "steps": state.steps}
+    cut = {k: np.asarray(v)[:count] for k, v in values.items()}
+    status = np.where(good[:count], DONE, DIVERGED).astype(np.int8).reshape(shape)
+    return {k: v.reshape(*shape, *v.shape[1:]) for k, v in cut.items()}, status

@@ -1,0 +1,13 @@
+"""The ReLU-output toy model, in which superposition appears."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from superposition.toy._base import ToyModel
+
+
+@dataclass(frozen=True)
+class ReLUOutput(ToyModel):
+    """x' = ReLU(W^T W x + b) (Elhage et al. 2022, "ReLU output model")."""
+
+    activation: ClassVar[Literal["linear", "relu"]] = "relu"

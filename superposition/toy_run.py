@@ -1,0 +1,253 @@
+"""A training run of a toy model as a recipe, and many of them as one compiled program."""
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.expected_loss import expected_loss
+from superposition.features import FeatureLaw, SparseUniform, key_words, probability_any, uniform
+from superposition.optimizer import AdamW
+from superposition.toy import ReLUOutput, ToyModel, gradient
+from superposition.typing import PyTree, ToyParams
+
+OBJECTIVES = ("sampled", "exact")
+SAMPLINGS = ("conditional", "plain")
+NARROW_FEATURES = 4
+EVALUATION_EXAMPLES = 65_536
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """Train `model` on `features`: minimise E sum_i I_i (x_i - x'_i)^2 for `steps` steps.
+
+    importance: a number or one per feature; importance_base r multiplies it by r^i. objective="sampled"
+    draws batch_size examples a step; "exact" descends the exact expected loss (SparseUniform only).
+    sampling="conditional" draws examples in which at least one unit fires and adds the all-zero term
+    exactly, an unbiased gradient with up to 1/q less variance (q = P(any fires)); "plain" draws as the
+    released notebook does. optimizer: an AdamW recipe or any optax transformation. Raises ConfigError.
+    """
+
+    model: ToyModel = ReLUOutput()
+    features: FeatureLaw = SparseUniform(density=1.0)
+    importance: float | tuple[float, ...] = 1.0
+    importance_base: float = 1.0
+    optimizer: AdamW | optax.GradientTransformation = field(default_factory=AdamW)
+    steps: int = 10_000
+    batch_size: int = 1024
+    objective: str = "sampled"
+    sampling: str = "conditional"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.importance, list | np.ndarray):
+            object.__setattr__(self, "importance", tuple(float(i) for i in self.importance))
+        _validate.integer("steps", self.steps, 1)
+        _validate.integer("batch_size", self.batch_size, 1)
+        _validate.choice("objective", self.objective, OBJECTIVES)
+        _validate.choice("sampling", self.sampling, SAMPLINGS)
+        _validate.in_range("importance", self.importance, 0.0, 1e30)
+        _validate.in_range("importance_base", self.importance_base, 0.0, 1e6)
+        _validate.length("importance", self.importance, self.model.n_features)
+        units = self.features.n_units(self.model.n_features)
+        if _validate.is_concrete(self.features.density):
+            _validate.length("density", self.features.density, units)
+        if self.objective == "exact" and not isinstance(self.features, SparseUniform):
+            raise ConfigError(
+                "objective='exact' needs independent features (SparseUniform); got "
+                f"{type(self.features).__name__}; use objective='sampled'"
+            )
+        if _validate.is_concrete(self.importance) and _validate.is_concrete(self.importance_base):
+            if not np.all(np.isfinite(np.float32(self.importance_vector()))):
+                raise ConfigError(
+                    f"importance * importance_base^i overflows float32 at n_features={self.model.n_features}; "
+                    f"got importance_base={self.importance_base}; use a base nearer 1"
+                )
+
+    def importance_vector(self) -> np.ndarray:
+        """I (n_features,) = importance * importance_base^i, float64."""
+        with np.errstate(over="ignore"):
+            powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
+        return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
+
+    def density_vector(self) -> np.ndarray:
+        """Density of every unit, (n_units,), float64."""
+        units = self.features.n_units(self.model.n_features)
+        return np.broadcast_to(np.asarray(self.features.density, np.float64), (units,))
+
+
+class Cells(NamedTuple):
+    """What differs between the models of one program, one row a model."""
+
+    seed: Array  # (cell,) uint32
+    density: Array  # (cell, n_units)
+    importance: Array  # (cell, n_features)
+    optimizer: dict[str, Array]  # swept optimizer fields, (cell,) each
+
+
+class State(NamedTuple):
+    """What the next step needs. A cell whose update is not finite is frozen at its last good step."""
+
+    params: ToyParams
+    opt_state: PyTree
+    alive: Array  # (cell,) bool
+    steps: Array  # (cell,) int32, steps applied
+
+
+class Inputs(NamedTuple):
+    """Constants of a block: its cells and the words of its random stream, (2,) if all share one seed."""
+
+    cells: Cells
+    words: Array
+
+
+@dataclass(frozen=True)
+class Program:
+    """The static part of a sweep: one compilation for every block with the same Program and shapes."""
+
+    run: ToyRun
+    shared_draw: bool
+
+    @property
+    def narrow(self) -> bool:
+        """Whether models, not examples, fill the vector lanes."""
+        return self.run.model.n_features <= NARROW_FEATURES
+
+    def start(self, cells: Cells) -> tuple[Inputs, State]:
+        """Fresh parameters and random streams, each a function of the cell's own seed alone."""
+        return _start(self, cells)
+
+    def step(self, inputs: Inputs, state: State, i: Array) -> State:
+        """One optimizer step of every cell."""
+        cells = inputs.cells
+        if self.run.objective == "exact":
+            grads = self._exact_gradient(cells, state.params)
+        else:
+            grads = self._sampled_gradient(inputs, state.params, i)
+
+        def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: ToyParams) -> tuple[PyTree, PyTree]:
+            updates, opt = self._transformation(swept).update(g, opt, p)
+            return optax.apply_updates(p, updates), opt
+
+        params, opt_state = jax.vmap(update)(cells.optimizer, grads, state.opt_state, state.params)
+        finite = jnp.isfinite(params.W).all((1, 2)) & jnp.isfinite(params.b).all(1)
+        alive = state.alive & finite
+
+        def keep(new: Array, old: Array) -> Array:
+            return jnp.where(alive.reshape(-1, *(1 for _ in range(new.ndim - 1))), new, old)
+
+        params, opt_state = jax.tree.map(keep, (params, opt_state), (state.params, state.opt_state))
+        return State(params, opt_state, alive, state.steps + alive)
+
+    def _transformation(self, swept: dict[str, Array]) -> optax.GradientTransformation:
+        if not is_dataclass(self.run.optimizer):
+            return self.run.optimizer
+        return replace(self.run.optimizer, **swept).build(self.run.steps)
+
+    def _exact_gradient(self, cells: Cells, params: ToyParams) -> ToyParams:
+        law: FeatureLaw = self.run.features
+
+        def loss(p: ToyParams, importance: Array, density: Array) -> Array:
+            return expected_loss(
+                p, importance, density, activation=self.run.model.activation, signed=law.signed
+            )
+
+        return jax.vmap(jax.grad(loss))(params, cells.importance, cells.density)
+
+    def _sampled_gradient(self, inputs: Inputs, params: ToyParams, i: Array) -> ToyParams:
+        run, cells = self.run, inputs.cells
+        n, batch = run.model.n_features, run.batch_size
+        conditional = run.sampling == "conditional"
+        u = uniform(inputs.words, i, (run.features.n_uniforms(n), batch), cells_last=self.narrow)
+        if self.shared_draw:
+            u = jax.lax.optimization_barrier(u)  # else XLA draws it again for every model
+        if self.narrow:
+            u = u[..., None] if self.shared_draw else u
+            density = cells.density.T[:, None, :]
+            x = run.features.transform(u, density, n, conditional=conditional)
+            grads = gradient.narrow(run.model.activation, params, cells.importance, x)
+        else:
+            draw_axis = None if self.shared_draw else 0
+
+            def one(p: ToyParams, importance: Array, density: Array, u_cell: Array) -> ToyParams:
+                x = run.features.transform(u_cell, density[:, None], n, conditional=conditional)
+                return gradient.wide(run.model.activation, p, importance, x)
+
+            axes = (0, 0, 0, draw_axis)
+            grads = jax.vmap(one, in_axes=axes)(params, cells.importance, cells.density, u)
+        if not conditional:
+            return grads
+        q = probability_any(cells.density.T)[:, None]
+        silent = gradient.silent_bias_gradient(run.model.activation, params, cells.importance)
+        return ToyParams(q[..., None] * grads.W, q * grads.b + (1 - q) * silent)
+
+    def evaluate(self, cells: Cells, params: ToyParams) -> np.ndarray:
+        """Loss of every cell, (cell,): exact for independent features, else over 65,536 fresh examples."""
+        return np.asarray(_evaluate(self, cells, params), np.float64)
+
+
+def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
+    keys = jax.vmap(jax.random.key)(cells.seed)
+    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    params = jax.vmap(program.run.model.init_params)(fold(keys, 0))
+    words = jax.vmap(key_words)(fold(keys, 1))
+    opt_state = jax.vmap(lambda swept, p: program._transformation(swept).init(p))(cells.optimizer, params)
+    count = cells.seed.shape[0]
+    state = State(params, opt_state, jnp.ones(count, bool), jnp.zeros(count, jnp.int32))
+    return Inputs(cells, words[0] if program.shared_draw else words), state
+
+
+_start = jax.jit(_start_impl, static_argnums=0)
+
+
+def _evaluate_impl(program: Program, cells: Cells, params: ToyParams) -> Array:
+    run = program.run
+    if isinstance(run.features, SparseUniform):
+        return jax.vmap(
+            lambda p, importance, density: expected_loss(
+                p, importance, density, activation=run.model.activation, signed=run.features.signed
+            )
+        )(params, cells.importance, cells.density)
+    u = uniform(
+        key_words(jax.random.key(0)),
+        jnp.uint32(0),
+        (run.features.n_uniforms(run.model.n_features), EVALUATION_EXAMPLES),
+    )
+
+    def one(p: ToyParams, importance: Array, density: Array) -> Array:
+        x = run.features.transform(u, density[:, None], run.model.n_features, conditional=True)
+        mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, importance).mean()
+        silent = run.model.loss(p, jnp.zeros(run.model.n_features), importance)
+        q = probability_any(density)
+        return q * mean + (1 - q) * silent
+
+    return jax.lax.map(lambda args: one(*args), (params, cells.importance, cells.density))
+
+
+_evaluate = jax.jit(_evaluate_impl, static_argnums=0)
+
+
+def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
+    """The float fields of the optimizer recipe, which a sweep may give an axis."""
+    if not is_dataclass(run.optimizer):
+        return ()
+    return tuple(f.name for f in fields(run.optimizer) if isinstance(getattr(run.optimizer, f.name), float))
+
+
+def static_part(run: ToyRun) -> ToyRun:
+    """The run with everything a cell carries set to a fixed value, so that it keys one compilation."""
+    optimizer: Any = run.optimizer
+    if is_dataclass(optimizer):
+        optimizer = replace(optimizer)
+    return replace(
+        run,
+        features=replace(run.features, density=1.0),
+        importance=1.0,
+        importance_base=1.0,
+        optimizer=optimizer,
+    )

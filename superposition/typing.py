@@ -1,0 +1,33 @@
+"""Every axis name and array alias of the library, once.
+
+| axis         | length of                                          |
+|--------------|----------------------------------------------------|
+| `n_features` | true units of the world, x                         |
+| `n_hidden`   | hidden dimensions of a toy model                   |
+| `batch`      | examples in one step                               |
+| `cell`       | models that train side by side in one program      |
+
+Sparsity S = P(x_i = 0), density p = 1 - S = P(x_i != 0). W is (n_hidden, n_features), as in the paper.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+from jax import Array
+from jaxtyping import Float, Key, UInt32
+
+Weights: TypeAlias = Float[Array, "*cell n_hidden n_features"]
+Bias: TypeAlias = Float[Array, "*cell n_features"]
+Importance: TypeAlias = Float[Array, "*cell n_features"]
+Density: TypeAlias = Float[Array, "*cell"] | Float[Array, "*cell n_features"]
+Examples: TypeAlias = Float[Array, "n_features *batch"]
+Gram: TypeAlias = Float[Array, "*cell n_features n_features"]
+Words: TypeAlias = UInt32[Array, "*cell 2"]
+PRNGKey: TypeAlias = Key[Array, ""]
+PyTree: TypeAlias = Any
+
+
+class ToyParams(NamedTuple):
+    """Parameters of a toy model: W (n_hidden, n_features) and b (n_features,)."""
+
+    W: Weights
+    b: Bias
