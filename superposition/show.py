@@ -19,8 +19,8 @@ def summary(results: xr.Dataset) -> None:
     """Print loss and what is represented, best seed first chosen, one row for each other setting."""
     table = Table(title=_title(results))
     others = [d for d in results["loss"].dims if d != "seed"]
-    for name in (*others, "best loss", "mean loss", "represented", "superposed", "unfinished", "diverged"):
-        table.add_column(str(name), justify="right")
+    for name in (*others, "best loss", "mean loss", "norm>½", "superposed", "pending", "diverged"):
+        table.add_column(str(name), justify="right", no_wrap=True)
     rows = best_rows(results)
     for row in rows[:MAX_ROWS]:
         table.add_row(*row)
@@ -46,9 +46,7 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
     for k in range(len(best)):
         finite = loss[k][np.isfinite(loss[k])]
         status = flat["status"].values[k]
-        numbers = (
-            (f"{finite.min():.6g}", f"{finite.mean():.6g}") if len(finite) else ("-", "-")
-        )
+        numbers = (f"{finite.min():.5g}", f"{finite.mean():.5g}") if len(finite) else ("-", "-")
         represented = geometry.norms(W[k]) > 0.5
         superposed = represented & (geometry.interference(W[k]) > 0.5)
         labels = [f"{np.asarray(flat[d].values[k]).item():.6g}" if _is_number(flat[d]) else str(flat[d].values[k]) for d in dims]
@@ -77,29 +75,44 @@ def best_seed(loss: np.ndarray) -> np.ndarray:
 
 
 def figures(results: xr.Dataset, folder: Path) -> list[Path]:
-    """Draw what the axes allow: columns over density, and a phase diagram over density x importance_base."""
+    """Draw what the axes allow into `folder`; returns the files.
+
+    Over density alone: W^T W, b and norms of the best seed, a column a density. Over density and
+    importance_base at n_features = 2: the phase diagram of the second feature.
+    """
     from superposition import plot
 
-    loss = results["loss"]
     run: dict[str, Any] = json.loads(results.attrs["config"])["run"]
-    written = []
-    sizes_fixed = {"n_hidden", "n_features"} <= set(results["W"].dims)
-    density_name = "density" if "density" in loss.dims else "sparsity"
-    if set(loss.dims) <= {density_name, "seed"} and sizes_fixed:
-        written.append(_columns(results, run, density_name, folder, plot))
-    if set(loss.dims) == {density_name, "importance_base", "seed"} and sizes_fixed:
-        written.append(_phase(results, density_name, folder, plot))
-    return written
-
-
-def _columns(results: xr.Dataset, run: dict[str, Any], density_name: str, folder: Path, plot: Any) -> Path:
+    axes = set(results["loss"].dims) - {"seed"}
+    by = "density" if "density" in results.coords else "sparsity"
+    density = np.atleast_1d(results[by].values)
+    density = 1 - density if by == "sparsity" else density
     flat, _ = by_setting(results)
-    best = best_seed(flat["loss"].values)
-    rows = np.arange(len(best))
-    density = np.atleast_1d(results[density_name].values)
-    density = 1 - density if density_name == "sparsity" else density
-    raise NotImplementedError(plot, run, rows, density)
-
-
-def _phase(results: xr.Dataset, density_name: str, folder: Path, plot: Any) -> Path:
-    raise NotImplementedError
+    best = np.arange(flat.sizes["setting"]), best_seed(flat["loss"].values)
+    W, b = flat["W"].values[best], flat["b"].values[best]
+    title, written = _title(results), []
+    if axes == {by} and "n_hidden" in results["W"].dims and "n_features" in results["W"].dims:
+        figure = plot.columns(
+            np.nan_to_num(W),
+            np.nan_to_num(b),
+            [float(p) for p in density],
+            importance_label=f"{run['importance_base']:g}^i",
+            groups=[(run["model"]["recipe"], 0, len(density) - 1, "")],
+        )
+        counts = ", ".join(f"{c} at 1-S={p:g}" for p, c in zip(density, geometry.represented(W), strict=True))
+        alt = f"W^T W, b and feature norms. Features with norm over 1/2: {counts}."
+        written.append(plot.save(figure, folder / "columns.png", alt=alt, title=title))
+    if axes == {by, "importance_base"} and run["model"]["n_features"] == 2 and min(results["loss"].shape[:2]) > 1:
+        grid = results["loss"].isel(seed=0).transpose(by, "importance_base")
+        order = results["loss"].isel(seed=0).dims
+        shape = tuple(results.sizes[d] for d in order)
+        norm, interference = (f(W)[:, -1].reshape(shape) for f in (geometry.norms, geometry.interference))
+        if order != grid.dims:
+            norm, interference = norm.T, interference.T
+        figure = plot.phase_diagram(
+            [plot.Measured("Trained, best of seeds", norm, interference)], results["importance_base"].values, density
+        )
+        share = float(((norm > 0.5) & (interference > 0.5)).mean())
+        alt = f"Phase diagram of the second feature; it is in superposition in {100 * share:.0f} % of cells."
+        written.append(plot.save(figure, folder / "phase_diagram.png", alt=alt, title=title))
+    return written

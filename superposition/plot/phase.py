@@ -67,6 +67,7 @@ class Theory:
     title: str
     classes: np.ndarray
     phases: Sequence[Phase]
+    axes: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Measured:
     norm: np.ndarray
     interference: np.ndarray
     borders: np.ndarray | None = None
+    axes: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Shortfall:
     title: str
     excess: np.ndarray
     label: str = "trained loss / exact minimum − 1"
+    axes: tuple[np.ndarray, np.ndarray] | None = None
 
 
 Panel = Theory | Measured | Shortfall
@@ -104,9 +107,14 @@ def phase_colour(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:
 
 
 def phase_diagram(panels: Sequence[Panel], relative_importance: np.ndarray, density: np.ndarray) -> Figure:
-    """Panels over relative importance (x,) and density (y,), dense on top, with keys. Elhage et al. 2022."""
-    x = _edges(relative_importance, "relative_importance")
-    y = _edges(density, "density")
+    """Panels over relative importance (x,) and density (y,), dense on top, with keys. Elhage et al. 2022.
+
+    A panel with `axes` (x, y) of its own is drawn over those, on a grid finer or coarser than the others'.
+    """
+    given = (relative_importance, density)
+    edges = [
+        (_edges(x, "relative_importance"), _edges(y, "density")) for x, y in (panel.axes or given for panel in panels)
+    ]
     if not panels:
         raise ConfigError("no panels; give at least one of Theory, Measured, Shortfall.")
     # More than three panels take two rows; the keys stand after the first.
@@ -124,7 +132,7 @@ def phase_diagram(panels: Sequence[Panel], relative_importance: np.ndarray, dens
         width = max(width, left - LEFT + (extra if row == 0 else 0.2))
     with styled():
         figure = Figure(figsize=(width, DEEP * (1 + (split < len(panels)))), dpi=DPI, facecolor="white")
-        for panel, (left, top) in zip(panels, spots, strict=True):
+        for panel, (left, top), (x, y) in zip(panels, spots, edges, strict=True):
             axes = _frame(figure, left, top, panel.title, x, y)
             if isinstance(panel, Theory):
                 _theory(axes, panel, x, y)

@@ -1,0 +1,56 @@
+"""Phase diagram of one extra feature among three: n=3, m=2, importance 0.1 to 10, density 1 to 0.01.
+
+Elhage et al. 2022, "Superposition as a phase change". 50 x 50 cells with 10 models each (25,000 in one
+sweep), trained on samples; beside them the paper's four candidates, and the exact minimum with weights
+and biases optimised on a 50 x 50 grid. The paper states neither grid nor training settings; ours are in
+Config, and the last panel shows how far above the exact minimum they end.
+
+Command:  python -m experiments.phase_diagram_3_2
+Time:     one minute on two cores
+Expect:   99 % of cells within 1 % of the exact minimum; the candidates beaten by up to 12 %
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import _phase
+from experiments._base import Result, main
+from superposition import plot, theory
+
+DIAGRAM = _phase.Diagram(3, 2, theory.PHASES_3_2, theory.boundary_3_2)
+
+
+@dataclass(frozen=True)
+class Config(_phase.Grid):
+    """25,000 models."""
+
+    @classmethod
+    def quick(cls) -> "Config":
+        """A small version: structure, not science."""
+        return cls(cells=6, exact_cells=8, seeds=2, steps=50, batch_size=32, restarts=4)
+
+
+def run(config: Config) -> Result:
+    """Train, minimise, compare."""
+    fit = _phase.trained(DIAGRAM, config)
+    at = _phase.exact(DIAGRAM, config, config.cells)
+    fine = _phase.exact(DIAGRAM, config, config.exact_cells)
+    arrays = {f"trained_{k}": v for k, v in fit.items()}
+    arrays |= {f"minimum_{k}": v for k, v in at.items()} | {f"exact_{k}": v for k, v in fine.items()}
+    return Result(config, _phase.claims("F6", DIAGRAM, config, at, fit, fine), arrays)
+
+
+def draw(result: Result) -> Figure:
+    """Theory, exact minimum, training by the paper's rule and at its best, and where it falls short."""
+    return _phase.draw(DIAGRAM, result, plot.THREE_IN_TWO)
+
+
+def alt(result: Result) -> str:
+    """Alt text from the numbers."""
+    return _phase.describe(DIAGRAM, result)
+
+
+if __name__ == "__main__":
+    main(__name__)
