@@ -12,7 +12,7 @@ from jax import Array
 from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss
-from superposition.features import FeatureLaw, SparseUniform, key_words, probability_any, uniform
+from superposition.features import FeatureLaw, SparseUniform, Thresholds, key_words, thresholds, uniform
 from superposition.optimizer import AdamW
 from superposition.toy import ReLUOutput, ToyModel, gradient
 from superposition.typing import PyTree, ToyParams
@@ -104,6 +104,7 @@ class Inputs(NamedTuple):
 
     cells: Cells
     words: Array
+    at: Thresholds  # narrow: (unit, 1, cell), else (cell, unit, 1)
 
 
 @dataclass(frozen=True)
@@ -168,21 +169,19 @@ class Program:
             u = jax.lax.optimization_barrier(u)  # else XLA draws it again for every model
         if self.narrow:
             u = u[..., None] if self.shared_draw else u
-            density = cells.density.T[:, None, :]
-            x = run.features.transform(u, density, n, conditional=conditional)
+            x = run.features.rows(u, inputs.at, n, conditional=conditional)
             grads = gradient.narrow(run.model.activation, params, cells.importance, x)
         else:
-            draw_axis = None if self.shared_draw else 0
 
-            def one(p: ToyParams, importance: Array, density: Array, u_cell: Array) -> ToyParams:
-                x = run.features.transform(u_cell, density[:, None], n, conditional=conditional)
+            def one(p: ToyParams, importance: Array, at: Thresholds, u_cell: Array) -> ToyParams:
+                x = run.features.transform(u_cell, at, n, conditional=conditional)
                 return gradient.wide(run.model.activation, p, importance, x)
 
-            axes = (0, 0, 0, draw_axis)
-            grads = jax.vmap(one, in_axes=axes)(params, cells.importance, cells.density, u)
+            axes = (0, 0, 0, None if self.shared_draw else 0)
+            grads = jax.vmap(one, in_axes=axes)(params, cells.importance, inputs.at, u)
         if not conditional:
             return grads
-        q = probability_any(cells.density.T)[:, None]
+        q = inputs.at.any.reshape(-1, 1)
         silent = gradient.silent_bias_gradient(run.model.activation, params, cells.importance)
         return ToyParams(q[..., None] * grads.W, q * grads.b + (1 - q) * silent)
 
@@ -199,7 +198,11 @@ def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
     opt_state = jax.vmap(lambda swept, p: program._transformation(swept).init(p))(cells.optimizer, params)
     count = cells.seed.shape[0]
     state = State(params, opt_state, jnp.ones(count, bool), jnp.zeros(count, jnp.int32))
-    return Inputs(cells, words[0] if program.shared_draw else words), state
+    if program.narrow:
+        at = thresholds(cells.density.T[:, None, :])
+    else:
+        at = jax.vmap(thresholds)(cells.density[:, :, None])
+    return Inputs(cells, words[0] if program.shared_draw else words, at), state
 
 
 _start = jax.jit(_start_impl, static_argnums=0)
@@ -220,10 +223,11 @@ def _evaluate_impl(program: Program, cells: Cells, params: ToyParams) -> Array:
     )
 
     def one(p: ToyParams, importance: Array, density: Array) -> Array:
-        x = run.features.transform(u, density[:, None], run.model.n_features, conditional=True)
+        at = thresholds(density[:, None])
+        x = run.features.transform(u, at, run.model.n_features, conditional=True)
         mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, importance).mean()
         silent = run.model.loss(p, jnp.zeros(run.model.n_features), importance)
-        q = probability_any(density)
+        q = at.any[0]
         return q * mean + (1 - q) * silent
 
     return jax.lax.map(lambda args: one(*args), (params, cells.importance, cells.density))

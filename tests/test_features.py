@@ -13,11 +13,11 @@ from superposition.features import (
     Correlated,
     SparseUniform,
     key_words,
-    probability_any,
+    thresholds,
     uniform,
 )
 
-N, DRAWS = 6, 200_000
+N, DRAWS = 6, 100_000
 SIGMAS = 5.0  # 5 sigma: p = 6e-7 a comparison, a few hundred comparisons, fixed seeds
 LAWS = [
     SparseUniform(density=1.0),
@@ -41,7 +41,7 @@ def within(samples, expected, sigmas=SIGMAS):
 @pytest.mark.parametrize("conditional", [False, True])
 def test_first_and_second_moments_are_exact(law, conditional):
     x = np.asarray(law.sample(jax.random.key(1), N, DRAWS, conditional=conditional), np.float64)
-    scale = float(probability_any(law.unit_densities(N))) if conditional else 1.0
+    scale = float(thresholds(law.unit_densities(N)).any) if conditional else 1.0
     assert within(x * scale, law.mean(N))
     products = (x[:, :, None] * x[:, None, :]).reshape(DRAWS, -1) * scale
     assert within(products, law.second_moment(N).ravel())
@@ -51,7 +51,7 @@ def test_first_and_second_moments_are_exact(law, conditional):
 def test_conditional_draws_always_fire_and_match_the_conditioned_plain_draw(law):
     conditional = np.asarray(law.sample(jax.random.key(2), N, 50_000, conditional=True))
     assert (conditional != 0).any(1).all()
-    plain = np.asarray(law.sample(jax.random.key(3), N, 2_000_000 if np.min(law.density) < 0.1 else 200_000))
+    plain = np.asarray(law.sample(jax.random.key(3), N, 1_000_000 if np.min(law.density) < 0.1 else 200_000))
     plain = plain[(plain != 0).any(1)]
     for active in range(1, N + 1):  # the number of active features, and the values of the last feature
         a, b = ((s != 0).sum(1) == active for s in (conditional, plain))
@@ -78,7 +78,7 @@ def test_values_are_uniform_at_any_density_without_loss_of_resolution(density):
 def test_one_draw_serves_every_density_with_nested_masks():
     u = uniform(key_words(jax.random.key(5)), jnp.uint32(0), (N + 1, 10_000))
     masks = [
-        np.asarray(SparseUniform().transform(u, jnp.full((N, 1), p), N, conditional=False)) != 0
+        np.asarray(SparseUniform().transform(u, thresholds(jnp.full((N, 1), p)), N, conditional=False)) != 0
         for p in (0.01, 0.1, 0.5, 1.0)
     ]
     for fewer, more in zip(masks, masks[1:], strict=False):
@@ -149,3 +149,13 @@ def test_sets_must_divide_the_features():
         Correlated(density=0.5, n_sets=4).sample(jax.random.key(0), 6, 3)
     with pytest.raises(ConfigError, match="6 of them"):
         SparseUniform(density=(0.5, 0.5)).sample(jax.random.key(0), 6, 3)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_rows_equal_the_transform(n, conditional):
+    for law in (SparseUniform(), SparseUniform(signed=True)):
+        u = uniform(key_words(jax.random.key(8)), jnp.uint32(0), (n + 1, 5_000))
+        at = thresholds(jnp.linspace(0.2, 1.0, n)[:, None])
+        whole = law.transform(u, at, n, conditional=conditional)
+        np.testing.assert_array_equal(jnp.stack(law.rows(u, at, n, conditional=conditional)), whole)

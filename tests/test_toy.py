@@ -33,7 +33,7 @@ def test_both_layouts_equal_autodiff_of_the_single_example_loss(name, shape, see
 
     expected = jax.vmap(jax.grad(mean_loss))(params, importance, x)
     wide = gradient.many_wide(model.activation, params, importance, x)
-    narrow = gradient.narrow(model.activation, params, importance, jnp.moveaxis(x, 0, -1))
+    narrow = gradient.narrow(model.activation, params, importance, list(jnp.moveaxis(x, 0, -1)))
     for got in (wide, narrow):
         np.testing.assert_allclose(got.W, expected.W, rtol=1e-4, atol=2e-6)
         np.testing.assert_allclose(got.b, expected.b, rtol=1e-4, atol=2e-6)

@@ -1,11 +1,12 @@
-"""Moments of rectified sums of sparse features by exact integration, one feature at a time: small numbers of features."""
+"""Moments of rectified sums of sparse features by exact integration, one feature after another."""
 
 import math
 
 import jax
 import jax.numpy as jnp
 
-# Up to here the recursion is unrolled, with shrinking arrays; beyond, one compiled step is repeated on arrays of full size.
+# Up to here the recursion is unrolled into scalar arithmetic, which vectorises over models; beyond, one
+# compiled step is repeated on arrays of full size, or compilation takes minutes.
 _UNROLLED = 3
 
 
@@ -25,16 +26,17 @@ def positive_moments(A, b, density, signed):
 
 
 def mean_positive_square(a, b, density, signed):
-    r"""E (b + sum_j a_j x_j)_+^2 for independent x_j, zero with probability 1 - p_j and else uniform on [0, 1] or [-1, 1].
+    r"""E (b + sum_j a_j x_j)_+^2 for x_j independent, zero with probability 1 - p_j, else uniform.
 
-    Features are integrated out one by one. With S_r(x) = E (x + sum over the features done so far)_+^r, the next one gives
+    Features are integrated out one by one. With S_r(x) = E (x + sum over the features done so far)_+^r, the
+    next gives
 
     $$S_r(x) \leftarrow (1-p) S_r(x) + p \frac{S_{r+1}(x + a) - S_{r+1}(x + a_0)}{(r+1)(a - a_0)},$$
 
-    a_0 = 0, or -a for the signed law. The quotient cancels catastrophically when |a| is small beside the values subtracted.
-    Two rules prevent that. Features come in ascending |a|, and where z has one sign on the whole support the answer is a
-    plain moment (or zero). Otherwise 0 lies inside the support, so all values there are at most n |a|, and every quotient
-    is accurate relative to the scale of its own support.
+    a_0 = 0, or -a for the signed law. The quotient cancels catastrophically when |a| is small beside the
+    values subtracted. Two rules prevent that. Features come in ascending |a|, and where z has one sign on
+    the whole support the answer is a plain moment (or zero). Otherwise 0 lies inside the support, so all
+    values there are at most n |a|, and every quotient is accurate relative to the scale of its own support.
 
     a (n,), b scalar, density (n,); returns a scalar.
     """
@@ -49,7 +51,7 @@ def mean_positive_square(a, b, density, signed):
     done = [one, *[zero] * (n + 2)], zero, zero
     width, inactive = len(corners), corners.index(0)
     if n <= _UNROLLED:
-        # x: the vertices of the support, the smallest slope varying fastest; powers: x_+^r there, r = 2 ... n + 2.
+        # x: vertices of the support, the smallest slope varying fastest. powers: x_+^2, x_+^3 ... there.
         x = [b / scale]
         for slope in reversed(slopes):
             x = [vertex + slope * corner for vertex in x for corner in corners]
@@ -57,11 +59,12 @@ def mean_positive_square(a, b, density, signed):
         for slope, p in zip(slopes, densities, strict=True):
             done = _add_feature(done, slope, p, signed)
             x = x[inactive::width]
-            groups = [
-                _integrate_out(vertex, [[row[width * i + c] for row in powers] for c in (0, inactive, width - 1)], done, slope, p, width - 1)
-                for i, vertex in enumerate(x)
+            corner_powers = [[row[c::width] for row in powers] for c in (0, inactive, width - 1)]
+            columns = [
+                _integrate_out(x[i], [[r[i] for r in c] for c in corner_powers], done, slope, p, width - 1)
+                for i in range(len(x))
             ]
-            powers = list(zip(*groups, strict=True))
+            powers = list(zip(*columns, strict=True))
         return scale**2 * powers[0][0]
 
     def step(state, feature):
@@ -82,7 +85,7 @@ def mean_positive_square(a, b, density, signed):
 
 
 def _integrate_out(x, corner_powers, done, slope, p, span):
-    """S_r(x), r = 2, 3 ..., from S_r at the lowest, the inactive and the highest value of the next feature."""
+    """S_r(x), r = 2, 3 ..., from S_r at the lowest, inactive and highest value of the next feature."""
     moments, below, above = done
     # Below rounding error of the scale a slope cannot matter, and dividing by it can only overflow.
     divisible = jnp.abs(slope) > jnp.finfo(slope.dtype).eps
@@ -100,7 +103,8 @@ def _integrate_out(x, corner_powers, done, slope, p, span):
 
 
 def _ascending(slopes, densities):
-    # An insertion network of selects: unlike a sort followed by a gather it is elementwise under vmap, also backwards.
+    # An insertion network of selects: unlike a sort followed by a gather it is elementwise under vmap,
+    # also backwards.
     for end in range(1, len(slopes)):
         for j in range(end, 0, -1):
             swap = jnp.abs(slopes[j - 1]) > jnp.abs(slopes[j])
@@ -111,11 +115,13 @@ def _ascending(slopes, densities):
 
 
 def _add_feature(done, slope, p, signed):
-    """Raw moments of s + a x from those of s, E (s + a x)^l = sum_k C(l, k) E s^(l-k) a^k E x^k; and its support [-below, above]."""
+    """Moments of s + a x, E (s + a x)^l = sum_k C(l, k) E s^(l-k) a^k E x^k, and its support."""
     moments, below, above = done
     orders = range(len(moments))
     own = [1.0] + [0 if signed and k % 2 else p * slope**k / (k + 1) for k in orders[1:]]
-    moments = [sum(math.comb(order, k) * moments[order - k] * own[k] for k in range(order + 1)) for order in orders]
+    moments = [
+        sum(math.comb(order, k) * moments[order - k] * own[k] for k in range(order + 1)) for order in orders
+    ]
     if signed:
         return moments, below + jnp.abs(slope), above + jnp.abs(slope)
     return moments, below + jnp.maximum(-slope, 0), above + jnp.maximum(slope, 0)

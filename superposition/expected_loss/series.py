@@ -7,24 +7,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Complex numbers per array and model. More nodes than fit are taken in turns and recomputed in the backward pass.
+# Complex numbers per array and model. More nodes take turns, recomputed in the backward pass.
 _CHUNK = 2**19
 
 
 def positive_moments(A, b, density, signed, nodes):
     r"""E (z_i)_+^2 and E x_i (z_i)_+ for every i, with z = b + A x.
 
-    With z in units of P, the largest |z| possible, the periodic Bernoulli functions carry the kink: for |y| <= 1
+    With y = z / P, P the largest |z| possible, the periodic Bernoulli functions carry the kink: for |y| <= 1
 
     $$y_+^2 = f(y) - \tfrac13 \tilde B_3(y), \quad f(y) = \tfrac13 y^3 + \tfrac12 y^2 + \tfrac16 y, \quad
       \tilde B_3(y) = \frac{12}{(2\pi)^3} \sum_{k \ge 1} \frac{\sin 2\pi k y}{k^3},$$
 
-    and y_+ is half the derivative. The polynomial needs three moments of z, the series its characteristic function at
-    `nodes` points, each a product of one factor per feature. Where z has one sign, the polynomial y^2 or 0 alone is exact.
-    Events with at most one active feature decay slowest in k; they are integrated in closed form and left out of the rest,
-    which also keeps the rest accurate relative to its own, small, probability.
+    and y_+ is half the derivative. The polynomial needs three moments of z, the series its characteristic
+    function at `nodes` points, each a product of one factor per feature. Where z has one sign, y^2 or 0
+    alone is exact. Events with at most one active feature decay slowest in k; they are integrated in closed
+    form and left out of the rest, which also keeps the rest accurate relative to its own, small,
+    probability.
 
-    A (n, n), b (n,), density (n,); returns two arrays (n,). Cost n^2 nodes; nothing overflows, whatever n and density.
+    A (n, n), b (n,), density (n,); returns two arrays (n,). Cost n^2 nodes; nothing overflows, whatever n
+    and density.
     """
     low, high = (-1, 1) if signed else (0, 1)
     highest = b + jnp.maximum(A * low, A * high).sum(1)
@@ -38,7 +40,9 @@ def positive_moments(A, b, density, signed, nodes):
     taylor = functools.partial(_taylor, low=low, high=high)
     none, square, cross = _two_or_more_active(A, density, taylor, _multiply_taylor)
     two, nothing = jnp.full_like(b, 2), jnp.zeros_like(b)
-    kinked_derivatives = jnp.stack([((b / 3 + 0.5) * b + 1 / 6) * b, (b + 1) * b + 1 / 6, 2 * b + 1, two], axis=1)
+    kinked_derivatives = jnp.stack(
+        [((b / 3 + 0.5) * b + 1 / 6) * b, (b + 1) * b + 1 / 6, 2 * b + 1, two], axis=1
+    )
     positive_derivatives = jnp.stack([b**2, 2 * b, two, nothing], axis=1)
     kinked, positive = ((lowest < 0) & (highest > 0))[:, None], (lowest >= 0)[:, None]
     derivatives = jnp.where(kinked, kinked_derivatives, jnp.where(positive, positive_derivatives, 0))
@@ -48,7 +52,9 @@ def positive_moments(A, b, density, signed, nodes):
     def alone(a, b):
         return _mean_positive_square(b + a * low, b + a * high)
 
-    square += (1 - density) * none * jnp.maximum(b, 0) ** 2 + (alone(A, b[:, None]) * (density * none)[None]).sum(1)
+    square += (1 - density) * none * jnp.maximum(b, 0) ** 2 + (
+        alone(A, b[:, None]) * (density * none)[None]
+    ).sum(1)
     cross += density * none * jax.jvp(lambda a: alone(a, b), (own,), (jnp.ones_like(own),))[1] / 2
 
     def partial_sums(start, weights):
@@ -73,26 +79,25 @@ def positive_moments(A, b, density, signed, nodes):
     return period**2 * (square - third / 3), period * (cross - second / 2)
 
 
-G=(4,2)
 def _weights(nodes):
     """Weights on cos(2 pi k y), k = 1 ... nodes, standing for sum_k cos(2 pi k y) / k^2 over all k.
 
-    What the truncated sum misses is largest, of order 1 / nodes, for probability concentrated at the kink, as in a row of
-    exactly orthogonal features without bias. There the characteristic function tends to a constant, so the tail is its
-    average over the last nodes times the tail of sum 1 / k^2; a smooth average vanishes for everything away from the kink.
+    What the truncated sum misses is largest, of order 1 / nodes, for probability concentrated at the kink:
+    a row of orthogonal features and no bias. There the characteristic function tends to a constant, so the
+    tail is a smooth average of it over the last nodes, which away from the kink nearly vanishes, times the
+    tail of sum 1 / k^2.
     """
     k = np.arange(1, nodes + 1)
-    if G is None: return 1/k**2
-    position = k / (nodes + 1)
-    average = position**G[0] * (1 - position) ** G[1]
+    average = k**4.0 * (nodes + 1.0 - k) ** 2
     return 1 / k**2 + average / average.sum() * (math.pi**2 / 6 - (1 / k**2).sum())
 
 
 def _two_or_more_active(A, density, factor, multiply):
     """A product of one factor per feature, over events with two or more active features.
 
-    factor(a, k) stands for E x^k e^(a x) in some algebra with product `multiply`. Returns for every row of A: the
-    probability (n,) that no other feature is active, the mean of e^z and the mean of x_i e^z over those events (n, ...).
+    factor(a, k) stands for E x^k e^(a x) in some algebra with product `multiply`. Returns for every row of
+    A: the probability (n,) that no other feature is active, and over those events the means of e^z and of
+    x_i e^z (n, ...).
     """
     n = len(density)
     itself = jnp.eye(n, dtype=bool)
@@ -100,7 +105,7 @@ def _two_or_more_active(A, density, factor, multiply):
     absent = jnp.where(itself, 1, 1 - density[:, None])
 
     def add_feature(active, feature):
-        # Keeping apart how many are active needs no division, and no subtraction that would lose the rare events.
+        # Keeping apart how many are active needs no division, and no subtraction that loses rare events.
         none, one, more = active
         a, p, q = feature
         new, q = p[:, None] * factor(a, 0), q[:, None]
@@ -109,7 +114,11 @@ def _two_or_more_active(A, density, factor, multiply):
     plain, tilted = (density[:, None] * factor(jnp.diagonal(A), k) for k in (0, 1))
     start = jnp.ones_like(A[:, :1]), jnp.zeros_like(plain), jnp.zeros_like(plain)
     (none, one, more), _ = jax.lax.scan(add_feature, start, (A.T, present, absent))
-    return none[:, 0], (1 - density)[:, None] * more + multiply(plain, one + more), multiply(tilted, one + more)
+    return (
+        none[:, 0],
+        (1 - density)[:, None] * more + multiply(plain, one + more),
+        multiply(tilted, one + more),
+    )
 
 
 def _taylor(a, power, *, low, high):
@@ -126,7 +135,7 @@ def _multiply_taylor(x, y):
 def _mean_positive_square(start, end):
     """Average of z_+^2 over z uniform between start and end."""
     low, high = jnp.minimum(start, end), jnp.maximum(start, end)
-    # A kink within rounding error of the end of so short an interval contributes nothing, and the quotient could overflow.
+    # A kink in an interval shorter than rounding error contributes nothing, and the quotient could overflow.
     mixed = (low < 0) & (high - low > jnp.finfo(low.dtype).eps)
     length = jnp.where(mixed, high - low, 1)
     full = (start**2 + start * end + end**2) / 3
@@ -134,7 +143,7 @@ def _mean_positive_square(start, end):
 
 
 def _characteristic(a, power, *, start, k, signed):
-    """E x^power e^(2 pi i k a x), x uniform on [0, 1] or, if signed, [-1, 1]. a (n,), k (nodes,); returns (n, nodes)."""
+    """E x^power e^(2 pi i k a x), x uniform on [0, 1] or, if signed, [-1, 1]; returns (n, nodes)."""
     if power:
         return _plain_and_tilted(a, start, k, signed)[1]
     return _plain(a, start, k, signed)
@@ -147,14 +156,15 @@ def _plain(a, start, k, signed):
 
 @_plain.defjvp
 def _(signed, primals, tangents):
-    # The derivative is the tilted mean, which is at hand; differentiating the code below takes twice as long.
+    # The derivative is the tilted mean, which is at hand; differentiating the code takes twice as long.
     plain, tilted = _plain_and_tilted(*primals, signed)
-    return plain, tilted * jax.lax.complex(jnp.zeros_like(tilted.real), tangents[0][:, None] * (2 * math.pi * primals[2])[None])
+    angle = tangents[0][:, None] * (2 * math.pi * primals[2])[None]
+    return plain, tilted * jax.lax.complex(jnp.zeros_like(angle), angle)
 
 
 def _plain_and_tilted(a, start, k, signed):
-    # h is the frequency times half the width of the interval: E e^(i h v) = sin h / h for v uniform on [-1, 1], and
-    # E v e^(i h v) = i (sin h - h cos h) / h^2.
+    # h is the frequency times half the width of the interval. For v uniform on [-1, 1],
+    # E e^(i h v) = sin h / h and E v e^(i h v) = i (sin h - h cos h) / h^2.
     width = 2 if signed else 1
     rotation = _rotations(math.pi * width * a, start, len(k))
     h = (math.pi * width * a)[:, None] * k[None]
@@ -172,7 +182,7 @@ def _plain_and_tilted(a, start, k, signed):
 
 
 def _rotations(angle, start, count):
-    """e^(i angle k), k = start + 1 ... start + count, by doubling: a sine costs as much as ten complex products."""
+    """e^(i angle k), k = start + 1 ... start + count, by doubling: a sine costs ten complex products."""
     unit = [jax.lax.complex(jnp.cos(x), jnp.sin(x))[:, None] for x in (angle, angle * start)]
     powers = unit[0]
     while powers.shape[1] < count:

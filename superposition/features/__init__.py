@@ -1,6 +1,6 @@
 """Where x comes from: distributions of features. A new law is one file and one line here."""
 
-from superposition.features._base import FeatureLaw, probability_any
+from superposition.features._base import FeatureLaw, Thresholds, thresholds
 from superposition.features._draw import key_words, uniform
 from superposition.features.correlated import Anticorrelated, Correlated
 from superposition.features.sparse_uniform import SparseUniform
@@ -17,7 +17,8 @@ __all__ = [
     "Correlated",
     "FeatureLaw",
     "SparseUniform",
+    "Thresholds",
     "key_words",
-    "probability_any",
+    "thresholds",
     "uniform",
 ]

@@ -7,7 +7,7 @@ that share one draw (common random numbers).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,9 +58,13 @@ class FeatureLaw:
         """How many uniform numbers one example takes (the last is the conditional sampler's own)."""
         raise NotImplementedError
 
-    def transform(self, u: Array, density: Array, n_features: int, *, conditional: bool) -> Array:
-        """Uniforms u (n_uniforms, *batch) and unit densities (n_units, *batch) -> x (n_features, *batch)."""
+    def transform(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> Array:
+        """Uniforms u (n_uniforms, *batch) and thresholds (n_units, *batch) -> x (n_features, *batch)."""
         raise NotImplementedError
+
+    def rows(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> list[Array]:
+        """The same as a list of features; a law may keep them apart, which lets XLA fuse each into its use."""
+        return list(self.transform(u, at, n_features, conditional=conditional))
 
     def mean(self, n_features: int) -> np.ndarray:
         """E x, (n_features,), exact."""
@@ -81,8 +85,8 @@ class FeatureLaw:
         """Draw (batch_size, n_features); `conditional` draws given that at least one unit fires."""
         _validate.integer("batch_size", batch_size, 1)
         u = uniform(key_words(key), jnp.uint32(0), (self.n_uniforms(n_features), batch_size))
-        density = self.unit_densities(n_features)[:, None]
-        return self.transform(u, density, n_features, conditional=conditional).T
+        at = thresholds(self.unit_densities(n_features)[:, None])
+        return self.transform(u, at, n_features, conditional=conditional).T
 
     def values(self, u: Array) -> Array:
         """A firing feature's magnitude from u in [0, 1): U[0, 1], or U[-1, 1] when signed."""
@@ -95,28 +99,42 @@ class FeatureLaw:
         return p, 0.0 if self.signed else 0.5, 1 / 3
 
 
-def probability_any(density: Array) -> Array:
-    """q = 1 - prod_i (1 - p_i): at least one unit fires; density (n_units, *rest) -> (*rest)."""
-    return -jnp.expm1(jnp.log1p(-density).sum(0))
+class Thresholds(NamedTuple):
+    """Constants that sampling compares with, (n_units, *rest); computed once, not every step.
+
+    inverse 1 / p; reached c_i = 1 - prod_{j<=i} (1 - p_j) and before c_{i-1}, the chances that some unit up
+    to i, or before it, fires; any q = c_last, (*rest).
+    """
+
+    density: Array
+    inverse: Array
+    before: Array
+    reached: Array
+    any: Array
 
 
-def firing(u: Array, density: Array, *, chooser: Array | None) -> tuple[Array, Array]:
-    """Which units fire, and a fresh U[0, 1) for each that does.
+def thresholds(density: Array) -> Thresholds:
+    """Thresholds of units with these densities, (n_units, *rest)."""
+    reached = -jnp.expm1(jnp.cumsum(jnp.log1p(-density), 0))
+    before = jnp.concatenate([jnp.zeros_like(reached[:1]), reached[:-1]])
+    return Thresholds(density, 1 / density, before, reached, reached[-1])
+
+
+def firing(u: Array, at: Thresholds, chooser: Array | None) -> tuple[Array, Array]:
+    """Which units fire, and a fresh U[0, 1) for each that does; u and thresholds (n_units, *batch).
 
     One uniform gives both: given u < p, u / p is uniform. With `chooser` (one more uniform per example)
     the draw is conditional on at least one unit firing: the first to fire is found by inverting
-    P(first <= i | any) = c_i / q with c_i = 1 - prod_{j<=i} (1 - p_j), those before it are silent, those
-    after it are free. Exact, with static shapes (toy-models reference 5.5).
+    P(first <= i | any) = c_i / q, those before it are silent, those after it are free. Exact, with static
+    shapes (toy-models reference 5.5). Elementwise: rows of u and of the thresholds give rows.
     """
-    fires = u < density
-    value = u * (1 / density)  # u < p keeps this <= 1 after rounding
+    fires = u < at.density
+    value = u * at.inverse  # u < p keeps this <= 1 after rounding
     if chooser is None:
         return fires, value
-    reached = -jnp.expm1(jnp.cumsum(jnp.log1p(-density), 0))
-    before = jnp.concatenate([jnp.zeros_like(reached[:1]), reached[:-1]])
-    t = chooser * (reached[-1] * BELOW_ONE)  # strictly below q after rounding: some unit always fires
-    after_first = t < before
-    return jnp.where(after_first, fires, t < reached), jnp.where(after_first, value, u)
+    t = chooser * (at.any * BELOW_ONE)  # strictly below q after rounding: some unit always fires
+    after_first = t < at.before
+    return jnp.where(after_first, fires, t < at.reached), jnp.where(after_first, value, u)
 
 
 def _plain(values: np.ndarray) -> Any:

@@ -8,7 +8,7 @@ from jax import Array
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.features._base import FeatureLaw, firing
+from superposition.features._base import FeatureLaw, Thresholds, firing
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,9 @@ class _Sets(FeatureLaw):
         """A coin per set, a number per feature, and one that chooses the first set to fire."""
         return self.n_units(n_features) + n_features + 1
 
-    def _fires(self, u: Array, density: Array, conditional: bool) -> tuple[Array, Array, int]:
-        sets = density.shape[0]
-        fires, value = firing(u[:sets], density, chooser=u[-1] if conditional else None)
-        return fires, value, (u.shape[0] - sets - 1) // sets
+    def _fires(self, u: Array, at: Thresholds, conditional: bool) -> tuple[Array, Array, int]:
+        fires, value = firing(u[: self.n_sets], at, u[-1] if conditional else None)
+        return fires, value, (u.shape[0] - self.n_sets - 1) // self.n_sets
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,10 @@ class Correlated(_Sets):
     Within a set E x_i x_j = p E[v]^2, across sets p^2 E[v]^2; E x_i^2 = p / 3.
     """
 
-    def transform(self, u: Array, density: Array, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
         """x (n_features, *batch); set s fires as a whole."""
-        fires, _, size = self._fires(u, density, conditional)
-        return jnp.where(jnp.repeat(fires, size, 0), self.values(u[density.shape[0] : -1]), 0.0)
+        fires, _, size = self._fires(u, at, conditional)
+        return jnp.where(jnp.repeat(fires, size, 0), self.values(u[self.n_sets : -1]), 0.0)
 
     def mean(self, n_features: int) -> np.ndarray:
         """E x_i = p_set E[value]."""
@@ -75,14 +74,14 @@ class Anticorrelated(_Sets):
     With sets of k features: E x_i = p E[v] / k, E x_i^2 = p / (3 k), and E x_i x_j = 0 inside a set.
     """
 
-    def transform(self, u: Array, density: Array, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
         """x (n_features, *batch); the coin's own remainder chooses the member."""
-        fires, value, size = self._fires(u, density, conditional)
+        fires, value, size = self._fires(u, at, conditional)
         chosen = jnp.repeat(jnp.minimum(jnp.floor(value * size), size - 1), size, 0)
         member = jnp.tile(jnp.arange(size, dtype=chosen.dtype), self.n_sets)
         is_chosen = chosen == member.reshape(-1, *(1 for _ in range(u.ndim - 1)))
         on = jnp.repeat(fires, size, 0) & is_chosen
-        return jnp.where(on, self.values(u[density.shape[0] : -1]), 0.0)
+        return jnp.where(on, self.values(u[self.n_sets : -1]), 0.0)
 
     def mean(self, n_features: int) -> np.ndarray:
         """E x_i = p_set E[value] / k."""

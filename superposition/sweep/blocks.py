@@ -81,7 +81,9 @@ def _cell_limit(run: ToyRun, memory_gb: float, available: int) -> int:
         cache = max(64, CACHE_EXAMPLES // run.batch_size)
     else:
         cache = max(1, WIDE_ELEMENTS // (run.batch_size * n))
-    return max(1, min(fits, cache, -(-available // workers)))
+        # Threads pay once each has a few hundred narrow models; below that one loop over all is faster.
+    least = 256 if n <= NARROW_FEATURES else 1
+    return max(1, min(fits, cache, max(least, -(-available // workers))))
 
 
 def worker_count() -> int:

@@ -11,6 +11,7 @@ so that thousands of tiny models fill the vector lanes; a product with a row of 
 much faster than XLA's reduction does. Both equal autodiff of ToyModel.loss (tests/test_toy.py).
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -39,8 +40,8 @@ def wide(activation: Activation, params: ToyParams, importance: Array, x: Array)
     return ToyParams(dW * scale, (g @ jnp.ones(x.shape[1])) * scale)
 
 
-def narrow(activation: Activation, params: ToyParams, importance: Array, x: Array) -> ToyParams:
-    """Gradients of many models: W (cell, m, n), b and importance (cell, n), x (n, batch, cell)."""
+def narrow(activation: Activation, params: ToyParams, importance: Array, x: Sequence[Array]) -> ToyParams:
+    """Gradients of many models: W (cell, m, n), b and importance (cell, n), x n arrays (batch, cell)."""
     W, b, weight = (jnp.moveaxis(a, 0, -1) for a in (*params, importance))
     m, n, _ = W.shape
     features = range(n)
@@ -48,7 +49,7 @@ def narrow(activation: Activation, params: ToyParams, importance: Array, x: Arra
     z = [sum(W[k, i] * h[k] for k in range(m)) + b[i] for i in features]
     g = [_residual(activation, z[i], x[i], weight[i]) for i in features]
     Wg = [sum(W[k, i] * g[i] for i in features) for k in range(m)]
-    batch = x.shape[1]
+    batch = x[0].shape[0]
     ones = jnp.ones((1, batch))
     dW = [[(ones @ (h[k] * g[i] + Wg[k] * x[i]))[0] for i in features] for k in range(m)]
     db = [(ones @ g[i])[0] for i in features]

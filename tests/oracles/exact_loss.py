@@ -1,7 +1,8 @@
 """Independent references for the expected loss of a toy model: exact rational arithmetic, and plain sampling.
 
-Nothing here is shared with the library. `rational_losses` sums over active sets and cube vertices in `fractions.Fraction`,
-so it has no rounding and no cancellation: it is the truth for the given floating-point inputs, at cost n 3^n.
+Nothing here is shared with the library. `rational_losses` sums over active sets and cube vertices in
+`fractions.Fraction`, so it has no rounding and no cancellation: it is the truth for the given
+floating-point inputs, at cost n 3^n.
 """
 
 import itertools
@@ -12,13 +13,17 @@ import numpy as np
 
 
 def _positive_moment(b, slopes, power):
-    """E (b + sum_j a_j u_j)_+^power for u_j uniform on [0, 1] and all a_j non-zero, by the vertex formula, exactly."""
+    """E (b + sum_j a_j u_j)_+^power, u_j uniform on [0, 1], a_j non-zero, by the vertex formula, exactly."""
     total = Fraction(0)
     for vertex in itertools.product((0, 1), repeat=len(slopes)):
         z = b + sum((a for a, v in zip(slopes, vertex, strict=True) if v), Fraction(0))
         if z > 0:
             total += (-1) ** (len(slopes) - sum(vertex)) * z ** (power + len(slopes))
-    return total * math.factorial(power) / (math.factorial(power + len(slopes)) * math.prod(slopes, start=Fraction(1)))
+    return (
+        total
+        * math.factorial(power)
+        / (math.factorial(power + len(slopes)) * math.prod(slopes, start=Fraction(1)))
+    )
 
 
 def rational_losses(W, b, density, *, signed=False):
@@ -61,8 +66,8 @@ def _active_loss(i, b, a, active, signed):
 def sampled_loss(W, b, importance, density, *, samples, seed, signed=False):
     """Monte Carlo estimate of sum_i I_i E (x_i - x'_i)^2 and its standard error.
 
-    Samples are conditioned on at least one active feature and the all-zero term is added exactly; at density 0.001 nearly
-    every plain sample is zero and the comparison would have no power.
+    Samples are conditioned on at least one active feature and the all-zero term is added exactly; at
+    density 0.001 nearly every plain sample is zero and the comparison would have no power.
     """
     generator = np.random.default_rng(seed)
     n = W.shape[1]

@@ -1,0 +1,1 @@
+"""Timings against named peers, side by side in one run; `make bench`."""

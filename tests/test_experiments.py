@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from experiments import _base, _phase, _report
+from experiments.__main__ import discover
+from superposition import theory
+
+EXPERIMENTS = discover()
+
+
+@pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda m: m.__name__.rsplit(".", 1)[-1])
+def test_every_experiment_runs_quick_and_writes_picture_numbers_and_report(module, tmp_path):
+    result = _base.execute(module, module.Config.quick(), tmp_path)
+    name = module.__name__.rsplit(".", 1)[-1]
+    assert (tmp_path / f"{name}.png").stat().st_size > 5_000
+    content = json.loads((tmp_path / f"{name}.json").read_text())
+    assert content["config"]
+    assert [c["claim"] for c in content["claims"]] == [c.claim for c in result.claims]
+    report = (tmp_path / "REPORT.md").read_text()
+    for claim in result.claims:
+        assert claim.measured.split("|")[0].strip() in report.replace("\\|", "|")
+    assert isinstance(module.draw(result), Figure)
+    assert len(module.alt(result)) > 40
+    for section in ("Command:", "Time:", "Expect:"):
+        assert section in module.__doc__
+
+
+def test_a_verdict_other_than_the_expected_one_fails_the_run():
+    holds = _base.Claim("F1", "a", "b", "c", holds=True)
+    known = _base.Claim("F1", "a", "b", "c", holds=False, expected=False)
+    broken = _base.Claim("F1", "a", "b", "c", holds=False)
+    surprise = _base.Claim("F1", "a", "b", "c", holds=True, expected=False)
+    assert _report.status([holds, known]) == 0
+    assert _report.status([holds, broken]) == 1
+    assert _report.status([surprise]) == 1
+
+
+def test_committed_figures_were_made_by_these_experiments_with_the_expected_verdicts():
+    for module in EXPERIMENTS:
+        name = module.__name__.rsplit(".", 1)[-1]
+        content = json.loads((_base.FIGURES / f"{name}.json").read_text())
+        assert content["config"] == _base._plain(_base.asdict(module.Config())), f"run python -m experiments.{name}"
+        for claim in content["claims"]:
+            assert claim["holds"] == claim["expected"], claim["claim"]
+        assert (_base.FIGURES / f"{name}.png").exists()
+
+
+def test_phase_classes_and_boundary_distance():
+    norm, interference = np.array([0.1, 1.0, 1.0]), np.array([5.0, 0.1, 0.9])
+    assert _phase.classify(norm, interference).tolist() == [0, 1, 2]
+    diagram = _phase.Diagram(2, 1, theory.PHASES_2_1, theory.boundary_2_1)
+    grid = _phase.Grid(cells=21)
+    far = _phase.far_from_boundary(diagram, grid, 0.1)
+    r, p = grid.axes(21)
+    on = np.abs(np.log10(p[:, None] / theory.boundary_2_1(r)[None, :])) < 0.05
+    assert not far[on].any()
+    assert far[-1].all()
+    assert far.mean() > 0.7
