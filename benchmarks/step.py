@@ -112,6 +112,7 @@ def compare(name: str, contestants: dict[str, tuple[Callable[[int], None], int]]
     times: dict[str, list[float]] = {key: [] for key in contestants}
     for _ in range(rounds):
         for key, (go, steps) in contestants.items():
+            time.sleep(0.3)  # the threads of the one before spin on for a while
             begun = time.perf_counter()
             go(steps)
             times[key].append((time.perf_counter() - begun) / steps * 1e3)

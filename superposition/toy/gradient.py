@@ -4,9 +4,9 @@ With g_i = 2 I_i (x'_i - x_i) [z_i > 0] (no bracket for the linear model), avera
 
     dL/db = g,   dL/dW = h g^T + (W g) x^T.
 
-`wide` keeps examples last, (feature, batch), so that each model is a few matrix products: through the
-Gram matrix A = W^T W while n_features <= 4 n_hidden (z = A x, dL/dA = g x^T: two products in place of
-four), through h otherwise. `narrow` keeps models last, (feature, batch, cell), and unrolls the features,
+`wide` keeps examples last, (feature, batch), so that each model is a few matrix products. While
+n_features <= 4 n_hidden, dL/dW = W (G + G^T) with G = g x^T takes one product in place of three; and up to
+8 hidden dimensions W^T h is summed elementwise, in one loop with the residual. `narrow` keeps models last, (feature, batch, cell), and unrolls the features,
 so that thousands of tiny models fill the vector lanes; a product with a row of ones sums over the batch
 much faster than XLA's reduction does. Both equal autodiff of ToyModel.loss (tests/test_toy.py).
 """
@@ -27,14 +27,13 @@ def wide(activation: Activation, params: ToyParams, importance: Array, x: Array)
     """Gradient of one model on a batch: W (m, n), b (n,), importance (n,), x (n, batch)."""
     W, b = params
     m, n = W.shape
+    h = W @ x
+    z = sum(W[k][:, None] * h[k] for k in range(m)) if m <= 8 else W.T @ h
+    g = _residual(activation, z + b[:, None], x, importance[:, None])
     if n <= 4 * m:
-        z = (W.T @ W) @ x + b[:, None]
-        g = _residual(activation, z, x, importance[:, None])
-        dA = g @ x.T
-        dW = W @ (dA + dA.T)
+        G = g @ x.T
+        dW = W @ (G + G.T)
     else:
-        h = W @ x
-        g = _residual(activation, W.T @ h + b[:, None], x, importance[:, None])
         dW = h @ g.T + (W @ g) @ x.T
     scale = 2 / x.shape[1]
     return ToyParams(dW * scale, (g @ jnp.ones(x.shape[1])) * scale)
