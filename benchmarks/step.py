@@ -35,7 +35,7 @@ SEVEN = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 
 
 def ours(n: int, m: int, axes: dict[str, Any], *, sampling: str, share: bool = True) -> Callable[[int], None]:
-    """k steps of every cell, cut into blocks and threads as `sweep` does."""
+    """K steps of every cell, cut into blocks and threads as `sweep` does."""
     run = ToyRun(ReLUOutput(n, m), importance_base=0.7, batch_size=BATCH, sampling=sampling)
     parsed = parse(run, axes)
     plan = blocks.plan(run, parsed, 2.0, share)
@@ -61,7 +61,10 @@ def notebook(n: int, m: int, density: np.ndarray, importance: np.ndarray) -> Cal
     models = len(density)
     W = torch.nn.Parameter(torch.randn(models, n, m) * 0.3)
     b = torch.nn.Parameter(torch.zeros(models, n))
-    p, weight = torch.tensor(density, dtype=torch.float32)[:, None], torch.tensor(importance, dtype=torch.float32)
+    p, weight = (
+        torch.tensor(density, dtype=torch.float32)[:, None],
+        torch.tensor(importance, dtype=torch.float32),
+    )
     optimizer = torch.optim.AdamW([W, b], lr=1e-3)
     zero = torch.zeros(())
 
@@ -80,7 +83,7 @@ def notebook(n: int, m: int, density: np.ndarray, importance: np.ndarray) -> Cal
 
 
 def model_grid(side: int) -> Callable[[int], None]:
-    """occhio's ModelGrid over density and relative importance at n=2, m=1, sample caching on."""
+    """Occhio's ModelGrid over density and relative importance at n=2, m=1, sample caching on."""
     from occhio import ModelGrid, ToyModel
     from occhio.autoencoder import TiedLinearRelu
     from occhio.distributions.sparse import SparseUniform
@@ -105,7 +108,9 @@ def model_grid(side: int) -> Callable[[int], None]:
     return lambda steps: grid.fit(n_epochs=steps, batch_size=BATCH, learning_rate=1e-3)
 
 
-def compare(name: str, contestants: dict[str, tuple[Callable[[int], None], int]], rounds: int) -> dict[str, Any]:
+def compare(
+    name: str, contestants: dict[str, tuple[Callable[[int], None], int]], rounds: int
+) -> dict[str, Any]:
     """Median milliseconds a step of each, and the median ratio of each to the first."""
     for go, steps in contestants.values():
         go(min(steps, 5))
@@ -121,7 +126,9 @@ def compare(name: str, contestants: dict[str, tuple[Callable[[int], None], int]]
     for key, values in times.items():
         row[f"{key} ms"] = round(statistics.median(values), 4)
         if key != first:
-            row[f"{key} ratio"] = round(statistics.median(a / b for a, b in zip(times[first], values, strict=True)), 1)
+            row[f"{key} ratio"] = round(
+                statistics.median(a / b for a, b in zip(times[first], values, strict=True)), 1
+            )
     print(json.dumps(row), flush=True)
     return row
 
@@ -165,7 +172,9 @@ def main() -> None:
         ),
     ]
     device = {"cores": blocks.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
-    Path(__file__).with_suffix(".json").write_text(json.dumps({"device": device, "rows": rows}, indent=1) + "\n")
+    Path(__file__).with_suffix(".json").write_text(
+        json.dumps({"device": device, "rows": rows}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

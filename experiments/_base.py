@@ -89,7 +89,9 @@ def _rounded(array: np.ndarray) -> Any:
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file in one instant."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n")
+    temporary.write_text(
+        json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
+    )
     os.replace(temporary, path)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -106,11 +107,13 @@ def counts(W: np.ndarray) -> list[int]:
     return [int(c) for c in geometry.represented(W)]
 
 
-def count_claim(config: Columns, found: dict[str, np.ndarray], figure: str, paper: Sequence[int], by: int) -> Claim:
+def count_claim(
+    config: Columns, found: dict[str, np.ndarray], figure: str, paper: Sequence[int], by: int
+) -> Claim:
     """The number of represented features grows with sparsity, as read off the published picture."""
     measured = counts(found["relu_W"])
     near = all(abs(a - b) <= by for a, b in zip(measured, paper, strict=False))
-    growing = all(a <= b for a, b in zip(measured, measured[1:], strict=False))
+    growing = all(a <= b for a, b in pairwise(measured))
     return Claim(
         figure,
         f"the ReLU model represents more features as sparsity grows (norm > 1/2; within {by} of the picture)",

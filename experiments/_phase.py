@@ -27,9 +27,10 @@ class Grid:
     batch_size: int = 128
     learning_rate: float = 2e-2
     restarts: int = 24
+    rounds: int = 3
 
     def axes(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
-        """r from 0.1 to 10 and p from 1 to 0.01, evenly in logarithm."""
+        """R from 0.1 to 10 and p from 1 to 0.01, evenly in logarithm."""
         return np.geomspace(0.1, 10, cells), np.geomspace(1, 0.01, cells)
 
 
@@ -60,19 +61,20 @@ def exact(diagram: Diagram, grid: Grid, cells: int) -> dict[str, np.ndarray]:
     r, p = grid.axes(cells)
     nearest = np.arange(cells) * (coarse - 1) / (cells - 1)
     corners = [np.floor(nearest).astype(int), np.ceil(nearest).astype(int)]
-    about = [
-        _flat(_rows(best, coarse, i, j), cells) for i in corners for j in corners
-    ]
-    best = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=14)
+    about = [_flat(_rows(best, coarse, i, j), cells) for i in corners for j in corners]
+    best = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=8)
     improved = []
-    for _ in range(4):
+    for _ in range(grid.rounds):
         steps = np.clip(np.arange(cells)[None] + np.array([[0], [1], [-1]]), 0, cells - 1)
         moves = [(steps[0], steps[1]), (steps[0], steps[2]), (steps[1], steps[0]), (steps[2], steps[0])]
         about = [_flat(_rows(best, cells, i, j), cells) for i, j in moves]
-        again = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=7)
+        again = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=4)
         better = again.loss < best.loss * (1 - 1e-6)
         best = theory.Minimum(
-            *(np.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old) for new, old in zip(again, best, strict=True))
+            *(
+                np.where(better.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
+                for new, old in zip(again, best, strict=True)
+            )
         )
         improved.append(int(better.sum()))
         if not improved[-1]:
@@ -101,7 +103,8 @@ def _flat(params: ToyParams, cells: int) -> ToyParams:
 
 def _stack(starts: list[ToyParams]) -> ToyParams:
     """Several starts a cell: (cell, start, ...)."""
-    return ToyParams(*(np.stack(parts, 1) for parts in zip(*starts, strict=True)))
+    parts: Any = zip(*starts, strict=True)
+    return ToyParams(*(np.stack(part, 1) for part in parts))  # type: ignore[arg-type]
 
 
 def trained(diagram: Diagram, grid: Grid) -> dict[str, np.ndarray]:
@@ -117,7 +120,7 @@ def trained(diagram: Diagram, grid: Grid) -> dict[str, np.ndarray]:
         steps=grid.steps,
         batch_size=grid.batch_size,
     )
-    axes = {"density": p, "importance": diagram.importance(r), "seed": range(grid.seeds)}
+    axes: dict[str, Any] = {"density": p, "importance": diagram.importance(r), "seed": range(grid.seeds)}
     data = sweep(run, axes)
     W, loss = data["W"].values, data["loss"].values
     norm, interference = geometry.norms(W)[..., -1], geometry.interference(W)[..., -1]
@@ -155,7 +158,12 @@ def far_from_boundary(diagram: Diagram, grid: Grid, decades: float) -> np.ndarra
 
 
 def claims(
-    figure: str, diagram: Diagram, grid: Grid, at: dict[str, np.ndarray], fit: dict[str, np.ndarray], fine: dict[str, np.ndarray]
+    figure: str,
+    diagram: Diagram,
+    grid: Grid,
+    at: dict[str, np.ndarray],
+    fit: dict[str, np.ndarray],
+    fine: dict[str, np.ndarray],
 ) -> list[Claim]:
     """The paper's claims against the exact minimum on the training grid (`at`), training, and the fine grid."""
     r, p = grid.axes(grid.cells)
@@ -251,7 +259,9 @@ def draw(diagram: Diagram, result: Any, legend: Sequence[plot.Phase]) -> Figure:
         [
             plot.Theory("Theory (the paper's)", winner, legend, fine),
             plot.Measured("Exact minimum", arrays["exact_norm"], arrays["exact_interference"], winner, fine),
-            plot.Measured("Trained, paper's rule", arrays["trained_rule_norm"], arrays["trained_rule_interference"]),
+            plot.Measured(
+                "Trained, paper's rule", arrays["trained_rule_norm"], arrays["trained_rule_interference"]
+            ),
             plot.Measured("Trained, best of seeds", arrays["trained_norm"], arrays["trained_interference"]),
             plot.Shortfall("Where training falls short", arrays["trained_loss"] / arrays["minimum_loss"] - 1),
         ],
@@ -262,7 +272,10 @@ def draw(diagram: Diagram, result: Any, legend: Sequence[plot.Phase]) -> Figure:
 
 def describe(diagram: Diagram, result: Any) -> str:
     """Alt text made from the numbers."""
-    share = [float((classify(result.arrays["exact_norm"], result.arrays["exact_interference"]) == k).mean()) for k in range(3)]
+    share = [
+        float((classify(result.arrays["exact_norm"], result.arrays["exact_interference"]) == k).mean())
+        for k in range(3)
+    ]
     return (
         f"Phase diagrams of an extra feature, n={diagram.n_features}, m={diagram.n_hidden}: relative importance 0.1 to 10 "
         f"across, density 1 (top) to 0.01 down. At the exact minimum it is not represented in {100 * share[0]:.0f} % of "

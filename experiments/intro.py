@@ -72,7 +72,9 @@ def _pairs(W: np.ndarray) -> Claim:
     norms, cosines = geometry.norms(W), geometry.cosines(W)
     kept = [int(i) for i in np.flatnonzero(norms > 0.5)]
     pairs = geometry.antipodal_pairs(W, threshold=-0.95)
-    across = max((abs(cosines[i, j]) for i in pairs[0] for j in pairs[1]), default=1.0) if len(pairs) == 2 else 1.0
+    across = (
+        max((abs(cosines[i, j]) for i in pairs[0] for j in pairs[1]), default=1.0) if len(pairs) == 2 else 1.0
+    )
     return Claim(
         "F1",
         "80 % sparsity: two antipodal pairs, the least important feature is dropped",
@@ -104,7 +106,10 @@ def draw(result: Result) -> Figure:
 def alt(result: Result) -> str:
     """Alt text from the numbers."""
     kept = [int(c) for c in geometry.represented(result.arrays["W"])]
-    parts = [f"{100 * s:.0f} % sparsity, {k} represented" for s, k in zip(result.config.sparsities, kept, strict=True)]
+    parts = [
+        f"{100 * s:.0f} % sparsity, {k} represented"
+        for s, k in zip(result.config.sparsities, kept, strict=True)
+    ]
     return "Five features in a plane, drawn as lines from the origin: " + "; ".join(parts) + "."
 
 

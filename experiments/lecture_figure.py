@@ -107,8 +107,18 @@ def _relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
 
 
 GROUPS = (
-    ("Linear Model", 0, 0, "**Linear models** learn the top $m$ features. $1-S$ = 0.001 is shown, others are similar."),
-    ("ReLU Output Model", 1, 1, "In the **dense** regime, ReLU output models also learn the top $m$ features."),
+    (
+        "Linear Model",
+        0,
+        0,
+        "**Linear models** learn the top m features. 1−S = 0.001 is shown, others are similar.",
+    ),
+    (
+        "ReLU Output Model",
+        1,
+        1,
+        "In the **dense** regime, ReLU output models also learn the top m features.",
+    ),
     (
         "",
         2,

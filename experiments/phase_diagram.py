@@ -12,7 +12,6 @@ Expect:   99 % of cells within 1 % of the exact minimum; the candidates beaten b
 
 from dataclasses import dataclass
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from experiments import _phase

@@ -7,6 +7,8 @@ wait for JAX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from superposition._version import __version__
+
 if TYPE_CHECKING:
     from superposition.errors import ConfigError, SuperpositionError
     from superposition.expected_loss import reference_loss
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from superposition.toy_run import ToyRun
     from superposition.typing import ToyParams
 
-__version__ = "0.1.0"
 
 _HOME = {
     "AdamW": "optimizer",
@@ -47,6 +48,7 @@ __all__ = [
     "SweepConfig",
     "ToyParams",
     "ToyRun",
+    "__version__",
     "open_sweep",
     "reference_loss",
 ]

@@ -18,7 +18,7 @@ def is_concrete(value: Any) -> bool:
 
 def number(name: str, value: Any) -> float:
     """A finite real number, or ConfigError."""
-    if isinstance(value, bool | str) or not np.isscalar(value) and np.ndim(value) != 0:
+    if isinstance(value, bool | str) or (not np.isscalar(value) and np.ndim(value) != 0):
         raise ConfigError(f"{name} must be a number; got {value!r}")
     try:
         result = float(value)

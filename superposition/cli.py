@@ -51,7 +51,11 @@ def _parse(arguments: list[str]) -> SweepConfig | ShowConfig:
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(  # type: ignore[no-any-return, call-overload]
-                Command, args=arguments, prog="superposition", description=__doc__, config=(tyro.conf.OmitArgPrefixes,)
+                Command,
+                args=arguments,
+                prog="superposition",
+                description=__doc__,
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):

@@ -49,7 +49,10 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
         numbers = (f"{finite.min():.5g}", f"{finite.mean():.5g}") if len(finite) else ("-", "-")
         represented = geometry.norms(W[k]) > 0.5
         superposed = represented & (geometry.interference(W[k]) > 0.5)
-        labels = [f"{np.asarray(flat[d].values[k]).item():.6g}" if _is_number(flat[d]) else str(flat[d].values[k]) for d in dims]
+        labels = [
+            f"{np.asarray(flat[d].values[k]).item():.6g}" if _is_number(flat[d]) else str(flat[d].values[k])
+            for d in dims
+        ]
         counts = (represented.sum(), superposed.sum(), (status == PENDING).sum(), (status == DIVERGED).sum())
         rows.append((*labels, *numbers, *(str(c) for c in counts)))
     return rows
@@ -102,7 +105,11 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
         counts = ", ".join(f"{c} at 1-S={p:g}" for p, c in zip(density, geometry.represented(W), strict=True))
         alt = f"W^T W, b and feature norms. Features with norm over 1/2: {counts}."
         written.append(plot.save(figure, folder / "columns.png", alt=alt, title=title))
-    if axes == {by, "importance_base"} and run["model"]["n_features"] == 2 and min(results["loss"].shape[:2]) > 1:
+    if (
+        axes == {by, "importance_base"}
+        and run["model"]["n_features"] == 2
+        and min(results["loss"].shape[:2]) > 1
+    ):
         grid = results["loss"].isel(seed=0).transpose(by, "importance_base")
         order = results["loss"].isel(seed=0).dims
         shape = tuple(results.sizes[d] for d in order)
@@ -110,7 +117,9 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
         if order != grid.dims:
             norm, interference = norm.T, interference.T
         figure = plot.phase_diagram(
-            [plot.Measured("Trained, best of seeds", norm, interference)], results["importance_base"].values, density
+            [plot.Measured("Trained, best of seeds", norm, interference)],
+            results["importance_base"].values,
+            density,
         )
         share = float(((norm > 0.5) & (interference > 0.5)).mean())
         alt = f"Phase diagram of the second feature; it is in superposition in {100 * share:.0f} % of cells."

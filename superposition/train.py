@@ -35,6 +35,7 @@ class Stop:
         self.signal: int = signal.SIGINT
 
     def __call__(self) -> bool:
+        """Whether to stop."""
         return self._event.is_set()
 
     def set(self, signum: int = signal.SIGINT, frame: Any = None) -> None:

@@ -48,7 +48,9 @@ def test_sweep_then_show(tmp_path, capsys):
     assert status == 2
     assert "exists" in errors
     assert run("sweep", *TINY, *densities, "--out", out, "--resume", capsys=capsys)[0] == 0
-    status, _, errors = run("sweep", *TINY, "--densities", "1", "0.2", "--seeds", "2", "--out", out, "--resume", capsys=capsys)
+    status, _, errors = run(
+        "sweep", *TINY, "--densities", "1", "0.2", "--seeds", "2", "--out", out, "--resume", capsys=capsys
+    )
     assert status == 2
     assert "density" in errors
 

@@ -42,7 +42,9 @@ def test_committed_figures_were_made_by_these_experiments_with_the_expected_verd
     for module in EXPERIMENTS:
         name = module.__name__.rsplit(".", 1)[-1]
         content = json.loads((_base.FIGURES / f"{name}.json").read_text())
-        assert content["config"] == _base._plain(_base.asdict(module.Config())), f"run python -m experiments.{name}"
+        assert content["config"] == _base._plain(_base.asdict(module.Config())), (
+            f"run python -m experiments.{name}"
+        )
         for claim in content["claims"]:
             assert claim["holds"] == claim["expected"], claim["claim"]
         assert (_base.FIGURES / f"{name}.png").exists()

@@ -1,4 +1,5 @@
 import hashlib
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +82,7 @@ def test_one_draw_serves_every_density_with_nested_masks():
         np.asarray(SparseUniform().transform(u, thresholds(jnp.full((N, 1), p)), N, conditional=False)) != 0
         for p in (0.01, 0.1, 0.5, 1.0)
     ]
-    for fewer, more in zip(masks, masks[1:], strict=False):
+    for fewer, more in pairwise(masks):
         assert (fewer <= more).all()
         assert (fewer < more).any()
 

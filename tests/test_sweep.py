@@ -11,12 +11,14 @@ import optax
 import pytest
 import xarray as xr
 
-from superposition import geometry, sweep as sweep_room, train
+from superposition import geometry, train
+from superposition import sweep as sweep_room
 from superposition.errors import ConfigError, StoreError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated
 from superposition.optimizer import AdamW
-from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, run as sweep_run, store, sweep
+from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, store, sweep
+from superposition.sweep import run as sweep_run
 from superposition.sweep.axes import cells_at, parse
 from superposition.toy import Linear, ReLUOutput
 from superposition.toy_run import Program, ToyRun, static_part
@@ -27,7 +29,9 @@ AXES = {"density": (1.0, 0.3, 0.1), "importance_base": (0.5, 2.0), "seed": range
 
 
 def same(a, b):
-    return all(a[name].values.tobytes() == b[name].values.tobytes() for name in ("W", "b", "loss", "steps", "status"))
+    return all(
+        a[name].values.tobytes() == b[name].values.tobytes() for name in ("W", "b", "loss", "steps", "status")
+    )
 
 
 def test_results_are_labelled_as_the_design_names_them(tmp_path):
@@ -132,7 +136,10 @@ def test_swept_optimizer_fields_and_any_optax_optimizer():
 def test_a_failing_cell_leaves_its_neighbours_bit_equal():
     axes = {"density": (0.5, 0.3, 0.1), "learning_rate": (1e-3, 1e-3)}
     healthy = sweep(TINY, axes)
-    sick = sweep(TINY, axes | {"learning_rate": (1e-3, 1e3)}, )
+    sick = sweep(
+        TINY,
+        axes | {"learning_rate": (1e-3, 1e3)},
+    )
     run = ToyRun(ReLUOutput(2, 1), optimizer=AdamW(weight_decay=1000.0), steps=400, batch_size=32)
     broken = sweep(run, {"learning_rate": (1e-5, 900.0)})
     assert broken["status"].values.tolist() == [DONE, DIVERGED]
@@ -152,7 +159,11 @@ def test_exact_objective_descends_to_the_linear_optimum():
     from superposition.theory import linear_optimum
 
     run = ToyRun(
-        Linear(6, 2), importance_base=0.7, objective="exact", steps=3000, optimizer=AdamW(3e-2, 0.0, schedule="cosine")
+        Linear(6, 2),
+        importance_base=0.7,
+        objective="exact",
+        steps=3000,
+        optimizer=AdamW(3e-2, 0.0, schedule="cosine"),
     )
     data = sweep(run, {"density": (1.0, 0.01)})
     for loss, p in zip(data["loss"].values, (1.0, 0.01), strict=True):
@@ -189,7 +200,10 @@ def test_a_damaged_block_is_noticed_and_trained_again(tmp_path):
 
 def test_one_writer_at_a_time(tmp_path):
     out = tmp_path / "a.zarr"
-    with sweep_run.lock.held(tmp_path / "a.zarr.partial", out), pytest.raises(StoreError, match="another process"):
+    with (
+        sweep_run.lock.held(tmp_path / "a.zarr.partial", out),
+        pytest.raises(StoreError, match="another process"),
+    ):
         sweep(TINY, AXES, out=out)
     assert not out.exists()
 
@@ -229,7 +243,9 @@ COMMAND = [
 
 
 def launch(out, *extra):
-    return subprocess.Popen([*COMMAND, "--out", str(out), *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [*COMMAND, "--out", str(out), *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 @pytest.fixture(scope="module")

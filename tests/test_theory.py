@@ -12,7 +12,9 @@ R = np.array([0.1, 0.5, 1.0, 3.0, 10.0])
 P = np.array([1.0, 0.6, 0.2, 0.05, 0.01])
 
 
-@pytest.mark.parametrize("phase", [*theory.PHASES_2_1, *theory.PHASES_3_2, theory.TRIANGLE], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "phase", [*theory.PHASES_2_1, *theory.PHASES_3_2, theory.TRIANGLE], ids=lambda p: p.name
+)
 def test_candidate_losses_are_exact(phase):
     n = phase.W.shape[1]
     for r, p in zip(R, P, strict=True):
@@ -25,7 +27,10 @@ def test_candidate_losses_are_exact(phase):
 
 
 def test_boundaries_are_where_the_best_candidate_changes():
-    for phases, boundary in ((theory.PHASES_2_1, theory.boundary_2_1), (theory.PHASES_3_2, theory.boundary_3_2)):
+    for phases, boundary in (
+        (theory.PHASES_2_1, theory.boundary_2_1),
+        (theory.PHASES_3_2, theory.boundary_3_2),
+    ):
         for r in np.r_[0.1, 0.3, 0.9, 1.1, 3, 10]:
             at = float(boundary(r))
             above, below = (theory.phase_losses(phases, r, at * f).argmin() for f in (1.001, 0.999))
@@ -85,6 +90,8 @@ def test_exact_minimum_matches_the_independent_table_and_beats_the_three_candida
 def test_exact_minimum_of_the_linear_model_is_the_closed_form():
     importance = 0.7 ** np.arange(3)
     density = np.array([1.0, 0.1])
-    found = theory.exact_minimum("linear", np.stack([importance] * 2), density, n_hidden=2, key=jax.random.key(1))
+    found = theory.exact_minimum(
+        "linear", np.stack([importance] * 2), density, n_hidden=2, key=jax.random.key(1)
+    )
     for k, p in enumerate(density):
         assert found.loss[k] == pytest.approx(theory.linear_optimum(importance, p, 2), rel=1e-6)

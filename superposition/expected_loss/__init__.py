@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
 
 from superposition.errors import ConfigError
 from superposition.expected_loss import enumeration, series
@@ -28,7 +30,16 @@ _ENUMERATED_BY_DEFAULT = 3
 _NODES = {"float32": 64, "float64": 1024}
 
 
-def expected_loss(params, importance, density, *, activation, method="auto", nodes=None, signed=False):
+def expected_loss(
+    params: Any,
+    importance: ArrayLike,
+    density: ArrayLike,
+    *,
+    activation: str,
+    method: str = "auto",
+    nodes: int | None = None,
+    signed: bool = False,
+) -> Array:
     r"""Expected loss, summed over features.
 
     $$L = \sum_i I_i \, E (x_i - x'_i)^2$$
@@ -41,7 +52,16 @@ def expected_loss(params, importance, density, *, activation, method="auto", nod
     return jnp.sum(jnp.asarray(importance, losses.dtype) * losses)
 
 
-def expected_losses(params, importance, density, *, activation, method="auto", nodes=None, signed=False):
+def expected_losses(
+    params: Any,
+    importance: ArrayLike | None,
+    density: ArrayLike,
+    *,
+    activation: str,
+    method: str = "auto",
+    nodes: int | None = None,
+    signed: bool = False,
+) -> Array:
     r"""Expected squared error of every feature, not weighted by importance.
 
     $$L_i = E (x_i - x'_i)^2 = E x_i^2 - 2 E x_i (z_i)_+ + E (z_i)_+^2$$
@@ -83,7 +103,16 @@ def expected_losses(params, importance, density, *, activation, method="auto", n
     return jnp.where(cut, linear, p / 3) + sign * square - 2 * cross
 
 
-def reference_loss(params, importance, density, *, activation, method="auto", nodes=8192, signed=False):
+def reference_loss(
+    params: Any,
+    importance: ArrayLike,
+    density: ArrayLike,
+    *,
+    activation: str,
+    method: str = "auto",
+    nodes: int | None = 8192,
+    signed: bool = False,
+) -> float:
     """The expected loss as a Python float, in double precision whatever the dtypes and JAX's settings.
 
     By enumeration up to n = 8, to rounding; else by a long series, to about 1e-9 relative. Arguments and
@@ -113,7 +142,7 @@ class _Arrays(NamedTuple):
 _compiled = partial(jax.jit, static_argnames=("activation", "method", "nodes", "signed"))(expected_loss)
 
 
-def _settings(n, dtype, activation, method, nodes):
+def _settings(n: int, dtype: Any, activation: str, method: str, nodes: int | None) -> tuple[str, int]:
     if activation not in ACTIVATIONS:
         raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
     if method not in METHODS:

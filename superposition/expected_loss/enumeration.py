@@ -1,16 +1,21 @@
 """Moments of rectified sums of sparse features by exact integration, one feature after another."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 # Up to here the recursion is unrolled into scalar arithmetic, which vectorises over models; beyond, one
 # compiled step is repeated on arrays of full size, or compilation takes minutes.
 _UNROLLED = 3
 
+# Moments of the features done so far, and how far their sum reaches below and above 0.
+_Done = tuple[list[Array], Array, Array]
 
-def positive_moments(A, b, density, signed):
+
+def positive_moments(A: Array, b: Array, density: Array, signed: bool) -> tuple[Array, Array]:
     r"""E (z_i)_+^2 and E x_i (z_i)_+ for every i, with z = b + A x.
 
     $$E x_i (z_i)_+ = \tfrac12 \partial_{a_{ii}} E (z_i)_+^2$$
@@ -18,14 +23,14 @@ def positive_moments(A, b, density, signed):
     A (n, n), b (n,), density (n,); returns two arrays (n,). Cost of order n^4 2^n (signed: 3^n).
     """
 
-    def row(a, intercept, own):
+    def row(a: Array, intercept: Array, own: Array) -> tuple[Array, Array]:
         return jax.jvp(lambda a: mean_positive_square(a, intercept, density, signed), (a,), (own,))
 
     square, slope = jax.vmap(row)(A, b, jnp.eye(len(b), dtype=A.dtype))
     return square, slope / 2
 
 
-def mean_positive_square(a, b, density, signed):
+def mean_positive_square(a: Array, b: Array, density: Array, signed: bool) -> Array:
     r"""E (b + sum_j a_j x_j)_+^2 for x_j independent, zero with probability 1 - p_j, else uniform.
 
     Features are integrated out one by one. With S_r(x) = E (x + sum over the features done so far)_+^r, the
@@ -48,8 +53,10 @@ def mean_positive_square(a, b, density, signed):
     slopes, densities = _ascending(list(a / scale), list(density))
 
     one, zero = jnp.ones((), a.dtype), jnp.zeros((), a.dtype)
-    done = [one, *[zero] * (n + 2)], zero, zero
+    done: _Done = [one, *[zero] * (n + 2)], zero, zero
     width, inactive = len(corners), corners.index(0)
+    x: Any  # with powers, lists of scalars when unrolled, else arrays
+    powers: Any
     if n <= _UNROLLED:
         # x: vertices of the support, the smallest slope varying fastest. powers: x_+^2, x_+^3 ... there.
         x = [b / scale]
@@ -67,7 +74,7 @@ def mean_positive_square(a, b, density, signed):
             powers = list(zip(*columns, strict=True))
         return scale**2 * powers[0][0]
 
-    def step(state, feature):
+    def step(state: tuple[Array, Array, _Done], feature: tuple[Array, Array]) -> tuple[Any, None]:
         x, powers, done = state
         done = _add_feature(done, *feature, signed)
         corner_powers = [list(powers[:, c::width]) for c in (0, inactive, width - 1)]
@@ -84,7 +91,9 @@ def mean_positive_square(a, b, density, signed):
     return scale**2 * powers[0, 0]
 
 
-def _integrate_out(x, corner_powers, done, slope, p, span):
+def _integrate_out(
+    x: Array, corner_powers: list[list[Array]], done: _Done, slope: Array, p: Array, span: int
+) -> list[Array]:
     """S_r(x), r = 2, 3 ..., from S_r at the lowest, inactive and highest value of the next feature."""
     moments, below, above = done
     # Below rounding error of the scale a slope cannot matter, and dividing by it can only overflow.
@@ -102,7 +111,7 @@ def _integrate_out(x, corner_powers, done, slope, p, span):
     ]
 
 
-def _ascending(slopes, densities):
+def _ascending(slopes: list[Array], densities: list[Array]) -> tuple[list[Array], list[Array]]:
     # An insertion network of selects: unlike a sort followed by a gather it is elementwise under vmap,
     # also backwards.
     for end in range(1, len(slopes)):
@@ -114,8 +123,9 @@ def _ascending(slopes, densities):
     return slopes, densities
 
 
-def _add_feature(done, slope, p, signed):
+def _add_feature(done: _Done, slope: Array, p: Array, signed: bool) -> _Done:
     """Moments of s + a x, E (s + a x)^l = sum_k C(l, k) E s^(l-k) a^k E x^k, and its support."""
+    moments: list[Any]
     moments, below, above = done
     orders = range(len(moments))
     own = [1.0] + [0 if signed and k % 2 else p * slope**k / (k + 1) for k in orders[1:]]
@@ -127,7 +137,7 @@ def _add_feature(done, slope, p, signed):
     return moments, below + jnp.maximum(-slope, 0), above + jnp.maximum(slope, 0)
 
 
-def _moment(moments, x, r):
+def _moment(moments: list[Array], x: Array, r: int) -> Array:
     """E (x + s)^r = sum_l C(r, l) E s^l x^(r-l), by Horner in x."""
     value = jnp.full_like(x, 1)
     for order in range(1, r + 1):

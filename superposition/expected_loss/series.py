@@ -2,16 +2,20 @@
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 # Complex numbers per array and model. More nodes take turns, recomputed in the backward pass.
 _CHUNK = 2**19
 
+_Triple = tuple[Array, Array, Array]
 
-def positive_moments(A, b, density, signed, nodes):
+
+def positive_moments(A: Array, b: Array, density: Array, signed: bool, nodes: int) -> tuple[Array, Array]:
     r"""E (z_i)_+^2 and E x_i (z_i)_+ for every i, with z = b + A x.
 
     With y = z / P, P the largest |z| possible, the periodic Bernoulli functions carry the kink: for |y| <= 1
@@ -49,7 +53,7 @@ def positive_moments(A, b, density, signed, nodes):
     square = (square * derivatives).sum(1)
     cross = (cross[:, :3] * derivatives[:, 1:]).sum(1) / 2
 
-    def alone(a, b):
+    def alone(a: Array, b: Array) -> Array:
         return _mean_positive_square(b + a * low, b + a * high)
 
     square += (1 - density) * none * jnp.maximum(b, 0) ** 2 + (
@@ -57,7 +61,7 @@ def positive_moments(A, b, density, signed, nodes):
     ).sum(1)
     cross += density * none * jax.jvp(lambda a: alone(a, b), (own,), (jnp.ones_like(own),))[1] / 2
 
-    def partial_sums(start, weights):
+    def partial_sums(start: Array, weights: Array) -> tuple[Array, Array]:
         k = start + jnp.arange(1, size + 1, dtype=A.dtype)
         factor = functools.partial(_characteristic, start=start, k=k, signed=signed)
         _, plain, tilted = _two_or_more_active(A, density, factor, jnp.multiply)
@@ -79,7 +83,7 @@ def positive_moments(A, b, density, signed, nodes):
     return period**2 * (square - third / 3), period * (cross - second / 2)
 
 
-def _weights(nodes):
+def _weights(nodes: int) -> np.ndarray:
     """Weights on cos(2 pi k y), k = 1 ... nodes, standing for sum_k cos(2 pi k y) / k^2 over all k.
 
     What the truncated sum misses is largest, of order 1 / nodes, for probability concentrated at the kink:
@@ -92,7 +96,12 @@ def _weights(nodes):
     return 1 / k**2 + average / average.sum() * (math.pi**2 / 6 - (1 / k**2).sum())
 
 
-def _two_or_more_active(A, density, factor, multiply):
+def _two_or_more_active(
+    A: Array,
+    density: Array,
+    factor: Callable[[Array, int], Array],
+    multiply: Callable[[Array, Array], Array],
+) -> tuple[Array, Array, Array]:
     """A product of one factor per feature, over events with two or more active features.
 
     factor(a, k) stands for E x^k e^(a x) in some algebra with product `multiply`. Returns for every row of
@@ -104,7 +113,7 @@ def _two_or_more_active(A, density, factor, multiply):
     present = jnp.where(itself, 0, density[:, None])
     absent = jnp.where(itself, 1, 1 - density[:, None])
 
-    def add_feature(active, feature):
+    def add_feature(active: _Triple, feature: _Triple) -> tuple[_Triple, None]:
         # Keeping apart how many are active needs no division, and no subtraction that loses rare events.
         none, one, more = active
         a, p, q = feature
@@ -121,18 +130,18 @@ def _two_or_more_active(A, density, factor, multiply):
     )
 
 
-def _taylor(a, power, *, low, high):
+def _taylor(a: Array, power: int, *, low: int, high: int) -> Array:
     """E x^power e^(a x t), x uniform on [low, high], to third order in t. a (n,); returns (n, 4)."""
     means = [(high**m - low**m) / (m * (high - low)) for m in range(power + 1, power + 5)]
     powers = [jnp.ones_like(a), a, a**2, a**3]
     return jnp.stack([m * x / f for m, x, f in zip(means, powers, (1, 1, 2, 6), strict=True)], axis=1)
 
 
-def _multiply_taylor(x, y):
+def _multiply_taylor(x: Array, y: Array) -> Array:
     return jnp.stack([sum(x[:, k] * y[:, m - k] for k in range(m + 1)) for m in range(4)], axis=1)
 
 
-def _mean_positive_square(start, end):
+def _mean_positive_square(start: Array, end: Array) -> Array:
     """Average of z_+^2 over z uniform between start and end."""
     low, high = jnp.minimum(start, end), jnp.maximum(start, end)
     # A kink in an interval shorter than rounding error contributes nothing, and the quotient could overflow.
@@ -142,7 +151,7 @@ def _mean_positive_square(start, end):
     return jnp.where(mixed, jnp.maximum(high, 0) ** 3 / (3 * length), jnp.where(low >= 0, full, 0))
 
 
-def _characteristic(a, power, *, start, k, signed):
+def _characteristic(a: Array, power: int, *, start: Array, k: Array, signed: bool) -> Array:
     """E x^power e^(2 pi i k a x), x uniform on [0, 1] or, if signed, [-1, 1]; returns (n, nodes)."""
     if power:
         return _plain_and_tilted(a, start, k, signed)[1]
@@ -150,19 +159,19 @@ def _characteristic(a, power, *, start, k, signed):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
-def _plain(a, start, k, signed):
+def _plain(a: Array, start: Array, k: Array, signed: bool) -> Array:
     return _plain_and_tilted(a, start, k, signed)[0]
 
 
 @_plain.defjvp
-def _(signed, primals, tangents):
+def _(signed: bool, primals: _Triple, tangents: _Triple) -> tuple[Array, Array]:
     # The derivative is the tilted mean, which is at hand; differentiating the code takes twice as long.
     plain, tilted = _plain_and_tilted(*primals, signed)
     angle = tangents[0][:, None] * (2 * math.pi * primals[2])[None]
     return plain, tilted * jax.lax.complex(jnp.zeros_like(angle), angle)
 
 
-def _plain_and_tilted(a, start, k, signed):
+def _plain_and_tilted(a: Array, start: Array, k: Array, signed: bool) -> tuple[Array, Array]:
     # h is the frequency times half the width of the interval. For v uniform on [-1, 1],
     # E e^(i h v) = sin h / h and E v e^(i h v) = i (sin h - h cos h) / h^2.
     width = 2 if signed else 1
@@ -181,7 +190,7 @@ def _plain_and_tilted(a, start, k, signed):
     return rotation * sinc, rotation * jax.lax.complex(sinc, bessel) / 2
 
 
-def _rotations(angle, start, count):
+def _rotations(angle: Array, start: Array, count: int) -> Array:
     """e^(i angle k), k = start + 1 ... start + count, by doubling: a sine costs ten complex products."""
     unit = [jax.lax.complex(jnp.cos(x), jnp.sin(x))[:, None] for x in (angle, angle * start)]
     powers = unit[0]
@@ -190,7 +199,7 @@ def _rotations(angle, start, count):
     return unit[1] * powers[:, :count]
 
 
-def _horner(x, coefficients):
+def _horner(x: Array, coefficients: list[float]) -> Array:
     value = jnp.full_like(x, coefficients[-1])
     for c in coefficients[-2::-1]:
         value = value * x + c

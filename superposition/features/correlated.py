@@ -47,7 +47,7 @@ class Correlated(_Sets):
     """
 
     def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
-        """x (n_features, *batch); set s fires as a whole."""
+        """X (n_features, *batch); set s fires as a whole."""
         fires, _, size = self._fires(u, at, conditional)
         return jnp.where(jnp.repeat(fires, size, 0), self.values(u[self.n_sets : -1]), 0.0)
 
@@ -75,7 +75,7 @@ class Anticorrelated(_Sets):
     """
 
     def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
-        """x (n_features, *batch); the coin's own remainder chooses the member."""
+        """X (n_features, *batch); the coin's own remainder chooses the member."""
         fires, value, size = self._fires(u, at, conditional)
         chosen = jnp.repeat(jnp.minimum(jnp.floor(value * size), size - 1), size, 0)
         member = jnp.tile(jnp.arange(size, dtype=chosen.dtype), self.n_sets)

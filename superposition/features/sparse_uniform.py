@@ -26,7 +26,7 @@ class SparseUniform(FeatureLaw):
         return n_features + 1
 
     def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
-        """x (n_features, *batch) from u (n_features + 1, *batch) and thresholds (n_features, *batch)."""
+        """X (n_features, *batch) from u (n_features + 1, *batch) and thresholds (n_features, *batch)."""
         fires, value = firing(u[:n_features], at, u[n_features] if conditional else None)
         return jnp.where(fires, self.values(value), 0.0)
 

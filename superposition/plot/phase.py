@@ -113,7 +113,8 @@ def phase_diagram(panels: Sequence[Panel], relative_importance: np.ndarray, dens
     """
     given = (relative_importance, density)
     edges = [
-        (_edges(x, "relative_importance"), _edges(y, "density")) for x, y in (panel.axes or given for panel in panels)
+        (_edges(x, "relative_importance"), _edges(y, "density"))
+        for x, y in (panel.axes or given for panel in panels)
     ]
     if not panels:
         raise ConfigError("no panels; give at least one of Theory, Measured, Shortfall.")

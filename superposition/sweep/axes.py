@@ -110,7 +110,9 @@ def static_groups(run: ToyRun, axes: list[Axis]) -> list[Group]:
     groups = []
     for index in product(*(range(len(axis.values)) for axis in static)):
         changes = {axis.name: axis.values[i] for axis, i in zip(static, index, strict=True)}
-        groups.append(Group(_with_static(run, changes), {a.name: i for a, i in zip(static, index, strict=True)}))
+        groups.append(
+            Group(_with_static(run, changes), {a.name: i for a, i in zip(static, index, strict=True)})
+        )
     return groups
 
 
@@ -131,7 +133,9 @@ def cells_at(run: ToyRun, carried: list[Axis], index: np.ndarray) -> Cells:
     return Cells(
         seed=np.asarray(columns.get("seed", [0] * count), np.uint32),  # type: ignore[arg-type]
         density=(
-            np.broadcast_to(run.density_vector(), (count, units)) if density is None else _rows(density, units)
+            np.broadcast_to(run.density_vector(), (count, units))
+            if density is None
+            else _rows(density, units)
         ).astype(np.float32),  # type: ignore[arg-type]
         importance=importance.astype(np.float32),  # type: ignore[arg-type]
         optimizer={

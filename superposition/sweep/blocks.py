@@ -104,5 +104,9 @@ def regions(carried: list[Axis], shape: tuple[int, ...]) -> list[tuple[slice, ..
 def block_index(region: tuple[slice, ...], cells: int) -> np.ndarray:
     """Indices (cells, axes) of a region's cells, padded by repeating the first."""
     ranges = [np.arange(s.start, s.stop) for s in region]
-    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, len(region)) if ranges else np.zeros((1, 0), int)
+    grid = (
+        np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, len(region))
+        if ranges
+        else np.zeros((1, 0), int)
+    )
     return np.concatenate([grid, np.repeat(grid[:1], cells - len(grid), 0)])

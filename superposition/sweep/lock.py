@@ -21,7 +21,9 @@ def held(work: Path, out: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StoreError(f"another process is writing {out}; wait for it, or choose another --out") from error
+            raise StoreError(
+                f"another process is writing {out}; wait for it, or choose another --out"
+            ) from error
         yield
     finally:
         os.close(handle)

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import xarray as xr
 
-import superposition
 from superposition import _validate, train
+from superposition._version import __version__
 from superposition.errors import ConfigError
 from superposition.sweep import blocks, lock
 from superposition.sweep.axes import Axis, Group, cells_at, parse, static_groups
@@ -92,7 +92,7 @@ class _Job:
         m = {"hidden" if "n_hidden" in names else "n_hidden": max(s[0] for s in sizes)}
         n = {"feature" if "n_features" in names else "n_features": max(s[1] for s in sizes)}
         chunk_of = dict(zip((a.name for a in self.carried), self.plan.shape, strict=True))
-        coordinates = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
+        coordinates: dict[str, Any] = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
         coordinates |= {
             f"{axis.name}_values": ((axis.name, f"{axis.name}_entry"), np.array(axis.values, float))
             for axis in self.axes
@@ -143,7 +143,9 @@ class _Job:
 def recipe(value: Any) -> Any:
     """A recipe as JSON: its class and fields."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"recipe": type(value).__name__} | {f.name: recipe(getattr(value, f.name)) for f in fields(value)}
+        return {"recipe": type(value).__name__} | {
+            f.name: recipe(getattr(value, f.name)) for f in fields(value)
+        }
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return [recipe(v) for v in value]
     return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)
@@ -152,7 +154,7 @@ def recipe(value: Any) -> Any:
 def provenance() -> dict[str, str]:
     """Versions and device of this process."""
     return {
-        "superposition": superposition.__version__,
+        "superposition": __version__,
         "jax": jax.__version__,
         "python": platform.python_version(),
         "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
@@ -187,7 +189,11 @@ def _train_all(
 ) -> xr.Dataset:
     pending = [block for block in _blocks(job) if not store.is_done(block.region)]
     total = sum(block.group.run.steps for block in pending)
-    with train.interruptible() as stop, progress(total) as bar, ThreadPoolExecutor(blocks.worker_count()) as pool:
+    with (
+        train.interruptible() as stop,
+        progress(total) as bar,
+        ThreadPoolExecutor(blocks.worker_count()) as pool,
+    ):
 
         def start(block: _Block) -> "Future[Any]":
             directory = None if work is None else work / block.name
@@ -249,7 +255,14 @@ def _train_block(
     program = Program(static_part(run), job.plan.shared_draw)
     inputs, state = program.start(cells)
     state, done = train.train(
-        program, inputs, state, run.steps, directory=directory, stop=stop, progress=advance, checkpoint_seconds=seconds
+        program,
+        inputs,
+        state,
+        run.steps,
+        directory=directory,
+        stop=stop,
+        progress=advance,
+        checkpoint_seconds=seconds,
     )
     if done < run.steps:
         return None

@@ -83,7 +83,9 @@ class Store:
                 if name in VARIABLES:
                     array[region]
         except Exception as error:
-            warnings.warn(f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2)
+            warnings.warn(
+                f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2
+            )
             return False
         return True
 
@@ -107,12 +109,18 @@ class Store:
 
 def _open_group(path: Path) -> zarr.Group:
     try:
-        group = zarr.open_group(str(path), mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False)
+        group = zarr.open_group(
+            str(path), mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False
+        )
         if "superposition" not in group.attrs or "status" not in group:
-            raise ConfigError(f"{path} is a Zarr store, but not one of a superposition sweep; choose another path")
+            raise ConfigError(
+                f"{path} is a Zarr store, but not one of a superposition sweep; choose another path"
+            )
         return group
     except (FileNotFoundError, NotADirectoryError, zarr.errors.GroupNotFoundError) as error:
-        raise ConfigError(f"{path} is not a Zarr store of a sweep; give the --out of a `superposition sweep`") from error
+        raise ConfigError(
+            f"{path} is not a Zarr store of a sweep; give the --out of a `superposition sweep`"
+        ) from error
     except (json.JSONDecodeError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise

@@ -27,7 +27,9 @@ def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool
     """
     law = SparseUniform(density, signed=signed)
     weight = np.asarray(importance, np.float64)
-    cost = weight * variance(np.broadcast_to(np.asarray(law.density, np.float64), weight.shape), signed=signed)
+    cost = weight * variance(
+        np.broadcast_to(np.asarray(law.density, np.float64), weight.shape), signed=signed
+    )
     return float(np.sort(cost)[: max(0, len(cost) - n_hidden)].sum())
 
 
@@ -63,9 +65,13 @@ PHASES_2_1 = (
 
 PHASES_3_2 = (
     Phase("extra not represented", np.array([[1.0, 0, 0], [0, 1, 0]]), lambda r, p: r * variance(p)),
-    Phase("extra dedicated, other dropped", np.array([[0.0, 1, 0], [0, 0, 1]]), lambda r, p: variance(p) + 0 * r),
+    Phase(
+        "extra dedicated, other dropped", np.array([[0.0, 1, 0], [0, 0, 1]]), lambda r, p: variance(p) + 0 * r
+    ),
     Phase("extra in a pair", np.array([[1.0, 0, 0], [0, 1, -1]]), _antipodal),
-    Phase("extra dedicated, others paired", np.array([[1.0, -1, 0], [0, 0, 1]]), lambda r, p: p**2 / 3 + 0 * r),
+    Phase(
+        "extra dedicated, others paired", np.array([[1.0, -1, 0], [0, 0, 1]]), lambda r, p: p**2 / 3 + 0 * r
+    ),
 )
 """n = 3, m = 2: the paper's four, by the direction W is perpendicular to."""
 

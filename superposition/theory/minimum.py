@@ -5,6 +5,8 @@ a damped Newton method in float64. A minimum over starts is an upper bound on th
 `restarts`, and `starts` taken from neighbouring settings, make it hard to beat (tests/test_theory.py).
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +19,7 @@ from jax import Array
 from superposition.expected_loss import expected_loss
 from superposition.typing import PRNGKey, ToyParams
 
-BLOCK, SMALLEST = 8192, 512
+BLOCK, SMALLEST = 2048, 512
 LEARNING_RATE = 0.05
 DIFFERENCE = 1e-5
 
@@ -64,9 +66,8 @@ def exact_minimum(
     count = W.shape[1]
     flat = np.concatenate([W.reshape(settings, count, -1), b], 2).reshape(settings * count, -1)
     tiled = [np.repeat(a, count, 0) for a in (scaled, p)]
-    with jax.enable_x64(True):
-        newton = partial(_newton, activation, n_hidden, newton_steps)
-        x, loss, slope = _in_blocks(newton, (flat, *tiled), np.float64, BLOCK)
+    newton = partial(_newton, activation, n_hidden, newton_steps)
+    x, loss, slope = _in_blocks(newton, (flat, *tiled), np.float64, BLOCK)
     loss, slope = (a.reshape(settings, count) for a in (loss, slope))
     rows, best = np.arange(settings), np.argmin(np.where(np.isfinite(loss), loss, np.inf), 1)
     x = x.reshape(settings, count, -1)[rows, best]
@@ -79,15 +80,22 @@ def exact_minimum(
     )
 
 
-def _in_blocks(function: Any, arrays: tuple[np.ndarray, ...], dtype: Any, size: int, *keys: PRNGKey) -> list[np.ndarray]:
+def _in_blocks(
+    function: Any, arrays: tuple[np.ndarray, ...], dtype: Any, size: int, *keys: PRNGKey
+) -> list[np.ndarray]:
     """Map over blocks of rows; the last block wraps round, so that all have one shape and one compilation."""
     rows = len(arrays[0])
     size = min(size, max(SMALLEST, 1 << (rows - 1).bit_length()))
-    found = []
-    for begin in range(0, rows, size):
+
+    def one(begin: int) -> list[np.ndarray]:
         index = np.arange(begin, begin + size) % rows
-        block = [jnp.asarray(a[index], dtype) for a in arrays]
-        found.append([np.asarray(a) for a in function(*block, *(jax.random.fold_in(k, begin) for k in keys))])
+        with jax.enable_x64(dtype == np.float64):  # a thread starts with JAX's own setting
+            block = [jnp.asarray(a[index], dtype) for a in arrays]
+            return [np.asarray(a) for a in function(*block, *(jax.random.fold_in(k, begin) for k in keys))]
+
+    # XLA runs so long a fused loop on one core; the others take other blocks meanwhile.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(pool.map(one, range(0, rows, size)))
     return [np.concatenate(part)[:rows] for part in zip(*found, strict=True)]
 
 
@@ -119,11 +127,15 @@ def _descend(
     losses = jax.vmap(loss)(params, weights, ps).reshape(settings, restarts)
     best = jax.lax.top_k(-jnp.where(jnp.isfinite(losses), losses, jnp.inf), keep)[1]
     rows = jnp.arange(settings)[:, None]
-    return params.W.reshape(settings, restarts, m, n)[rows, best], params.b.reshape(settings, restarts, n)[rows, best]
+    return params.W.reshape(settings, restarts, m, n)[rows, best], params.b.reshape(settings, restarts, n)[
+        rows, best
+    ]
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _newton(activation: Any, m: int, steps: int, x: Array, weight: Array, p: Array) -> tuple[Array, Array, Array]:
+def _newton(
+    activation: Any, m: int, steps: int, x: Array, weight: Array, p: Array
+) -> tuple[Array, Array, Array]:
     """Damped Newton, a step kept only if it lowers the loss; x (row, m n + n), W then b.
 
     The Hessian is taken by central differences of the gradient: in float64 it is good to ten digits, and
@@ -137,7 +149,9 @@ def _newton(activation: Any, m: int, steps: int, x: Array, weight: Array, p: Arr
 
     value_and_slope = jax.vmap(jax.value_and_grad(loss))
     size = x.shape[1]
-    shifts = DIFFERENCE * jnp.concatenate([jnp.zeros((1, size)), jnp.eye(size), -jnp.eye(size)]).astype(x.dtype)
+    shifts = DIFFERENCE * jnp.concatenate([jnp.zeros((1, size)), jnp.eye(size), -jnp.eye(size)]).astype(
+        x.dtype
+    )
 
     def step(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         x, value, slope, hessian, damping, candidate = carry

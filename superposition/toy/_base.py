@@ -51,11 +51,11 @@ class ToyModel:
         return ToyParams(W, jnp.zeros(self.n_features))
 
     def encode(self, params: ToyParams, x: Array) -> Array:
-        """h = W x, (n_features,) -> (n_hidden,)."""
+        """H = W x, (n_features,) -> (n_hidden,)."""
         return params.W @ x
 
     def apply(self, params: ToyParams, x: Array) -> Array:
-        """x' = f(W^T W x + b), (n_features,) -> (n_features,)."""
+        """X' = f(W^T W x + b), (n_features,) -> (n_features,)."""
         z = params.W.T @ self.encode(params, x) + params.b
         return jax.nn.relu(z) if self.activation == "relu" else z
 

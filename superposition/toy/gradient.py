@@ -6,9 +6,10 @@ With g_i = 2 I_i (x'_i - x_i) [z_i > 0] (no bracket for the linear model), avera
 
 `wide` keeps examples last, (feature, batch), so that each model is a few matrix products. While
 n_features <= 4 n_hidden, dL/dW = W (G + G^T) with G = g x^T takes one product in place of three; and up to
-8 hidden dimensions W^T h is summed elementwise, in one loop with the residual. `narrow` keeps models last, (feature, batch, cell), and unrolls the features,
-so that thousands of tiny models fill the vector lanes; a product with a row of ones sums over the batch
-much faster than XLA's reduction does. Both equal autodiff of ToyModel.loss (tests/test_toy.py).
+8 hidden dimensions W^T h is summed elementwise, in one loop with the residual. `narrow` keeps models last,
+(feature, batch, cell), and unrolls the features, so that thousands of tiny models fill the vector lanes; a
+product with a row of ones sums over the batch much faster than XLA's reduction does. Both equal autodiff
+of ToyModel.loss (tests/test_toy.py).
 """
 
 from collections.abc import Sequence
