@@ -7,7 +7,7 @@ Config, and the last panel shows how far above the exact minimum they end.
 
 Command:  python -m experiments.phase_diagram
 Time:     one minute on two cores
-Expect:   99 % of cells within 1 % of the exact minimum; the candidates beaten by up to 12 %
+Expect:   99 % of cells within 1 % of the exact minimum; the candidates beaten by up to 13 %
 """
 
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ a damped Newton method in float64. A minimum over starts is an upper bound on th
 `restarts`, and `starts` taken from neighbouring settings, make it hard to beat (tests/test_theory.py).
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -89,13 +87,11 @@ def _in_blocks(
 
     def one(begin: int) -> list[np.ndarray]:
         index = np.arange(begin, begin + size) % rows
-        with jax.enable_x64(dtype == np.float64):  # a thread starts with JAX's own setting
+        with jax.enable_x64(dtype == np.float64):
             block = [jnp.asarray(a[index], dtype) for a in arrays]
             return [np.asarray(a) for a in function(*block, *(jax.random.fold_in(k, begin) for k in keys))]
 
-    # XLA runs so long a fused loop on one core; the others take other blocks meanwhile.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(one, range(0, rows, size)))
+    found = [one(begin) for begin in range(0, rows, size)]
     return [np.concatenate(part)[:rows] for part in zip(*found, strict=True)]
 
 
