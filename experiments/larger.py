@@ -52,10 +52,10 @@ def run(config: Config) -> Result:
 
 
 def _count_claims(found: dict[str, np.ndarray]) -> list[Claim]:
-    measured = _columns.counts(found["relu_W"])
+    measured: list[int] = _columns.counts(found["relu_W"])
 
     def claim(part: slice, text: str, expected: bool) -> Claim:
-        ours, paper = measured[part], PAPER_COUNTS[part]
+        ours, paper = measured[part], list(PAPER_COUNTS)[part]
         return Claim(
             "F3",
             text,
