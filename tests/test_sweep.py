@@ -56,7 +56,7 @@ def test_loss_is_the_exact_loss_of_the_stored_parameters():
         exact = reference_loss(
             ToyParams(cell.W.values, cell.b.values), importance, float(cell.density), activation="relu"
         )
-        assert float(cell.loss) == pytest.approx(exact, rel=1e-4)
+        assert float(cell.loss) == pytest.approx(exact, rel=1e-6)
 
 
 def count_compilations(monkeypatch):
