@@ -27,7 +27,8 @@ class Grid:
     batch_size: int = 128
     learning_rate: float = 2e-2
     restarts: int = 24
-    rounds: int = 3
+    rounds: int = 4
+    coarsening: int = 4
 
     def axes(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
         """R from 0.1 to 10 and p from 1 to 0.01, evenly in logarithm."""
@@ -51,18 +52,18 @@ class Diagram:
 def exact(diagram: Diagram, grid: Grid, cells: int) -> dict[str, np.ndarray]:
     """The exact minimum on a cells x cells grid: loss, norm and interference of the extra feature, (p, r).
 
-    Random restarts on a grid four times coarser; then every cell polishes the minima of the coarse cells
+    Random restarts on a grid `coarsening` times coarser; then every cell polishes the minima of the coarse cells
     about it, and after that those of its four neighbours, until none improves.
     """
     key = jax.random.key(0)
-    coarse = max(2, -(-cells // 4))
+    coarse = max(2, -(-cells // grid.coarsening))
     r, p = grid.axes(coarse)
     best = _minimum(diagram, r, p, key=key, restarts=grid.restarts, polish=2)
     r, p = grid.axes(cells)
     nearest = np.arange(cells) * (coarse - 1) / (cells - 1)
     corners = [np.floor(nearest).astype(int), np.ceil(nearest).astype(int)]
     about = [_flat(_rows(best, coarse, i, j), cells) for i in corners for j in corners]
-    best = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=8)
+    best = _minimum(diagram, r, p, key=key, restarts=0, starts=_stack(about), newton_steps=16)
     improved = []
     for _ in range(grid.rounds):
         steps = np.clip(np.arange(cells)[None] + np.array([[0], [1], [-1]]), 0, cells - 1)
@@ -206,11 +207,11 @@ def claims(
         ),
         Claim(
             figure,
-            "best-of-seeds training reaches the exact minimum (within 1 % in at least 99 % of cells)",
+            "best-of-seeds training reaches the exact minimum (within 1 % in at least 99 % of cells) and never passes it",
             "not asked",
             f"{100 * good:.2f} % of {shortfall.size} cells; median shortfall {np.median(shortfall):.1e}, "
-            f"largest {shortfall.max():.2g}",
-            good >= 0.99,
+            f"from {shortfall.min():.1e} to {shortfall.max():.1e}",
+            good >= 0.99 and bool(shortfall.min() > -1e-5),
         ),
         Claim(
             figure,

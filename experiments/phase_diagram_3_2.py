@@ -27,7 +27,7 @@ class Config(_phase.Grid):
 
     cells: int = 30
     exact_cells: int = 30
-    rounds: int = 1
+    coarsening: int = 2
 
     @classmethod
     def quick(cls) -> "Config":
