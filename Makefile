@@ -27,6 +27,7 @@ lint: .venv/lint
 
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.step
+	$(BIN)/python -m benchmarks.phase
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -133,6 +133,15 @@ def test_swept_optimizer_fields_and_any_optax_optimizer():
     assert ((moved > 0) & (moved < 0.01)).all()  # clipped cell by cell, not over the whole block
 
 
+def test_a_sweep_with_an_optax_optimizer_resumes_in_another_process(tmp_path):
+    def run():
+        return ToyRun(ReLUOutput(2, 1), optimizer=optax.adam(1e-2), steps=5, batch_size=16)
+
+    out = tmp_path / "a.zarr"
+    first = sweep(run(), {"density": (1.0, 0.1)}, out=out).load()
+    assert same(first, sweep(run(), {"density": (1.0, 0.1)}, out=out, resume=True))
+
+
 def test_a_failing_cell_leaves_its_neighbours_bit_equal():
     axes = {"density": (0.5, 0.3, 0.1), "learning_rate": (1e-3, 1e-3)}
     healthy = sweep(TINY, axes)

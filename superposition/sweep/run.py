@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -148,7 +149,9 @@ def recipe(value: Any) -> Any:
         }
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return [recipe(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | type(None)) else repr(value)
+    if isinstance(value, str | int | float | bool | type(None)):
+        return value
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # functions: their names, not where they lie today
 
 
 def provenance() -> dict[str, str]:
