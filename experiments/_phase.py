@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments._base import Claim
+from experiments._base import Claim, Result
 from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, geometry, plot, theory
 from superposition.sweep import sweep
 
@@ -136,6 +136,16 @@ def trained(diagram: Diagram, grid: Grid) -> dict[str, np.ndarray]:
         "rule_interference": np.take_along_axis(interference, kept, -1).mean(-1),
         "within_1_percent_of_best": (loss < 1.01 * loss.min(-1, keepdims=True)).mean(-1),
     }
+
+
+def run(figure: str, diagram: Diagram, grid: Grid) -> Result:
+    """Train, minimise on the training grid and on the fine one, compare."""
+    fit = trained(diagram, grid)
+    at = exact(diagram, grid, grid.cells)
+    fine = at if grid.exact_cells == grid.cells else exact(diagram, grid, grid.exact_cells)
+    arrays = {f"trained_{k}": v for k, v in fit.items()}
+    arrays |= {f"minimum_{k}": v for k, v in at.items()} | {f"exact_{k}": v for k, v in fine.items()}
+    return Result(grid, claims(figure, diagram, grid, at, fit, fine), arrays)
 
 
 def classify(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ AdamW, 10,000 steps of 256 examples in which some feature fires, learning rate 3
 cosine, no weight decay, the best of 3 seeds by exact loss.
 
 Command:  python -m experiments.larger
-Time:     one minute and a half on two cores
+Time:     under a minute on two cores
 Expect:   20, 27, 34, 43, 50, 62, 68 features with norm > 1/2: a rescaled copy of the n=20 figure
 """
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -93,7 +92,6 @@ def train(
     done = 0
     if directory is not None and checkpoint.latest(directory) is not None:
         state, _, done = checkpoint.load(directory, state)
-        state = jax.tree.map(jnp.asarray, state)
         progress(done)
     saved_at, saved_step, count = time.monotonic(), done, FIRST_CHUNK
     warm = False

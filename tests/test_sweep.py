@@ -12,12 +12,11 @@ import pytest
 import xarray as xr
 
 from superposition import geometry, train
-from superposition import sweep as sweep_room
 from superposition.errors import ConfigError, StoreError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated
 from superposition.optimizer import AdamW
-from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, store, sweep
+from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, sweep
 from superposition.sweep import run as sweep_run
 from superposition.sweep.axes import cells_at, parse
 from superposition.toy import Linear, ReLUOutput
@@ -354,7 +353,3 @@ def test_bad_axes_are_refused_before_anything_runs(axes, said):
         sweep(TINY, axes)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
-
-
-def test_store_names_match_the_room():
-    assert sweep_room.DONE == store.DONE == 1

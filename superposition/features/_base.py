@@ -5,6 +5,7 @@ numbers into features elementwise, so it runs unchanged for one example, a batch
 that share one draw (common random numbers).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ Numbers = float | Sequence[float] | np.ndarray | Array
 
 
 @dataclass(frozen=True)
-class FeatureLaw:
+class FeatureLaw(ABC):
     """A distribution of features x in R^n_features; say how often a unit fires by density or by sparsity.
 
     density p = P(unit fires) in (0, 1], sparsity S = 1 - p in [0, 1): one of them, a number or one per
@@ -50,29 +51,29 @@ class FeatureLaw:
         if isinstance(self.density, list | np.ndarray):
             object.__setattr__(self, "density", _plain(np.asarray(self.density, float)))
 
+    @abstractmethod
     def n_units(self, n_features: int) -> int:
         """How many independent coins n_features take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def n_uniforms(self, n_features: int) -> int:
         """How many uniform numbers one example takes (the last is the conditional sampler's own)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def transform(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> Array:
         """Uniforms u (n_uniforms, *batch) and thresholds (n_units, *batch) -> x (n_features, *batch)."""
-        raise NotImplementedError
 
     def rows(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> list[Array]:
         """The same as a list of features; a law may keep them apart, which lets XLA fuse each into its use."""
         return list(self.transform(u, at, n_features, conditional=conditional))
 
+    @abstractmethod
     def mean(self, n_features: int) -> np.ndarray:
         """E x, (n_features,), exact."""
-        raise NotImplementedError
 
+    @abstractmethod
     def second_moment(self, n_features: int) -> np.ndarray:
         """E x x^T, (n_features, n_features), exact."""
-        raise NotImplementedError
 
     def unit_densities(self, n_features: int) -> Array:
         """Density of every unit, (n_units,); ConfigError when the number given is wrong."""

@@ -2,12 +2,10 @@
 
 import json
 import os
-import platform
-import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,11 @@ import numpy as np
 import xarray as xr
 
 from superposition import _validate, train
-from superposition._version import __version__
 from superposition.errors import ConfigError
 from superposition.sweep import blocks, lock
 from superposition.sweep.axes import Axis, Group, cells_at, parse, static_groups
 from superposition.sweep.progress import Progress, quiet
+from superposition.sweep.provenance import differences, provenance, recipe
 from superposition.sweep.store import DIVERGED, DONE, Store
 from superposition.toy_run import Cells, Program, State, ToyRun, static_part
 
@@ -132,51 +130,13 @@ class _Job:
         """Check that a store was made by the same sweep, and take over its block plan."""
         attributes = store.attributes
         stored, wanted = json.loads(attributes["config"]), json.loads(json.dumps(self.config()))
-        lines = _differences(stored, wanted)
+        lines = differences(stored, wanted)
         if lines:
             raise ConfigError(
                 f"{store.path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
             )
         self.plan = blocks.Plan(tuple(attributes["block_shape"]), bool(attributes["shared_draw"]))
         return store
-
-
-def recipe(value: Any) -> Any:
-    """A recipe as JSON: its class and fields."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"recipe": type(value).__name__} | {
-            f.name: recipe(getattr(value, f.name)) for f in fields(value)
-        }
-    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
-        return [recipe(v) for v in value]
-    if isinstance(value, str | int | float | bool | type(None)):
-        return value
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # functions: their names, not where they lie today
-
-
-def provenance() -> dict[str, str]:
-    """Versions and device of this process."""
-    return {
-        "superposition": __version__,
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
-    }
-
-
-def _differences(stored: Any, wanted: Any, where: str = "") -> list[str]:
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        return [
-            line
-            for key in sorted({*stored, *wanted})
-            for line in _differences(stored.get(key), wanted.get(key), f"{where}.{key}".removeprefix("."))
-        ]
-    return [] if stored == wanted else [f"{where} is {_short(stored)} there and {_short(wanted)} here"]
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 @dataclass
