@@ -25,3 +25,7 @@ class Interrupted(SuperpositionError):
     """Stopped by a signal at a consistent point; run again with --resume."""
 
     exit_status = 130
+
+
+class TrainingError(SuperpositionError):
+    """A loss or gradient that is no longer finite: the step and the term are named, the last good state kept."""

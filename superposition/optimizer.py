@@ -49,3 +49,39 @@ class AdamW:
             return self.learning_rate * left
 
         return rate
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with warm-up, decay and clipping, as SAEs are trained.
+
+    The rate rises linearly over the first `warmup` of the steps and falls linearly to 0 over the last
+    `decay` of them (fractions); gradients are scaled down to a global norm of `clip`. eps as Gao et al. 2024.
+    """
+
+    learning_rate: float = 3e-4
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    warmup: float = 0.0
+    decay: float = 0.2
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
+        _validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
+        _validate.in_range("b2", self.b2, 0.0, 1 - 1e-9)
+        _validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
+        _validate.in_range("warmup", self.warmup, 0.0, 1.0)
+        _validate.in_range("decay", self.decay, 0.0, 1.0)
+        _validate.in_range("clip", self.clip, 0.0, 1e30, open_low=True)
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of `steps`, clipping apart (the caller knows the norm)."""
+
+        def rate(count: Array) -> Array:
+            rise = (count + 1) / jnp.maximum(self.warmup * steps, 1.0)
+            fall = (steps - count) / jnp.maximum(self.decay * steps, 1.0)
+            return self.learning_rate * jnp.clip(jnp.minimum(rise, fall), 0.0, 1.0)
+
+        return optax.adam(rate, self.b1, self.b2, self.eps)

@@ -83,11 +83,13 @@ def train(
     checkpoint_seconds: float = 30.0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda done: None,
+    sound: Callable[[PyTree], bool] = lambda state: True,
 ) -> tuple[PyTree, int]:
     """Run program.step until `steps`; returns (state, steps done), fewer than `steps` only if stopped.
 
     program is hashable, with `step(inputs, state, step) -> state`. With a directory, a checkpoint is
     written every `checkpoint_seconds` and on stopping, and training continues from the newest one there.
+    Training also stops after a chunk whose state is not `sound`.
     """
     done = 0
     if directory is not None and checkpoint.latest(directory) is not None:
@@ -106,6 +108,8 @@ def train(
         if warm:  # the first chunk's time is mostly compilation
             count = int(np.clip(count * CHUNK_SECONDS / max(took, 1e-4), FIRST_CHUNK, 4 * count))
         warm = True
+        if not sound(state):
+            break
         due = time.monotonic() - saved_at > checkpoint_seconds
         if directory is not None and due and done < steps:
             checkpoint.save(directory, done, state)

@@ -35,13 +35,31 @@ def uniform(words: Words, step: Array, shape: tuple[int, ...], *, cells_last: bo
     Result `shape`, (cell, *shape) or (*shape, cell). Values near 0 keep float32's full relative
     resolution (u < 1e-4 still takes more than 2^23 values), so u / p is uniform for any density p.
     """
-    word0 = mix(mix(step.astype(jnp.uint32) + words[..., 0]) ^ words[..., 1])
-    word1 = mix(word0 + GOLDEN) ^ words[..., 0]
+    word0, word1 = _stream(words, step)
     counter = jax.lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
     if word0.ndim and cells_last:
         counter = counter[..., None]
     elif word0.ndim:
         word0, word1 = (w.reshape(-1, *(1 for _ in shape)) for w in (word0, word1))
+    return _hash(counter, word0, word1)
+
+
+def uniform_at(words: Words, step: Array, position: Array) -> Array:
+    """The numbers `uniform(words, step, shape)` holds at the given flat positions, without drawing the rest."""
+    return _hash(position.astype(jnp.uint32), *_stream(words, step))
+
+
+def substream(words: Words, number: int) -> Words:
+    """The words of another stream of the same key, for another consumer within one step."""
+    return mix(words + np.uint32(number * int(GOLDEN) % 2**32))
+
+
+def _stream(words: Words, step: Array) -> tuple[Array, Array]:
+    word0 = mix(mix(step.astype(jnp.uint32) + words[..., 0]) ^ words[..., 1])
+    return word0, mix(word0 + GOLDEN) ^ words[..., 0]
+
+
+def _hash(counter: Array, word0: Array, word1: Array) -> Array:
     bits = mix(mix(counter + word0) ^ word1)
     low = (mix(bits ^ GOLDEN) >> 8).astype(jnp.float32) * np.float32(2**-24)
     return jnp.minimum(((bits >> 8).astype(jnp.float32) + low) * np.float32(2**-24), BELOW_ONE)

@@ -15,10 +15,10 @@ import xarray as xr
 
 from superposition import _validate, train
 from superposition.errors import ConfigError
+from superposition.provenance import differences, provenance, recipe
 from superposition.sweep import blocks, lock
 from superposition.sweep.axes import Axis, Group, cells_at, parse, static_groups
 from superposition.sweep.progress import Progress, quiet
-from superposition.sweep.provenance import differences, provenance, recipe
 from superposition.sweep.store import DIVERGED, DONE, Store
 from superposition.toy_run import Cells, Program, State, ToyRun, static_part
 

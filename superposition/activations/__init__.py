@@ -1,0 +1,19 @@
+"""Streams of activations for SAEs. A new source is one file and one line here."""
+
+from superposition.activations._base import ASIDE, Batch, Source, Stream
+from superposition.activations.array import ArrayActivations, array_stream
+from superposition.activations.planted import PlantedActivations, planted_stream
+from superposition.activations.toy import ToyActivations, toy_stream
+
+__all__ = [
+    "ASIDE",
+    "ArrayActivations",
+    "Batch",
+    "PlantedActivations",
+    "Source",
+    "Stream",
+    "ToyActivations",
+    "array_stream",
+    "planted_stream",
+    "toy_stream",
+]

@@ -1,0 +1,97 @@
+"""Where an SAE's activations come from: batches that are a function of (inputs, step) alone."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition.errors import ConfigError
+from superposition.typing import PyTree
+
+ASIDE = 2**28  # steps from here on are for estimates and never trained on in the same order
+
+
+class Batch(NamedTuple):
+    """Examples x (batch, d_in), targets y (batch, d_out), and the true features where they are known."""
+
+    x: Array
+    y: Array
+    features: Array | None = None  # (batch, n_features)
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """The static, hashable half of a stream; its arrays are given to `batch`, never baked into a program."""
+
+    @property
+    @abstractmethod
+    def d_in(self) -> int:
+        """Width of x."""
+
+    @property
+    def d_out(self) -> int | None:
+        """Width of y, or None where y is x."""
+        return None
+
+    @abstractmethod
+    def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
+        """Batch number `step` of `size` examples; pure."""
+
+    def check(self, size: int) -> None:
+        """Raise ConfigError where batches of `size` cannot be made."""
+        del size
+
+
+class Stream(NamedTuple):
+    """A source, its arrays, and the truth where it is planted: feature directions (n_features, d_in)."""
+
+    source: Source
+    inputs: PyTree
+    dictionary: np.ndarray | None = None
+
+    def batch(self, step: int, size: int) -> Batch:
+        """Batch number `step`, compiled."""
+        return _batch(self.source, self.inputs, np.uint32(step), size)
+
+    def sample(self, examples: int, *, batch: int = 4096) -> Batch:
+        """At least `examples` examples apart from those trained on, in one Batch."""
+        size = min(batch, examples)
+        self.source.check(size)
+        parts = [self.batch(ASIDE + i, size) for i in range(-(-examples // size))]
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:examples], *parts)
+
+    def scales(self, batch_size: int, batches: int = 32) -> tuple[float, float]:
+        """Factors that give x and y a mean norm of sqrt(width) (SAELens "expected_average_only_in").
+
+        Raises ConfigError for activations that are not finite, or all zero.
+        """
+        norms = np.array(_norms(self.source, self.inputs, batch_size, batches), np.float64)
+        for name, norm in zip(("x", "y"), norms, strict=True):
+            if not np.isfinite(norm) or norm == 0:
+                what = "all zero" if norm == 0 else "not finite"
+                raise ConfigError(
+                    f"activations {name} are {what} in the first {batches} batches; look at the data"
+                )
+        width = self.source.d_in, self.source.d_out or self.source.d_in
+        return float(np.sqrt(width[0]) / norms[0]), float(np.sqrt(width[1]) / norms[1])
+
+
+@jax.jit
+def _mean_norm(batch: Batch) -> tuple[Array, Array]:
+    return jnp.linalg.norm(batch.x, axis=-1).mean(), jnp.linalg.norm(batch.y, axis=-1).mean()
+
+
+def _norms(source: Source, inputs: PyTree, size: int, batches: int) -> np.ndarray:
+    rows = [_mean_norm(_batch(source, inputs, np.uint32(ASIDE + i), size)) for i in range(batches)]
+    return np.mean(np.array(rows, np.float64), 0)
+
+
+def _batch_impl(source: Source, inputs: PyTree, step: Array, size: int) -> Batch:
+    return source.batch(inputs, step, size)
+
+
+_batch = jax.jit(_batch_impl, static_argnums=(0, 3))

@@ -1,0 +1,112 @@
+"""Activations in an array, in an order that is a function of the key alone."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition import _validate
+from superposition.activations._base import Batch, Source, Stream
+from superposition.errors import ConfigError
+from superposition.features import key_words
+from superposition.features._draw import mix
+from superposition.typing import PRNGKey, PyTree, Words
+
+
+@dataclass(frozen=True)
+class ArrayActivations(Source):
+    """Rows of an array (n_examples, width), each once an epoch, in a new random order every epoch.
+
+    The few rows that do not fill a batch are left out, others each epoch.
+    """
+
+    n_examples: int
+    width: int
+    target_width: int | None = None
+
+    def __post_init__(self) -> None:
+        _validate.integer("n_examples", self.n_examples, 1, 2**31)
+
+    @property
+    def d_in(self) -> int:
+        """Columns of the array."""
+        return self.width
+
+    @property
+    def d_out(self) -> int | None:
+        """Columns of the target array."""
+        return self.target_width
+
+    def check(self, size: int) -> None:
+        """A batch has to fit into an epoch."""
+        if size > self.n_examples:
+            raise ConfigError(
+                f"batch_size must be at most the {self.n_examples} examples there are; got {size}"
+            )
+
+    def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
+        """Rows number step * size ... of the shuffled epochs."""
+        per_epoch = np.uint32(self.n_examples // size)
+        step = step.astype(jnp.uint32)
+        position = (step % per_epoch) * np.uint32(size) + jax.lax.iota(jnp.uint32, size)
+        rows = permuted(inputs["words"], step // per_epoch, position, self.n_examples)
+        x = inputs["x"][rows].astype(jnp.float32)
+        return Batch(x, x if self.target_width is None else inputs["y"][rows].astype(jnp.float32))
+
+
+def permuted(words: Words, epoch: Array, position: Array, n: int) -> Array:
+    """Where a random permutation of 0..n-1 sends `position` (uint32); one permutation per (words, epoch).
+
+    Four Feistel rounds on the least even number of bits that holds n, walked until the value is below n
+    (Black and Rogaway 2002, "cycle walking"): nothing to store, and resuming needs only the step.
+    """
+    half = max(1, (max(n - 1, 1).bit_length() + 1) // 2)
+    low = np.uint32((1 << half) - 1)
+    keys = [mix(mix(epoch + words[0]) ^ words[1] ^ np.uint32(0x9E3779B9 * (r + 1) % 2**32)) for r in range(4)]
+
+    def rounds(value: Array) -> Array:
+        left, right = value >> half, value & low
+        for word in keys:
+            left, right = right, left ^ (mix(right ^ word) & low)
+        return (left << half) | right
+
+    def walk(value: Array) -> Array:
+        return jnp.where(value < n, value, rounds(value))
+
+    return jax.lax.while_loop(lambda v: (v >= n).any(), walk, rounds(position))
+
+
+def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> Stream:
+    """The stream over rows of x (n_examples, d_in), with targets y (n_examples, d_out) for a transcoder.
+
+    Raises ConfigError for arrays that are not 2-D numbers, empty, not finite, constant, or of unequal length.
+    """
+    checked = {"x": activations("activations", x)}
+    if y is not None:
+        checked["y"] = activations("targets", y)
+        if len(y) != len(x):
+            raise ConfigError(f"targets must be one row per example: {len(x)}; got {len(y)}")
+    source = ArrayActivations(len(x), x.shape[1], None if y is None else y.shape[1])
+    return Stream(source, {"words": key_words(key), **{k: jnp.asarray(v) for k, v in checked.items()}})
+
+
+def activations(name: str, array: np.ndarray) -> np.ndarray:
+    """The array, or ConfigError naming the first fault."""
+    if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
+        raise ConfigError(f"{name} must be (examples, width), both at least 1; got shape {array.shape}")
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise ConfigError(f"{name} must be numbers; got dtype {array.dtype}")
+    low, high = np.inf, -np.inf
+    for start in range(0, len(array), rows := max(1, 2**22 // array.shape[1])):
+        block = np.asarray(array[start : start + rows], np.float32)
+        finite = np.isfinite(block)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            value = block[row, column]
+            raise ConfigError(f"{name} must be finite; row {start + row}, column {column} is {value}")
+        low, high = min(low, block.min()), max(high, block.max())
+    if low == high:
+        raise ConfigError(f"{name} are constant (all {low:g}): there is nothing to learn from them")
+    return array

@@ -1,0 +1,34 @@
+"""Activations of a planted world: coefficients times a known dictionary."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jax import Array
+
+from superposition.activations._base import Batch, Source, Stream
+from superposition.features import Planted, key_words
+from superposition.typing import PRNGKey, PyTree
+
+
+@dataclass(frozen=True)
+class PlantedActivations(Source):
+    """x = coefficients @ dictionary + bias of a world; y = x."""
+
+    world: Planted = Planted()
+
+    @property
+    def d_in(self) -> int:
+        """Width of the dictionary."""
+        return self.world.d_in
+
+    def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
+        """A fresh draw, hashed from (key words, step)."""
+        x, coefficients = self.world.draw(inputs["world"], inputs["words"], step, size)
+        return Batch(x, x, coefficients)
+
+
+def planted_stream(key: PRNGKey, world: Planted) -> Stream:
+    """The stream of a planted world, with its dictionary (n_features, d_in)."""
+    built = world.build()
+    inputs = {"world": built, "words": key_words(key)}
+    return Stream(PlantedActivations(world), inputs, np.asarray(built.dictionary))

@@ -1,0 +1,65 @@
+"""Hidden activations of a toy model: the features an SAE should find are columns of W."""
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition import _validate
+from superposition.activations._base import Batch, Source, Stream
+from superposition.errors import ConfigError
+from superposition.features import FeatureLaw, SparseUniform, key_words, thresholds, uniform
+from superposition.toy import ReLUOutput, ToyModel
+from superposition.typing import PRNGKey, PyTree, ToyParams
+
+TARGETS = ("hidden", "output")
+
+
+@dataclass(frozen=True)
+class ToyActivations(Source):
+    """x = W a for features a of a law; y = x, or the model's output a' for a transcoder (target="output")."""
+
+    model: ToyModel = ReLUOutput()
+    features: FeatureLaw = SparseUniform(density=0.05)
+    target: str = "hidden"
+
+    def __post_init__(self) -> None:
+        _validate.choice("target", self.target, TARGETS)
+
+    @property
+    def d_in(self) -> int:
+        """n_hidden."""
+        return self.model.n_hidden
+
+    @property
+    def d_out(self) -> int | None:
+        """n_features for a transcoder."""
+        return self.model.n_features if self.target == "output" else None
+
+    def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
+        """A fresh draw, hashed from (key words, step)."""
+        n = self.model.n_features
+        u = uniform(inputs["words"], step, (self.features.n_uniforms(n), size))
+        a = self.features.transform(u, inputs["at"], n, conditional=False)
+        x = a.T @ inputs["params"].W.T
+        y = (
+            x
+            if self.target == "hidden"
+            else jax.vmap(self.model.apply, in_axes=(None, 1))(inputs["params"], a)
+        )
+        return Batch(x, y, a.T)
+
+
+def toy_stream(
+    key: PRNGKey, model: ToyModel, params: ToyParams, features: FeatureLaw, *, target: str = "hidden"
+) -> Stream:
+    """The stream of a trained toy model's hidden activations; its dictionary is W^T (n_features, n_hidden)."""
+    W = np.asarray(params.W)
+    if W.shape != (model.n_hidden, model.n_features):
+        raise ConfigError(f"W must be ({model.n_hidden}, {model.n_features}) for this model; got {W.shape}")
+    at = thresholds(features.unit_densities(model.n_features)[:, None])
+    source = ToyActivations(model, replace(features, density=1.0), target)
+    inputs = {"words": key_words(key), "at": at, "params": jax.tree.map(jnp.asarray, params)}
+    return Stream(source, inputs, W.T.copy())

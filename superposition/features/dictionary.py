@@ -1,0 +1,86 @@
+"""Planted dictionaries: unit rows (n_features, d_in), the true directions an SAE should find."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.typing import PRNGKey
+
+
+def random_unit(key: PRNGKey, n: int, d: int) -> Array:
+    """Rows uniform on the sphere: v_i = g_i / ||g_i||, g_i ~ N(0, I), shape (n, d). ConfigError for sizes < 1."""
+    _validate.integer("n_features", n, 1)
+    _validate.integer("d_in", d, 1)
+    return _unit(jax.random.normal(key, (n, d)))
+
+
+def orthogonal(key: PRNGKey, n: int, d: int) -> Array:
+    """Exactly orthonormal rows, Haar distributed: V V^T = I, shape (n, d). ConfigError when n > d."""
+    start = random_unit(key, n, d)
+    if n > d:
+        raise ConfigError(
+            f"orthogonal rows need n_features <= d_in; got n_features={n} and d_in={d}. "
+            'Raise d_in, or take dictionary="orthogonalized"'
+        )
+    q, r = jnp.linalg.qr(start.T)
+    return (q * jnp.sign(jnp.diagonal(r))).T
+
+
+def orthogonalized(key: PRNGKey, n: int, d: int, steps: int = 100, learning_rate: float = 3e-4) -> Array:
+    """Random unit rows pushed apart by Adam, then normalised again, shape (n, d).
+
+    Loss: sum_{i != j} (v_i . v_j)^2 + n sum_i (||v_i||^2 - 1)^2. Its gradient needs only the d x d Gram matrix:
+    4 V (V^T V) - 4 ||v_i||^2 v_i + 4 n (||v_i||^2 - 1) v_i, so a step costs O(n d^2) and O(n d) memory and the
+    n x n matrix of cosines never exists. Raises ConfigError for sizes or steps out of range.
+    Source: SynthSAEBench (arXiv 2602.14687), "Feature dictionary".
+    """
+    _validate.integer("steps", steps, 0)
+    _validate.in_range("learning_rate", learning_rate, 0.0, jnp.inf, open_low=True)
+    return _push_apart(random_unit(key, n, d), jnp.float32(learning_rate), steps=steps)
+
+
+@partial(jax.jit, static_argnames="steps")
+def _push_apart(rows: Array, learning_rate: Array, *, steps: int) -> Array:
+    n, d = rows.shape
+    adam = optax.adam(learning_rate)
+
+    def gradient(v: Array) -> Array:
+        square = jnp.sum(v * v, 1, keepdims=True)
+        every = v @ (v.T @ v) if n >= d else (v @ v.T) @ v
+        return 4 * (every + (n * (square - 1) - square) * v)
+
+    def step(_: Array, carry: tuple[Array, optax.OptState]) -> tuple[Array, optax.OptState]:
+        v, state = carry
+        update, state = adam.update(gradient(v), state)
+        return optax.apply_updates(v, update), state
+
+    return _unit(jax.lax.fori_loop(0, steps, step, (rows, adam.init(rows)))[0])
+
+
+@partial(jax.jit, static_argnames="block")
+def mean_max_cosine(dictionary: Array, block: int = 1024) -> Array:
+    """rho_mm = mean_i max_{j != i} |cos(v_i, v_j)|, how much superposition there is; a scalar.
+
+    dictionary (n, d), n >= 2; computed `block` rows at a time, so memory is O(block n). For many random rows
+    rho_mm grows like sqrt(2 log(n) / d); its floor for n > d is the Welch bound sqrt((n - d) / (d (n - 1))).
+    """
+    v = _unit(dictionary)
+    n = v.shape[0]
+    if n < 2:
+        raise ConfigError(f"the cosine of a row with another needs at least 2 rows; got {n}")
+
+    def largest(start: Array) -> Array:
+        row = jnp.minimum(start + jnp.arange(min(block, n)), n - 1)
+        cosine = jnp.abs(v[row] @ v.T)
+        return jnp.max(jnp.where(row[:, None] == jnp.arange(n), 0.0, cosine), 1)
+
+    return jnp.mean(jax.lax.map(largest, jnp.arange(0, n, min(block, n))).reshape(-1)[:n])
+
+
+def _unit(rows: Array) -> Array:
+    return rows / jnp.linalg.norm(rows, axis=1, keepdims=True)

@@ -1,0 +1,167 @@
+"""A forest of features: a child fires only where its parent does, siblings perhaps one at a time.
+
+Features are numbered breadth first: all roots, then the children of root 0, of root 1, ..., then the next level;
+features past the last node are loose. So a level is one slice and siblings are neighbours, and a whole batch passes
+a level with reshapes alone, no index arrays.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition import _validate
+from superposition.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Forest:
+    """`roots` trees, `branching` children a node, `depth` levels below the roots; no trees when roots = 0.
+
+    `exclusive`: of the siblings whose own coins fell heads one, uniformly chosen, fires. Raises ConfigError.
+    Source: SynthSAEBench (arXiv 2602.14687), "Hierarchy"; its published worlds number features the same way.
+    """
+
+    roots: int = 0
+    branching: int = 4
+    depth: int = 3
+    exclusive: bool = True
+
+    def __post_init__(self) -> None:
+        _validate.integer("roots", self.roots, 0)
+        _validate.integer("branching", self.branching, 1)
+        _validate.integer("depth", self.depth, 0, 32)
+
+    @property
+    def n_nodes(self) -> int:
+        """Features in trees: roots (1 + b + ... + b^depth)."""
+        return self.roots * sum(self.branching**level for level in range(self.depth + 1))
+
+    @property
+    def n_inner(self) -> int:
+        """Features that have children."""
+        return self.n_nodes - self.roots * self.branching**self.depth
+
+    def levels(self) -> Iterator[tuple[slice, slice]]:
+        """(parents, children) of every level below the roots, as slices of the feature axis."""
+        start, count = 0, self.roots
+        for _ in range(self.depth if self.roots else 0):
+            middle, size = start + count, count * self.branching
+            yield slice(start, middle), slice(middle, middle + size)
+            start, count = middle, size
+
+    def parents(self, n_features: int) -> np.ndarray:
+        """The parent of every feature, -1 for roots and loose features; int32 (n_features,)."""
+        if self.n_nodes > n_features:
+            raise ConfigError(
+                f"the forest must fit in n_features; {self.roots} roots with branching {self.branching} and depth "
+                f"{self.depth} take {self.n_nodes} features, there are {n_features}. Take fewer roots or levels"
+            )
+        parent = np.full(n_features, -1, np.int32)
+        for above, below in self.levels():
+            parent[below] = np.repeat(np.arange(above.start, above.stop), self.branching)
+        return parent
+
+    def level_rates(self, n_features: int, high: float, ratio: float, loose: float) -> np.ndarray:
+        """High ratio^level for nodes (roots are level 0) and `loose` for the rest, float64 (n_features,)."""
+        rates = np.full(n_features, float(loose))
+        rates[: self.roots] = high
+        for above, below in self.levels():
+            rates[below] = np.repeat(rates[above] * ratio, self.branching)
+        return rates
+
+    def gate(self, coins: Array, u: Array) -> Array:
+        """Which features fire, bool (n_features, batch), from their own coins, bool (n_features, batch).
+
+        u (inner nodes, batch), uniform: it chooses among exclusive siblings, the floor(u K)-th of K heads.
+        """
+        fires = [coins[: self.roots]]
+        for above, below in self.levels():
+            heads = coins[below].reshape(-1, self.branching, coins.shape[1])
+            siblings = [heads[:, child] for child in range(self.branching)]
+            if self.exclusive and self.branching > 1:
+                siblings = _choose(siblings, u[above])
+            level = jnp.stack([heads & fires[-1] for heads in siblings], 1)
+            fires.append(level.reshape(-1, coins.shape[1]))
+        return jnp.concatenate([*fires, coins[self.n_nodes :]])
+
+    def marginals(self, coins: np.ndarray) -> np.ndarray:
+        """P(feature fires) when coins with P(heads) = coins (..., n_features) are independent; exact, float64.
+
+        P_child = P_parent c_child w_child with w = E 1/(1 + heads among its siblings), 1 when not exclusive.
+        """
+        result = np.array(coins, float)
+        for above, below in self.levels():
+            own = result[..., below].reshape(*result.shape[:-1], -1, self.branching)
+            kept = own * _undefeated(own) if self.exclusive else own
+            result[..., below] = (kept * result[..., above, None]).reshape(result[..., below].shape)
+        return result
+
+    def published(self, rates: np.ndarray) -> np.ndarray:
+        """SynthSAEBench's compensated coins, (n_features,): c = (p / P) (1 + sum_siblings p / P), at most 1.
+
+        P is the parent's p. Exact for siblings that do not exclude each other (the bracket is then absent). For
+        exclusive ones it overshoots: two heads are shared evenly, so the bracket should begin 1 + sum / 2, and the
+        marginals come out (1 + sum / 2) p for rare siblings, and too small where they crowd their parent.
+        """
+        coins = np.array(rates, float)
+        for above, below in self.levels():
+            share = _shares(rates, above, below, self.branching)
+            others = np.sum(share, 1, keepdims=True) - share if self.exclusive else 0.0
+            coins[below] = np.minimum(share * (1 + others), 1.0).ravel()
+        return coins
+
+    def compensated(self, rates: np.ndarray) -> np.ndarray:
+        """Coins whose marginals are `rates` exactly (independent coins); rates and result (n_features,).
+
+        Solves c w(c) = p / P for every set of siblings by fixed-point iteration. Raises ConfigError where no coins
+        can: a child more frequent than its parent, or exclusive siblings that together are not rarer than it.
+        """
+        coins = np.array(rates, float)
+        for above, below in self.levels():
+            share = _shares(rates, above, below, self.branching)
+            total = np.sum(share, 1) if self.exclusive and self.branching > 1 else np.max(share, 1)
+            limit = 0.999 if self.exclusive and self.branching > 1 else 1.0
+            if np.any(total > limit + 1e-12):
+                worst = int(np.argmax(total))
+                raise ConfigError(
+                    f"compensation needs children of feature {above.start + worst} that fire (together, when "
+                    f"exclusive) at most {limit:g} times as often as it does; got {total[worst]:.4g} times. Lower the "
+                    'children\'s rates, or take compensate="published", which only approximates'
+                )
+            own = share.copy()
+            while self.exclusive and np.max(np.abs(own * _undefeated(own) - share)) > 1e-12:
+                own = np.minimum(share / _undefeated(own), 1.0)
+            coins[below] = own.ravel()
+        return coins
+
+
+def _choose(heads: list[Array], u: Array) -> list[Array]:
+    """The floor(u K)-th of the K heads alone."""
+    count = sum(h.astype(u.dtype) for h in heads)  # floats, as u: small integers vectorise worse here
+    chosen = jnp.floor(u * count)
+    before, result = jnp.zeros_like(u), []
+    for h in heads:
+        result.append(h & (before == chosen))
+        before = before + h
+    return result
+
+
+def _shares(rates: np.ndarray, above: slice, below: slice, branching: int) -> np.ndarray:
+    return rates[below].reshape(-1, branching) / rates[above, None]
+
+
+def _undefeated(own: np.ndarray) -> np.ndarray:
+    """E 1 / (1 + K_i), K_i the heads among the siblings of i, for coins (..., branching).
+
+    It is the integral over t in [0, 1] of prod_{j != i} (1 - c_j + c_j t), a polynomial: Gauss-Legendre is exact.
+    """
+    branching = own.shape[-1]
+    node, weight = np.polynomial.legendre.leggauss((branching + 1) // 2)
+    others = 1 - own[..., None] * (0.5 - 0.5 * node)
+    result = np.empty_like(own)
+    for child in range(branching):
+        result[..., child] = np.prod(np.delete(others, child, -2), -2) @ (0.5 * weight)
+    return result

@@ -1,0 +1,45 @@
+"""Sparse autoencoders. A new architecture is one file and one line here."""
+
+from superposition.sae._base import SAE, Info, Params, State
+from superposition.sae.baselines import PCA, Identity, Random
+from superposition.sae.batch_topk import BatchTopK
+from superposition.sae.bricken import Bricken
+from superposition.sae.gated import Gated
+from superposition.sae.jumprelu import JumpReLU
+from superposition.sae.matching_pursuit import MatchingPursuit
+from superposition.sae.matryoshka import Matryoshka
+from superposition.sae.relu import ReLU
+from superposition.sae.topk import TopK
+
+ARCHITECTURES: dict[str, type[SAE]] = {
+    "relu": ReLU,
+    "bricken": Bricken,
+    "gated": Gated,
+    "topk": TopK,
+    "batch-topk": BatchTopK,
+    "jumprelu": JumpReLU,
+    "matryoshka": Matryoshka,
+    "matching-pursuit": MatchingPursuit,
+    "identity": Identity,
+    "pca": PCA,
+    "random": Random,
+}
+
+__all__ = [
+    "ARCHITECTURES",
+    "PCA",
+    "SAE",
+    "BatchTopK",
+    "Bricken",
+    "Gated",
+    "Identity",
+    "Info",
+    "JumpReLU",
+    "MatchingPursuit",
+    "Matryoshka",
+    "Params",
+    "Random",
+    "ReLU",
+    "State",
+    "TopK",
+]

@@ -1,0 +1,99 @@
+"""What TopK, BatchTopK and Matryoshka share: a selection, and a reconstruction from what was selected."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.sae import _sparse
+from superposition.sae._auxk import AuxK
+from superposition.sae._base import SAE, Params, geometric_median, start
+from superposition.typing import PRNGKey
+
+
+@dataclass(frozen=True)
+class TopKFamily(AuxK):
+    """k latents an example. Unit decoder rows, tied start, b_dec at the geometric median of the target.
+
+    With rescale_acts_by_decoder_norm selection looks at pre ||W_dec,i||, decoding divides by ||W_dec,i||
+    again (SAELens), and rows are free. k may be traced, up to `slots` (default k). ConfigError for k > d_sae.
+    """
+
+    k: Any = 8
+    slots: int | None = None
+    rescale_acts_by_decoder_norm: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.slots is not None:
+            _validate.integer("slots", self.slots, 1)
+        if _validate.is_concrete(self.k):
+            _validate.in_range("k", self.k, 0.0, float("inf"), open_low=True)
+            if self.k > self.d_sae:
+                raise ConfigError(
+                    f"k must be at most d_sae={self.d_sae}, the number of latents; got {self.k}"
+                )
+        elif self.slots is None:
+            raise ConfigError("a traced k needs slots, the largest k of the program")
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether decoder rows are kept at norm 1."""
+        return not self.rescale_acts_by_decoder_norm
+
+    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+        """Unit decoder rows; b_dec at the geometric median of the target (x for an SAE)."""
+        tied = self.d_out is None
+        params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=tied)
+        target = x if tied else y
+        if target is not None:
+            params["b_dec"] = geometric_median(target)
+        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+
+    def pre_acts(self, params: Params, x: Array) -> Array:
+        """Pre-activations, times ||W_dec,i|| where rescaled."""
+        pre = self.matmul(x, params["W_enc"]) + self.bias(params)
+        return self.mask(pre * decoder_norms(params) if self.rescale_acts_by_decoder_norm else pre)
+
+    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """y_hat, from latents divided by ||W_dec,i|| where rescaled."""
+        if self.rescale_acts_by_decoder_norm:
+            latents = latents / decoder_norms(params)
+        return super().decode(params, latents, x)
+
+    def masked_latents(self, params: Params, x: Array, active: Array) -> Array:
+        """Pre-activations where `active` (batch, d_sae), 0 elsewhere; what decode gets after dividing."""
+        return jnp.where(active, self.matmul(x, params["W_enc"]) + self.bias(params), 0.0)
+
+    def reconstruct_masked(self, params: Params, x: Array, active: Array) -> tuple[Array, Array]:
+        """y_hat from the active latents, and which fired."""
+        return SAE.decode(self, params, self.masked_latents(params, x, active), x), active.any(0)
+
+    def reconstruct_slots(
+        self, params: Params, x: Array, active: Array, rows: Array | None, columns: Array, values: Array
+    ) -> tuple[Array, Array]:
+        """The same from slots (slots, lanes), whose values are what pre_acts gives."""
+        if self.rescale_acts_by_decoder_norm:
+            values = values / jax.lax.stop_gradient(decoder_norms(params))[columns]
+        slots = _sparse.Slots(jnp.where(active, values, 0.0), rows, columns)
+        raw = _sparse.encode(slots, x, params["W_enc"], self.bias(params))
+        latents = slots._replace(values=jnp.where(active, raw, 0.0))
+        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+        if self.skip:
+            y_hat = y_hat + self.matmul(x, params["W_skip"].T)
+        return y_hat, _sparse.fired(slots, self.d_sae)
+
+
+def decoder_norms(params: Params) -> Array:
+    """||W_dec,i||, (d_sae,)."""
+    return jnp.linalg.norm(params["W_dec"], axis=-1)
+
+
+def normalized_error(error: Array, y: Array) -> Array:
+    """||y - y_hat||^2 / ||y - mean y||^2 over a batch."""
+    spread = jnp.sum((y - y.mean(0)) ** 2)
+    return jnp.sum(error**2) / jnp.where(spread > 0, spread, 1.0)

@@ -1,0 +1,89 @@
+"""The SAE of Towards Monosemanticity (Bricken et al. 2023, appendix "Autoencoder training")."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from superposition import _validate
+from superposition.sae._base import Info, Params, State, geometric_median, squared_error, start, unit_rows
+from superposition.sae.relu import ReLU
+from superposition.typing import PRNGKey
+
+
+@dataclass(frozen=True)
+class Bricken(ReLU):
+    """f = relu((x - b_dec) W_enc + b_enc); L = mean ||y - y_hat||^2 + penalty sum_i f_i, unit decoder rows.
+
+    The part of the gradient parallel to a decoder row is removed before Adam; b_dec starts at the geometric
+    median of the data. At every resample_every-th step, resample_times times, latents silent for dead_after
+    samples start again: inputs are drawn with probability ~ loss^2 from resample_inputs fresh ones, a row of
+    W_dec is the unit-normalised input, its encoder the same at 0.2 x the mean norm of living encoders, its
+    bias 0, and its Adam moments are forgotten.
+    """
+
+    penalty: float = 1.0
+    resample_every: int = 25_000
+    resample_times: int = 4
+    resample_inputs: int = 819_200
+    dead_after: int = 12_500 * 8192
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _validate.integer("resample_every", self.resample_every, 1)
+        _validate.integer("resample_times", self.resample_times, 0)
+        _validate.integer("resample_inputs", self.resample_inputs, 1)
+        _validate.integer("dead_after", self.dead_after, 1)
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether decoder rows are kept at norm 1."""
+        return True
+
+    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+        """Unit decoder rows, tied encoder; b_dec at the geometric median of the target."""
+        tied = self.d_out is None
+        params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=tied)
+        target = x if tied else y
+        if target is not None:
+            params["b_dec"] = geometric_median(target)
+        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+
+    def loss(
+        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
+    ) -> tuple[Array, tuple[State, Info]]:
+        """Squared error and L1."""
+        del key
+        latents = self.activate(params, self.pre_acts(params, x))
+        error = y - self.decode(params, latents, x)
+        terms = {"mse": squared_error(error), "l1": self.penalty * latents.sum() / x.shape[0]}
+        return self.report(state, latents, terms, error)
+
+    def resamples_at(self, step: Array) -> Array:
+        """Whether the step just made, counted from 0, is followed by a resampling."""
+        done = step + 1
+        return (done % self.resample_every == 0) & (done <= self.resample_every * self.resample_times)
+
+    def losses(self, params: Params, x: Array, y: Array) -> Array:
+        """||y - y_hat||^2 of every example, (batch,): what resampling weighs inputs by."""
+        latents = self.activate(params, self.pre_acts(params, x))
+        return jnp.sum((y - self.decode(params, latents, x)) ** 2, -1)
+
+    def resample(self, params: Params, state: State, x: Array, y: Array) -> tuple[Params, State, Array]:
+        """Parameters and state with dead latents started again, and which they were, (d_sae,) bool.
+
+        x (d_sae, d_in), y (d_sae, d_out): the example drawn for each latent (b_dec is taken off them first).
+        """
+        dead = state["silent"] >= self.dead_after
+        alive = ~dead & (jnp.arange(self.d_sae) < (self.d_sae if self.width is None else self.width))
+        norms = jnp.linalg.norm(params["W_enc"], axis=0)
+        size = 0.2 * jnp.sum(norms * alive) / jnp.maximum(alive.sum(), 1)
+        inside = x - params["b_dec"] if self.apply_b_dec_to_input else x
+        outside = y - params["b_dec"]
+        renewed = {
+            **params,
+            "W_enc": jnp.where(dead, size * unit_rows(inside).T, params["W_enc"]),
+            "W_dec": jnp.where(dead[:, None], unit_rows(outside), params["W_dec"]),
+            "b_enc": jnp.where(dead, 0.0, params["b_enc"]),
+        }
+        return renewed, {**state, "silent": jnp.where(dead, 0, state["silent"])}, dead

@@ -1,0 +1,72 @@
+"""The gated SAE (Rajamanoharan et al. 2024, "Improving Dictionary Learning with Gated SAEs", sections 3 and 4)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from superposition import _validate
+from superposition.sae._base import SAE, Info, Params, State, squared_error, start
+from superposition.typing import PRNGKey
+
+
+@dataclass(frozen=True)
+class Gated(SAE):
+    """pi = (x - b_dec) W_enc + b_gate; f = 1[pi > 0] relu((x - b_dec) W_enc exp(r_mag) + b_mag).
+
+    L = mean ||y - y_hat||^2 + penalty sum_i relu(pi)_i + ||y - y_hat_frozen(relu(pi))||^2. The last term
+    trains the gate, which a step function hides from the first; its decoder W_dec, b_dec (and W_skip) carry a
+    stop-gradient, so that shrunken relu(pi) never pulls at the decoder. Decoder rows have norm 1.
+    """
+
+    penalised: ClassVar[bool] = True
+
+    penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _validate.in_range("penalty", self.penalty, 0.0, 1e30)
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether decoder rows are kept at norm 1."""
+        return True
+
+    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+        """Unit decoder rows, tied encoder, r_mag and biases 0."""
+        params = start(
+            key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None
+        )
+        zeros = jnp.zeros(self.d_sae)
+        gates = {"b_gate": zeros, "b_mag": zeros, "r_mag": zeros}
+        unused = ("b_enc",) if self.skip else ("b_enc", "W_skip")
+        return {k: v for k, v in params.items() if k not in unused} | gates
+
+    def pre_acts(self, params: Params, x: Array) -> Array:
+        """(x - b_dec) W_enc, before the gate's and the magnitude's own biases."""
+        inside = x - params["b_dec"] if self.apply_b_dec_to_input else x
+        return self.mask(self.matmul(inside, params["W_enc"]))
+
+    def activate(self, params: Params, pre: Array) -> Array:
+        """1[pre + b_gate > 0] relu(exp(r_mag) pre + b_mag)."""
+        magnitude = jax.nn.relu(self.mask(pre * jnp.exp(params["r_mag"]) + params["b_mag"]))
+        return jnp.where(pre + params["b_gate"] > 0, magnitude, 0.0)
+
+    def loss(
+        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
+    ) -> tuple[Array, tuple[State, Info]]:
+        """Squared error, L1 of the gate, and the frozen decoder's squared error."""
+        del key
+        pre = self.pre_acts(params, x)
+        latents = self.activate(params, pre)
+        gate = jax.nn.relu(pre + params["b_gate"])
+        error = y - self.decode(params, latents, x)
+        frozen = y - self.decode(jax.lax.stop_gradient(params), gate, x)
+        terms = {
+            "mse": squared_error(error),
+            "l1": self.penalty * gate.sum() / x.shape[0],
+            "aux": squared_error(frozen),
+        }
+        return self.report(state, latents, terms, error)

@@ -1,0 +1,130 @@
+"""The matching-pursuit SAE (Costa et al. 2025, "From Flat to Hierarchical"; SAELens)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from superposition import _validate
+from superposition.sae._base import SAE, Info, Params, State, squared_error, start, unit_rows
+from superposition.typing import PRNGKey
+
+
+@dataclass(frozen=True)
+class MatchingPursuit(SAE):
+    """r = x - b_dec; repeat: j = argmax r . D_j, c = relu(r . D_j), f_j += c, r -= c D_j.
+
+    D = W_dec, unit rows, tied (a transcoder pursues with D = W_enc^T and decodes with W_dec). An example
+    stops after max_iterations (default d_in), when ||r|| < residual_threshold (0: never), or, with
+    stop_on_duplicate_support, when an iteration adds no new latent. L = mean ||y - y_hat||^2, with the
+    gradient through every coefficient and residual, none through the choice.
+    """
+
+    max_iterations: int | None = None
+    residual_threshold: float = 1e-2
+    stop_on_duplicate_support: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_iterations is not None:
+            _validate.integer("max_iterations", self.max_iterations, 1)
+        _validate.in_range("residual_threshold", self.residual_threshold, 0.0, 1e30)
+
+    @property
+    def unit_norm(self) -> bool:
+        """Whether decoder rows are kept at norm 1."""
+        return self.d_out is None
+
+    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+        """Unit rows; b_dec 0."""
+        params = start(
+            key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None
+        )
+        kept = {"W_dec", "b_dec"} | ({"W_enc"} if self.d_out is not None else set())
+        return {k: v for k, v in params.items() if k in kept or (k == "W_skip" and self.skip)}
+
+    def constrain(self, params: Params, state: State) -> Params:
+        """Unit rows of what pursues."""
+        if self.d_out is None:
+            return super().constrain(params, state)
+        return {**params, "W_enc": unit_rows(params["W_enc"].T).T}
+
+    def pre_acts(self, params: Params, x: Array) -> Array:
+        """X - b_dec: pursuit has residuals, not pre-activations; (..., d_in) -> (..., d_in)."""
+        return x - params["b_dec"] if self.apply_b_dec_to_input else x
+
+    def activate(self, params: Params, pre: Array) -> Array:
+        """Latents by pursuit of pre, (..., d_in) -> (..., d_sae)."""
+        return self.pursue(params, pre.reshape(-1, self.d_in)).reshape(*pre.shape[:-1], self.d_sae)
+
+    def dictionary(self, params: Params) -> Array:
+        """D (d_sae, d_in)."""
+        return params["W_dec"] if self.d_out is None else params["W_enc"].T
+
+    def pursue(self, params: Params, x: Array) -> Array:
+        """Latents (batch, d_sae) of residuals x (batch, d_in). Stops for the batch when every example has."""
+        D, batch = self.dictionary(params), jnp.arange(x.shape[0])
+        chosen, live = _choose(self, jax.lax.stop_gradient(D), jax.lax.stop_gradient(x))
+
+        def follow(carry: tuple[Array, Array], pick: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+            residual, latents = carry
+            index, on = pick
+            row = D[index]
+            c = jnp.where(on, jax.nn.relu(jnp.sum(residual * row, -1)), 0.0)
+            return (residual - c[:, None] * row, latents.at[batch, index].add(c)), None
+
+        start = (x, jnp.zeros((x.shape[0], self.d_sae)))
+        return jax.lax.scan(follow, start, (chosen, live))[0][1]
+
+    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """F W_dec + b_dec; b_dec only where it was subtracted, as the encoder is tied (SAELens)."""
+        if self.d_out is None and not self.apply_b_dec_to_input:
+            return self.matmul(latents, params["W_dec"])
+        return super().decode(params, latents, x)
+
+    def loss(
+        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
+    ) -> tuple[Array, tuple[State, Info]]:
+        """Squared error."""
+        del key
+        latents = self.pursue(params, self.pre_acts(params, x))
+        error = y - self.decode(params, latents, x)
+        return self.report(state, latents, {"mse": squared_error(error)}, error)
+
+
+def _choose(sae: MatchingPursuit, D: Array, x: Array) -> tuple[Array, Array]:
+    """Which latent each iteration picks and whether it counts, (iterations, batch); no gradient."""
+    limit = sae.d_in if sae.max_iterations is None else sae.max_iterations
+    count = x.shape[0]
+    example = jnp.arange(count)
+
+    def more(carry: Any) -> Array:
+        i, _, done, *_ = carry
+        return (i < limit) & ~done.all()
+
+    def pick(carry: Any) -> Any:
+        i, residual, done, support, chosen, live = carry
+        score = sae.mask(sae.matmul(residual, D.T))
+        index = jnp.argmax(jax.nn.relu(score), -1)
+        c = jnp.where(done, 0.0, jax.nn.relu(jnp.take_along_axis(score, index[:, None], -1)[:, 0]))
+        residual = residual - c[:, None] * D[index]
+        new = (c > 0) & ~support[example, index]
+        chosen, live = chosen.at[i].set(index), live.at[i].set(c > 0)
+        support = support.at[example, index].max(c > 0)
+        if sae.stop_on_duplicate_support:
+            done = done | ~new
+        if not _validate.is_concrete(sae.residual_threshold) or sae.residual_threshold > 0:
+            done = done | (jnp.linalg.norm(residual, axis=-1) < sae.residual_threshold)
+        return i + 1, residual, done, support, chosen, live
+
+    start = (
+        jnp.int32(0),
+        x,
+        jnp.zeros(count, bool),
+        jnp.zeros((count, sae.d_sae), bool),
+        jnp.zeros((limit, count), jnp.int32),
+        jnp.zeros((limit, count), bool),
+    )
+    return jax.lax.while_loop(more, pick, start)[-2:]

@@ -1,0 +1,212 @@
+"""Train SAEs, one or a whole grid side by side, on one stream; resumable to the bit."""
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from superposition import _validate, checkpoint, train
+from superposition.activations import Stream
+from superposition.errors import ConfigError, TrainingError
+from superposition.provenance import differences, recipe
+from superposition.sae import SAE, BatchTopK, Params
+from superposition.sae.folding import fold_scale
+from superposition.sae.narrow import narrowed
+from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, sweepable
+
+START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
+RUN = "run.json"
+
+
+class Trained(NamedTuple):
+    """One trained SAE in its inference form, and how it came about.
+
+    settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
+    step and term at which it stopped being finite (the parameters are those before).
+    """
+
+    settings: dict[str, float]
+    sae: SAE
+    params: Params
+    steps: np.ndarray
+    history: dict[str, np.ndarray]
+    fault: str | None
+
+
+def fit(
+    run: SAERun,
+    stream: Stream,
+    axes: Mapping[str, Sequence[float]] | None = None,
+    *,
+    seed: int = 0,
+    directory: Path | None = None,
+    memory_gb: float = 4.0,
+    checkpoint_seconds: float = 30.0,
+    progress: Callable[[int], None] = lambda done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Trained]:
+    """Train `run` on `stream` for every combination of the axes; the list is in product order.
+
+    axes: seed, any float field of the architecture or optimizer (penalty, learning_rate ...), k, width,
+    l0_target. All SAEs of a block see the same batches and run in one program; blocks keep under memory_gb.
+    directory: checkpoints, so that the same call continues after a kill, bit for bit. Raises ConfigError for
+    what does not fit, TrainingError if the only SAE of a run stops being finite; a stop returns what is done.
+    """
+    grid = {name: tuple(values) for name, values in (axes or {"seed": (seed,)}).items()}
+    run = _checked(run, stream, grid)
+    names = tuple(grid)
+    cells = list(itertools.product(*grid.values()))
+    scales = stream.scales(run.batch_size) if run.normalize else (1.0, 1.0)
+    sample = stream.sample(min(START_EXAMPLES, 16 * run.batch_size), batch=run.batch_size)
+    x = sample.x * scales[0]
+    y = x if stream.source.d_out is None else sample.y * scales[1]
+    if directory is not None:
+        _remember(
+            directory, {"run": recipe(run), "axes": grid, "seed": seed, "source": recipe(stream.source)}
+        )
+    size = max(1, int(memory_gb * 1e9 / _bytes(run)))
+    trained: list[Trained] = []
+    for b, start in enumerate(range(0, len(cells), size)):
+        rows = cells[start : start + size]
+        program, inputs = _program(run, stream, names, rows, seed, scales)
+        state = program.start(inputs.cells, x, y)
+        place = None if directory is None else directory / f"block-{b}"
+        state, done = train.train(
+            program,
+            inputs,
+            state,
+            run.steps,
+            directory=place,
+            checkpoint_seconds=checkpoint_seconds,
+            stop=stop,
+            progress=progress,
+            sound=lambda s: bool(np.asarray(s.alive).any()),
+        )
+        if place is not None and done == run.steps:
+            checkpoint.save(place, done, state)
+        trained += _unpack(program, names, rows, state, scales)
+        if stop():
+            break
+    if len(cells) == 1 and trained[0].fault is not None:
+        raise TrainingError(f"{trained[0].fault}; the last good state is kept{_where(directory)}")
+    return trained
+
+
+def _where(directory: Path | None) -> str:
+    return "" if directory is None else f" in {directory}"
+
+
+def _checked(run: SAERun, stream: Stream, axes: Mapping[str, tuple[float, ...]]) -> SAERun:
+    """The run with static slots for every k, or ConfigError."""
+    source, sae = stream.source, run.sae
+    if sae.d_in != source.d_in:
+        raise ConfigError(f"d_in must be the width of the activations, {source.d_in}; got {sae.d_in}")
+    if sae.d_out != source.d_out:
+        raise ConfigError(f"d_out must be the width of the target, {source.d_out}; got {sae.d_out}")
+    source.check(run.batch_size)
+    for name, values in axes.items():
+        if not values:
+            raise ConfigError(f"axis {name} must have at least one value")
+        if name != "seed" and name not in sweepable(run):
+            raise ConfigError(f"no axis named {name!r}; accepted: {', '.join(('seed', *sweepable(run)))}")
+        for value in values:
+            if name == "seed":
+                _validate.integer("seed", value, 0, _validate.MAX_SEED)
+            elif name == "l0_target":
+                replace(run, l0_target=value)
+            elif hasattr(sae, name):
+                replace(sae, **{name: value})  # type: ignore[arg-type]
+            else:
+                replace(run.optimizer, **{name: value})  # type: ignore[arg-type]
+    if "k" in axes:
+        return replace(run, sae=replace(sae, slots=int(np.ceil(max(axes["k"]))), k=max(axes["k"])))  # type: ignore[call-arg]
+    return run
+
+
+def _program(
+    run: SAERun,
+    stream: Stream,
+    names: tuple[str, ...],
+    rows: Sequence[tuple[float, ...]],
+    seed: int,
+    scales: tuple[float, float],
+) -> tuple[Program, Inputs]:
+    columns = {name: np.array([row[i] for row in rows]) for i, name in enumerate(names)}
+    seeds = columns.pop("seed", np.full(len(rows), seed)).astype(np.uint32)
+    integers = {"width"} | ({"k"} if isinstance(getattr(run.sae, "k", None), int) else set())
+    swept = {k: jnp.asarray(v, jnp.int32 if k in integers else jnp.float32) for k, v in columns.items()}
+    inputs = Inputs(Cells(jnp.asarray(seeds), swept), stream.inputs, jnp.asarray(scales, jnp.float32))
+    return Program(run, stream.source), inputs
+
+
+def _bytes(run: SAERun) -> float:
+    sae = run.sae
+    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
+    return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
+
+
+def _remember(directory: Path, config: dict[str, Any]) -> None:
+    """Write what decides the result, or compare with what is there."""
+    path = directory / RUN
+    wanted = json.loads(json.dumps(config, default=float))
+    if path.exists():
+        lines = differences(json.loads(path.read_text()), wanted)
+        if lines:
+            raise ConfigError(
+                f"{directory} was begun with other settings: {'; '.join(lines)}; give those, or another directory"
+            )
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{RUN}.{os.getpid()}")
+    temporary.write_text(json.dumps(wanted, indent=1))
+    os.replace(temporary, path)
+
+
+def _unpack(
+    program: Program,
+    names: tuple[str, ...],
+    rows: Sequence[tuple[float, ...]],
+    state: State,
+    scales: tuple[float, float],
+) -> list[Trained]:
+    run = program.run
+    params, failed, history = jax.tree.map(np.asarray, (state.params, state.failed, state.history))
+    every = max(1, run.steps // history.shape[1])
+    result = []
+    for c, row in enumerate(rows):
+        settings = dict(zip(names, row, strict=True))
+        own = {
+            k: v for k, v in settings.items() if k in ("k", "width") or (k != "seed" and hasattr(run.sae, k))
+        }
+        sae = replace(run.sae, **own)  # type: ignore[arg-type]
+        if hasattr(sae, "slots"):
+            sae = replace(sae, slots=None)  # type: ignore[call-arg]
+        logged = np.isfinite(history[c]).all(1)
+        fault = None
+        if failed[c, 0] >= 0:
+            fault = f"step {failed[c, 0]}: {program.watched[failed[c, 1]]} is not finite"
+        result.append(
+            Trained(
+                settings,
+                *finished(sae, {k: v[c] for k, v in params.items()}, scales),
+                np.arange(history.shape[1])[logged] * every,
+                {name: history[c][logged, t] for t, name in enumerate(program.terms)},
+                fault,
+            )
+        )
+    return result
+
+
+def finished(sae: SAE, params: Params, scales: tuple[float, float] = (1.0, 1.0)) -> tuple[SAE, Params]:
+    """The form used after training: BatchTopK as JumpReLU, masked width cut off, scales folded in."""
+    if isinstance(sae, BatchTopK):
+        sae, params = sae.finish(params)
+    sae, params = narrowed(sae, params)
+    return fold_scale(sae, params, *scales)
