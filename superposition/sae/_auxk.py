@@ -55,9 +55,10 @@ class AuxK(SAE):
             return loss(self.matmul(jnp.where(inside, jax.nn.relu(z), 0.0), p["W_dec"][index]))
 
         def many(p: Params) -> Array:
-            z = jnp.where(dead, self.pre_acts(p, x), OFF)
-            least = jax.lax.top_k(jax.lax.stop_gradient(z), k)[0][:, -1:]
-            return loss(self.matmul(jnp.where(z >= least, jax.nn.relu(z), 0.0), p["W_dec"]))
+            rank = jnp.where(dead, jax.lax.stop_gradient(self.pre_acts(p, x)), OFF)
+            least = jax.lax.top_k(rank, k)[0][:, -1:]
+            z = SAE.pre_acts(self, p, x)  # a rescaled pre-activation chooses, the plain one is decoded
+            return loss(self.matmul(jnp.where(dead & (rank >= least), jax.nn.relu(z), 0.0), p["W_dec"]))
 
         count = dead.sum()
         if self.d_sae <= SMALL:

@@ -73,15 +73,14 @@ class TopKFamily(AuxK):
         """y_hat from the active latents, and which fired."""
         return SAE.decode(self, params, self.masked_latents(params, x, active), x), active.any(0)
 
-    def reconstruct_slots(
-        self, params: Params, x: Array, active: Array, rows: Array | None, columns: Array, values: Array
-    ) -> tuple[Array, Array]:
-        """The same from slots (slots, lanes), whose values are what pre_acts gives."""
+    def reconstruct_slots(self, params: Params, x: Array, slots: _sparse.Slots) -> tuple[Array, Array]:
+        """The same from slots, whose values are what pre_acts gives (0 in padding)."""
+        raw = slots.values
         if self.rescale_acts_by_decoder_norm:
-            values = values / jax.lax.stop_gradient(decoder_norms(params))[columns]
-        slots = _sparse.Slots(jnp.where(active, values, 0.0), rows, columns)
-        raw = _sparse.encode(slots, x, params["W_enc"], self.bias(params))
-        latents = slots._replace(values=jnp.where(active, raw, 0.0))
+            raw = raw / jax.lax.stop_gradient(decoder_norms(params))[slots.columns]
+        b_dec = params["b_dec"] if self.apply_b_dec_to_input else jnp.zeros(self.d_in)
+        raw = _sparse.encode(slots._replace(values=raw), x, params["W_enc"], params["b_enc"], b_dec)
+        latents = slots._replace(values=jnp.where(slots.values > 0, raw, 0.0))
         y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
         if self.skip:
             y_hat = y_hat + self.matmul(x, params["W_skip"].T)

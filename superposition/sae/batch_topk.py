@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
-from superposition.sae import _select
+from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE, Info, Params, State
 from superposition.sae._topk_family import TopKFamily, decoder_norms, normalized_error
 from superposition.sae.jumprelu import JumpReLU
@@ -63,9 +63,15 @@ class BatchTopK(TopKFamily):
         """Normalised squared error and AuxK."""
         del key
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
-        least = _select.least_kept(pre, self.k)
-        active = pre >= least
-        y_hat, seen = self.reconstruct_masked(params, x, active)
+        few = _validate.is_concrete(self.k) and self.width is None
+        if not few or _sparse.prefers_dense(x.shape[0], self.d_sae, int(self.k) + 1):
+            least = _select.least_kept(pre, self.k)
+            active = pre >= least
+            y_hat, seen = self.reconstruct_masked(params, x, active)
+        else:
+            rows, columns, kept, least = _select.largest(pre, float(self.k))
+            y_hat, seen = self.reconstruct_slots(params, x, _select.slots(pre, rows, columns, kept))
+            active = kept
         error = y - y_hat
         terms = {"mse": normalized_error(error, y)} | self.auxk(params, state, x, error)
         state = self.count(self.follow(state, least), seen, x.shape[0])

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
-from superposition.sae._base import Info, Params, State, geometric_median, squared_error, start, unit_rows
+from superposition.sae._base import Params, State, geometric_median, start, unit_rows
 from superposition.sae.relu import ReLU
 from superposition.typing import PRNGKey
 
@@ -49,15 +49,9 @@ class Bricken(ReLU):
             params["b_dec"] = geometric_median(target)
         return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
 
-    def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
-        """Squared error and L1."""
-        del key
-        latents = self.activate(params, self.pre_acts(params, x))
-        error = y - self.decode(params, latents, x)
-        terms = {"mse": squared_error(error), "l1": self.penalty * latents.sum() / x.shape[0]}
-        return self.report(state, latents, terms, error)
+    def weights(self, params: Params) -> Array:
+        """1: decoder rows have norm 1."""
+        return jnp.ones(self.d_sae)
 
     def resamples_at(self, step: Array) -> Array:
         """Whether the step just made, counted from 0, is followed by a resampling."""

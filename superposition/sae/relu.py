@@ -1,6 +1,7 @@
 """The ReLU SAE with an L1 penalty weighted by decoder norms (Anthropic, "Circuits Updates - April 2024")."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -8,8 +9,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
+from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE, Info, Params, State, squared_error
 from superposition.typing import PRNGKey
+
+SPARSE_BELOW = 48  # of so many latents one active: then sparse products win (benchmarks/sae.py)
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,44 @@ class ReLU(SAE):
     def loss(
         self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
     ) -> tuple[Array, tuple[State, Info]]:
-        """Squared error and weighted L1."""
+        """Squared error and weighted L1, over active latents alone once few enough are active."""
         del key
-        latents = self.activate(params, self.pre_acts(params, x))
+        batch, capacity = x.shape[0], x.shape[0] * self.d_sae // SPARSE_BELOW
+        pre = jax.lax.stop_gradient(self.pre_acts(params, x))
+        if _sparse.prefers_dense(batch, self.d_sae, self.d_sae / SPARSE_BELOW) or self.width is not None:
+            error, l1, active, seen = self._dense(params, x, y, pre)
+        else:
+            few = _select.count_positive(pre) <= capacity
+            branches = (partial(self._sparse, capacity=capacity), self._dense)
+            error, l1, active, seen = jax.lax.cond(few, *branches, params, x, y, pre)
+        terms = {"mse": squared_error(error), "l1": self.penalty * l1 / batch}
+        info = Info(terms, active / batch, seen, error)
+        return sum(terms.values(), jnp.float32(0)), (self.count(state, seen, batch), info)
+
+    def weights(self, params: Params) -> Array:
+        """What the penalty multiplies every latent by: ||W_dec,i||, (d_sae,)."""
+        return jnp.linalg.norm(params["W_dec"], axis=-1)
+
+    def _dense(self, params: Params, x: Array, y: Array, pre: Array) -> tuple[Array, Array, Array, Array]:
+        latents = jax.nn.relu(_sparse.known(pre, x, *self._encoder(params)))
         error = y - self.decode(params, latents, x)
-        norms = jnp.linalg.norm(params["W_dec"], axis=-1)
-        l1 = self.penalty * (latents.sum(0) @ norms) / x.shape[0]
-        return self.report(state, latents, {"mse": squared_error(error), "l1": l1}, error)
+        active = latents > 0
+        seen = active.any(0)
+        return error, latents.sum(0) @ self.weights(params), active.sum().astype(jnp.float32), seen
+
+    def _sparse(
+        self, params: Params, x: Array, y: Array, pre: Array, *, capacity: int
+    ) -> tuple[Array, Array, Array, Array]:
+        slots = _select.slots(pre, *_select.positive(pre, capacity))
+        values = _sparse.encode(slots, x, *self._encoder(params))
+        latents = slots._replace(values=jax.nn.relu(values))
+        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+        if self.skip:
+            y_hat = y_hat + self.matmul(x, params["W_skip"].T)
+        totals = jnp.zeros(self.d_sae).at[slots.columns].add(latents.values)
+        active = (slots.values > 0).sum().astype(jnp.float32)
+        return y - y_hat, totals @ self.weights(params), active, _sparse.fired(slots, self.d_sae)
+
+    def _encoder(self, params: Params) -> tuple[Array, Array, Array]:
+        b_dec = params["b_dec"] if self.apply_b_dec_to_input else jnp.zeros(self.d_in)
+        return params["W_enc"], params["b_enc"], b_dec

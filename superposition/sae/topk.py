@@ -41,7 +41,9 @@ class TopK(TopKFamily):
             least = jnp.min(jnp.where(active, values, jnp.inf), -1, keepdims=True)
             y_hat, seen = self.reconstruct_masked(params, x, pre >= least)  # an exact tie keeps both
         else:
-            y_hat, seen = self.reconstruct_slots(params, x, active.T, None, columns.T, values.T)
+            kept = jnp.where(active, values, 0.0).T
+            slots = _sparse.Slots(kept, None, columns.T, jnp.int32(self._slots))
+            y_hat, seen = self.reconstruct_slots(params, x, slots)
         error = y - y_hat
         terms = {"mse": normalized_error(error, y)} | self.auxk(params, state, x, error)
         info = Info(terms, active.sum() / x.shape[0], seen, error)

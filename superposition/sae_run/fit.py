@@ -19,7 +19,7 @@ from superposition.provenance import differences, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
-from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, sweepable
+from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, sweepable, turned
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 RUN = "run.json"
@@ -110,6 +110,11 @@ def _checked(run: SAERun, stream: Stream, axes: Mapping[str, tuple[float, ...]])
         raise ConfigError(f"d_in must be the width of the activations, {source.d_in}; got {sae.d_in}")
     if sae.d_out != source.d_out:
         raise ConfigError(f"d_out must be the width of the target, {source.d_out}; got {sae.d_out}")
+    if sae.normalize_activations != "none":
+        got = f"got normalize_activations={sae.normalize_activations!r}"
+        raise ConfigError(
+            f"losses know no run-time norm: train with 'none', normalize=True sets the scale; {got}"
+        )
     source.check(run.batch_size)
     for name, values in axes.items():
         if not values:
@@ -177,7 +182,7 @@ def _unpack(
     scales: tuple[float, float],
 ) -> list[Trained]:
     run = program.run
-    params, failed, history = jax.tree.map(np.asarray, (state.params, state.failed, state.history))
+    params, failed, history = jax.tree.map(np.asarray, (turned(state.params), state.failed, state.history))
     every = max(1, run.steps // history.shape[1])
     result = []
     for c, row in enumerate(rows):

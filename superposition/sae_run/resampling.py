@@ -16,8 +16,10 @@ def maybe(sae: Bricken, source: Source, size: int, inputs: Any, state: Any, i: A
     """The state after step i, with dead latents started again where it is time."""
 
     def renew(state: Any) -> Any:
-        x, y = draw(sae, source, size, inputs, state.params, i, key)
-        params, own, dead = sae.resample(state.params, state.sae, x, y)
+        held = {**state.params, "W_enc": state.params["W_enc"].T}
+        x, y = draw(sae, source, size, inputs, held, i, key)
+        params, own, dead = sae.resample(held, state.sae, x, y)
+        params = {**params, "W_enc": params["W_enc"].T}
         new = state._replace(params=params, sae=own, opt_state=forget(state.opt_state, dead))
         return jax.tree.map(lambda a, b: jnp.where(state.alive, a, b), new, state)
 
@@ -52,11 +54,11 @@ def draw(
 
 
 def forget(opt_state: Any, dead: Array) -> Any:
-    """Adam's moments with those of dead latents at 0."""
+    """Adam's moments, W_enc's (d_sae, d_in), with those of dead latents at 0."""
 
     def clear(moments: dict[str, Array]) -> dict[str, Array]:
         cleared = {
-            "W_enc": jnp.where(dead, 0.0, moments["W_enc"]),
+            "W_enc": jnp.where(dead[:, None], 0.0, moments["W_enc"]),
             "W_dec": jnp.where(dead[:, None], 0.0, moments["W_dec"]),
             "b_enc": jnp.where(dead, 0.0, moments["b_enc"]),
         }
