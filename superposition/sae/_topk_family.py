@@ -88,8 +88,8 @@ class TopKFamily(AuxK):
 
 
 def decoder_norms(params: Params) -> Array:
-    """||W_dec,i||, (d_sae,)."""
-    return jnp.linalg.norm(params["W_dec"], axis=-1)
+    """||W_dec,i||, (d_sae,), at least 1e-8 so that a zero row can be divided by."""
+    return jnp.maximum(jnp.linalg.norm(params["W_dec"], axis=-1), 1e-8)
 
 
 def normalized_error(error: Array, y: Array) -> Array:

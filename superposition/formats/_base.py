@@ -1,0 +1,74 @@
+"""What a format is."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+
+from superposition.errors import ConfigError
+from superposition.formats._read import Arrays
+from superposition.sae import SAE, Params
+
+DTYPES = {name: jnp.dtype(name) for name in ("float32", "float16", "bfloat16")}
+
+
+class Loaded(NamedTuple):
+    """An SAE from disk; sparsity is log10 of each latent's firing frequency (d_sae,), where the file has it."""
+
+    sae: SAE
+    params: Params
+    metadata: dict[str, Any]
+    sparsity: np.ndarray | None = None
+
+
+class Source(NamedTuple):
+    """What to read, and what the caller allows."""
+
+    directory: Path
+    weights: str
+    allow_pt: bool = False
+    activation_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A layout on disk: the file that marks it, all files it may have, how it is read and what it writes.
+
+    files(sae, arrays, metadata, dtype) gives name -> bytes, for parameters already checked.
+    """
+
+    name: str
+    weights: str
+    names: frozenset[str]
+    read: Callable[[Source], Loaded]
+    files: Callable[[SAE, Arrays, dict[str, Any], str], dict[str, bytes]]
+    dtypes: tuple[str, ...] = ("float32",)
+
+
+def to_json(value: dict[str, Any]) -> bytes:
+    """JSON bytes, or ConfigError for what JSON cannot hold."""
+    try:
+        data = json.dumps(value, allow_nan=False, indent=2)
+        if json.loads(data) != value:
+            raise ValueError("keys that are not strings, or tuples")
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ConfigError(f"metadata must be JSON, numbers finite and keys strings: {error}") from error
+    return data.encode()
+
+
+def to_safetensors(arrays: Arrays, dtype: str = "float32") -> bytes:
+    """A safetensors file of the arrays in `dtype`; ConfigError where they overflow it."""
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    with np.errstate(over="ignore"):
+        # safetensors copies the buffer as it lies in memory, so it must lie in C order.
+        cast = {name: np.asarray(array.astype(DTYPES[dtype]), order="C") for name, array in arrays.items()}
+    for name, array in cast.items():
+        if not np.isfinite(array.astype(np.float32)).all():
+            raise ConfigError(f"params[{name!r}] overflows {dtype}; use bfloat16 or float32")
+    return safetensors.numpy.save(cast, metadata={"format": "pt"})
