@@ -2,22 +2,26 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help reproduce test test-slow lint bench clean
+.PHONY: help reproduce test test-slow test-peers lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make test        the tests"
 	@echo "make test-slow   the tests marked slow"
+	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
 	@echo "make lint        ruff, mypy, import-linter"
-	@echo "make bench       our training step against PyTorch's, side by side (installs torch)"
+	@echo "make bench       our training steps against PyTorch's and sae-lens's, side by side (installs them)"
 
 reproduce: .venv/core
 	$(BIN)/python -m experiments --all
 
 test: .venv/test
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not peers"
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not peers"
+
+test-peers: .venv/peers
+	$(BIN)/python -m pytest -m peers
 
 lint: .venv/lint
 	$(BIN)/ruff check .
@@ -28,6 +32,7 @@ lint: .venv/lint
 bench: .venv/bench
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.phase
+	$(BIN)/python -m benchmarks.sae
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -35,7 +40,7 @@ bench: .venv/bench
 	$(PYTHON) -m venv .venv
 
 .venv/core: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[experiments]"
 	@touch $@
 
 .venv/test: .venv/core
@@ -48,6 +53,10 @@ bench: .venv/bench
 
 .venv/bench: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+.venv/peers: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,peers]"
 	@touch $@
 
 clean:

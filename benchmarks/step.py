@@ -44,7 +44,7 @@ def ours(n: int, m: int, axes: dict[str, Any], *, sampling: str, share: bool = T
     for region in blocks.regions(parsed, plan.shape):
         cells = jax.tree.map(jax.numpy.asarray, cells_at(run, parsed, blocks.block_index(region, plan.cells)))
         states.append(list(program.start(cells)))
-    pool = ThreadPoolExecutor(blocks.worker_count())
+    pool = ThreadPoolExecutor(train.worker_count())
 
     def advance(block: list[Any], steps: int) -> None:
         block[1] = train.advance(program, block[0], block[1], np.int32(0), np.int32(steps))
@@ -136,7 +136,7 @@ def compare(
 def main() -> None:
     """Run every case and write benchmarks/step.json."""
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 7
-    torch.set_num_threads(blocks.worker_count())
+    torch.set_num_threads(train.worker_count())
     eight = {"density": np.geomspace(1, 0.01, 8), "importance_base": np.geomspace(0.1, 10, 8)}
     grid = {"density": np.geomspace(1, 0.01, 32), "importance_base": np.geomspace(0.1, 10, 32)}
     density = np.repeat(eight["density"], 8)
@@ -171,7 +171,7 @@ def main() -> None:
             rounds,
         ),
     ]
-    device = {"cores": blocks.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
+    device = {"cores": train.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
     Path(__file__).with_suffix(".json").write_text(
         json.dumps({"device": device, "rows": rows}, indent=1) + "\n"
     )

@@ -5,6 +5,7 @@ a bit of the result. Chunks are kept near half a second, so that progress, signa
 never far away.
 """
 
+import os
 import signal
 import threading
 import time
@@ -65,6 +66,11 @@ def interruptible() -> Iterator[Stop]:
     finally:
         for name, handler in old.items():
             signal.signal(name, handler)
+
+
+def worker_count() -> int:
+    """Blocks trained at once: the small kernels leave cores idle, so a CPU runs one block a core."""
+    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)

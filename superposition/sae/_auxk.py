@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
+from superposition.sae import _select
 from superposition.sae._base import OFF, SAE, Params, State
 
 SMALL = 1024  # latents: up to here one masked product is cheaper than choosing how to do it
@@ -56,7 +57,7 @@ class AuxK(SAE):
 
         def many(p: Params) -> Array:
             rank = jnp.where(dead, jax.lax.stop_gradient(self.pre_acts(p, x)), OFF)
-            least = jax.lax.top_k(rank, k)[0][:, -1:]
+            least = _select.kth_largest(rank, k, k)
             z = SAE.pre_acts(self, p, x)  # a rescaled pre-activation chooses, the plain one is decoded
             return loss(self.matmul(jnp.where(dead & (rank >= least), jax.nn.relu(z), 0.0), p["W_dec"]))
 

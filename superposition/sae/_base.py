@@ -5,6 +5,7 @@ An SAE is a frozen dataclass of hyperparameters; parameters are a dict of arrays
 disk. Functions are pure and take any leading batch axes; a loss takes a batch.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, TypeAlias
@@ -189,10 +190,9 @@ class SAE(ABC):
         self, state: State, latents: Array, terms: dict[str, Array], error: Array
     ) -> tuple[Array, tuple[State, Info]]:
         """Sum of the terms, next state and Info, from dense latents (batch, d_sae)."""
-        active = latents > 0
-        fired = active.any(0)
-        info = Info(terms, active.sum() / latents.shape[0], fired, error)
-        return sum(terms.values(), jnp.float32(0)), (self.count(state, fired, latents.shape[0]), info)
+        count = tally(latents > 0)
+        info = Info(terms, count.sum() / latents.shape[0], count > 0, error)
+        return sum(terms.values(), jnp.float32(0)), (self.count(state, info.fired, latents.shape[0]), info)
 
 
 def start(
@@ -219,6 +219,19 @@ def unit_rows(W: Array) -> Array:
     """Rows scaled to norm 1; a zero row stays zero."""
     norm = jnp.linalg.norm(W, axis=-1, keepdims=True)
     return W / jnp.where(norm > 0, norm, 1.0)
+
+
+def batch_sum(a: Array) -> Array:
+    """Sum over the first axis, in two stages: XLA's CPU code for one long column sum is 7 times slower."""
+    group = math.gcd(a.shape[0], 16)
+    return a.reshape(-1, group, *a.shape[1:]).sum(1).sum(0)
+
+
+def tally(active: Array) -> Array:
+    """How often each latent is active in a batch, (batch, d_sae) bool -> (d_sae,) float32."""
+    group = math.gcd(active.shape[0], 64)
+    parts = active.astype(jnp.int8).reshape(-1, group, *active.shape[1:]).sum(1, dtype=jnp.int8)
+    return parts.astype(jnp.float32).sum(0)
 
 
 def squared_error(error: Array) -> Array:

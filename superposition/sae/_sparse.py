@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition.sae._base import batch_sum
+
 DENSE_BELOW = 24  # d_sae / k under which dense matrix products win
 TOGETHER = 8  # slots of a decode that share one pass over the result
 
@@ -133,7 +135,7 @@ def _known_backward(
     residuals: tuple[Array, Array, Array], g: Array
 ) -> tuple[None, None, Array, Array, Array]:
     x, W_enc, b_dec = residuals
-    db = g.sum(0)
+    db = batch_sum(g)
     return None, None, ((x - b_dec).T @ g), db, -(W_enc @ db)
 
 

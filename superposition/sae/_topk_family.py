@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -11,7 +10,7 @@ from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.sae import _sparse
 from superposition.sae._auxk import AuxK
-from superposition.sae._base import SAE, Params, geometric_median, start
+from superposition.sae._base import Params, geometric_median, start
 from superposition.typing import PRNGKey
 
 
@@ -65,19 +64,20 @@ class TopKFamily(AuxK):
             latents = latents / decoder_norms(params)
         return super().decode(params, latents, x)
 
-    def masked_latents(self, params: Params, x: Array, active: Array) -> Array:
-        """Pre-activations where `active` (batch, d_sae), 0 elsewhere; what decode gets after dividing."""
-        return jnp.where(active, self.matmul(x, params["W_enc"]) + self.bias(params), 0.0)
+    def masked_latents(self, params: Params, x: Array, raw: Array, active: Array) -> Array:
+        """Pre-activations `raw` where `active`, 0 elsewhere, with their gradient."""
+        b_dec = params["b_dec"] if self.apply_b_dec_to_input else jnp.zeros(self.d_in)
+        return jnp.where(active, _sparse.known(raw, x, params["W_enc"], params["b_enc"], b_dec), 0.0)
 
-    def reconstruct_masked(self, params: Params, x: Array, active: Array) -> tuple[Array, Array]:
-        """y_hat from the active latents, and which fired."""
-        return SAE.decode(self, params, self.masked_latents(params, x, active), x), active.any(0)
+    def raw(self, params: Params, pre: Array) -> Array:
+        """What decoding gets: pre-activations, divided by ||W_dec,i|| where rescaled."""
+        return pre / decoder_norms(params) if self.rescale_acts_by_decoder_norm else pre
 
     def reconstruct_slots(self, params: Params, x: Array, slots: _sparse.Slots) -> tuple[Array, Array]:
         """The same from slots, whose values are what pre_acts gives (0 in padding)."""
         raw = slots.values
         if self.rescale_acts_by_decoder_norm:
-            raw = raw / jax.lax.stop_gradient(decoder_norms(params))[slots.columns]
+            raw = raw / decoder_norms(params)[slots.columns]
         b_dec = params["b_dec"] if self.apply_b_dec_to_input else jnp.zeros(self.d_in)
         raw = _sparse.encode(slots._replace(values=raw), x, params["W_enc"], params["b_enc"], b_dec)
         latents = slots._replace(values=jnp.where(slots.values > 0, raw, 0.0))

@@ -9,7 +9,7 @@ from jax import Array
 
 from superposition import _validate
 from superposition.sae import _select, _sparse
-from superposition.sae._base import SAE, Info, Params, State
+from superposition.sae._base import SAE, Info, Params, State, tally
 from superposition.sae._topk_family import TopKFamily, decoder_norms, normalized_error
 from superposition.sae.jumprelu import JumpReLU
 from superposition.typing import PRNGKey
@@ -67,15 +67,18 @@ class BatchTopK(TopKFamily):
         if not few or _sparse.prefers_dense(x.shape[0], self.d_sae, int(self.k) + 1):
             least = _select.least_kept(pre, self.k)
             active = pre >= least
-            y_hat, seen = self.reconstruct_masked(params, x, active)
+            raw = jax.lax.stop_gradient(self.raw(params, pre))
+            y_hat = SAE.decode(self, params, self.masked_latents(params, x, raw, active), x)
+            count = tally(active)
+            seen, l0 = count > 0, count.sum() / x.shape[0]
         else:
             rows, columns, kept, least = _select.largest(pre, float(self.k))
             y_hat, seen = self.reconstruct_slots(params, x, _select.slots(pre, rows, columns, kept))
-            active = kept
+            l0 = kept.sum() / x.shape[0]
         error = y - y_hat
         terms = {"mse": normalized_error(error, y)} | self.auxk(params, state, x, error)
         state = self.count(self.follow(state, least), seen, x.shape[0])
-        info = Info(terms, active.sum() / x.shape[0], seen, error)
+        info = Info(terms, l0, seen, error)
         return sum(terms.values(), jnp.float32(0)), (state, info)
 
     def follow(self, state: State, least: Array) -> State:

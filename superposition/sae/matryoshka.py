@@ -10,7 +10,7 @@ from jax import Array
 from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.sae import _select
-from superposition.sae._base import Info, Params, State
+from superposition.sae._base import Info, Params, State, tally
 from superposition.sae._topk_family import normalized_error
 from superposition.sae.batch_topk import BatchTopK
 from superposition.typing import PRNGKey
@@ -55,15 +55,15 @@ class Matryoshka(BatchTopK):
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
         least = _select.least_kept(pre, self.k)
         active = pre >= least
-        latents = self.masked_latents(params, x, active)
+        latents = self.masked_latents(params, x, jax.lax.stop_gradient(self.raw(params, pre)), active)
         nested = self._sampled(params, latents, key) if self.n_sampled else self._fixed(params, latents)
         constant = params["b_dec"] + (self.matmul(x, params["W_skip"].T) if self.skip else 0.0)
         errors = [y - constant - part for part in nested]
         mse = sum((normalized_error(e, y) for e in errors), jnp.float32(0)) / len(errors)
         terms = {"mse": mse} | self.auxk(params, state, x, errors[-1])
-        seen = active.any(0)
-        state = self.count(self.follow(state, least), seen, x.shape[0])
-        info = Info(terms, active.sum() / x.shape[0], seen, errors[-1])
+        count = tally(active)
+        state = self.count(self.follow(state, least), count > 0, x.shape[0])
+        info = Info(terms, count.sum() / x.shape[0], count > 0, errors[-1])
         return sum(terms.values(), jnp.float32(0)), (state, info)
 
     def _fixed(self, params: Params, latents: Array) -> list[Array]:

@@ -10,7 +10,7 @@ from jax import Array
 
 from superposition import _validate
 from superposition.sae import _select, _sparse
-from superposition.sae._base import SAE, Info, Params, State, squared_error
+from superposition.sae._base import SAE, Info, Params, State, batch_sum, squared_error, tally
 from superposition.typing import PRNGKey
 
 SPARSE_BELOW = 48  # of so many latents one active: then sparse products win (benchmarks/sae.py)
@@ -60,9 +60,8 @@ class ReLU(SAE):
     def _dense(self, params: Params, x: Array, y: Array, pre: Array) -> tuple[Array, Array, Array, Array]:
         latents = jax.nn.relu(_sparse.known(pre, x, *self._encoder(params)))
         error = y - self.decode(params, latents, x)
-        active = latents > 0
-        seen = active.any(0)
-        return error, latents.sum(0) @ self.weights(params), active.sum().astype(jnp.float32), seen
+        count = tally(latents > 0)
+        return error, batch_sum(latents) @ self.weights(params), count.sum(), count > 0
 
     def _sparse(
         self, params: Params, x: Array, y: Array, pre: Array, *, capacity: int

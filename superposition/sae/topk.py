@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition.sae import _sparse
-from superposition.sae._base import Info, Params, State
+from superposition.sae import _select, _sparse
+from superposition.sae._base import SAE, Info, Params, State, tally
 from superposition.sae._topk_family import TopKFamily, normalized_error
 from superposition.typing import PRNGKey
 
@@ -35,16 +35,19 @@ class TopK(TopKFamily):
         """Normalised squared error and AuxK, over active latents alone where that is faster."""
         del key
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
-        values, columns = jax.lax.top_k(pre, self._slots)
-        active = (values > 0) & (jnp.arange(self._slots) < self.k)
         if _sparse.prefers_dense(x.shape[0], self.d_sae, self._slots):
-            least = jnp.min(jnp.where(active, values, jnp.inf), -1, keepdims=True)
-            y_hat, seen = self.reconstruct_masked(params, x, pre >= least)  # an exact tie keeps both
+            active = pre >= _select.kth_largest(pre, self.k, self._slots)  # an exact tie keeps both
+            raw = jax.lax.stop_gradient(self.raw(params, pre))
+            y_hat = SAE.decode(self, params, self.masked_latents(params, x, raw, active), x)
+            count = tally(active)
+            seen, l0 = count > 0, count.sum() / x.shape[0]
         else:
-            kept = jnp.where(active, values, 0.0).T
+            values, columns = jax.lax.top_k(pre, self._slots)
+            kept = jnp.where(jnp.arange(self._slots) < self.k, jax.nn.relu(values), 0.0).T
             slots = _sparse.Slots(kept, None, columns.T, jnp.int32(self._slots))
             y_hat, seen = self.reconstruct_slots(params, x, slots)
+            l0 = (kept > 0).sum() / x.shape[0]
         error = y - y_hat
         terms = {"mse": normalized_error(error, y)} | self.auxk(params, state, x, error)
-        info = Info(terms, active.sum() / x.shape[0], seen, error)
+        info = Info(terms, l0, seen, error)
         return sum(terms.values(), jnp.float32(0)), (self.count(state, seen, x.shape[0]), info)

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,11 +72,11 @@ def fit(
         _remember(
             directory, {"run": recipe(run), "axes": grid, "seed": seed, "source": recipe(stream.source)}
         )
-    size = max(1, int(memory_gb * 1e9 / _bytes(run)))
-    trained: list[Trained] = []
-    for b, start in enumerate(range(0, len(cells), size)):
-        rows = cells[start : start + size]
-        program, inputs = _program(run, stream, names, rows, seed, scales)
+    size = _block_size(run, len(cells), memory_gb)
+    blocks = [cells[start : start + size] for start in range(0, len(cells), size)]
+
+    def train_block(b: int) -> list[Trained]:
+        program, inputs = _program(run, stream, names, blocks[b], seed, scales)
         state = program.start(inputs.cells, x, y)
         place = None if directory is None else directory / f"block-{b}"
         state, done = train.train(
@@ -91,9 +92,10 @@ def fit(
         )
         if place is not None and done == run.steps:
             checkpoint.save(place, done, state)
-        trained += _unpack(program, names, rows, state, scales)
-        if stop():
-            break
+        return _unpack(program, names, blocks[b], state, scales)
+
+    with ThreadPoolExecutor(_workers(run)) as pool:
+        trained = list(itertools.chain.from_iterable(pool.map(train_block, range(len(blocks)))))
     if len(cells) == 1 and trained[0].fault is not None:
         raise TrainingError(f"{trained[0].fault}; the last good state is kept{_where(directory)}")
     return trained
@@ -149,6 +151,21 @@ def _program(
     swept = {k: jnp.asarray(v, jnp.int32 if k in integers else jnp.float32) for k, v in columns.items()}
     inputs = Inputs(Cells(jnp.asarray(seeds), swept), stream.inputs, jnp.asarray(scales, jnp.float32))
     return Program(run, stream.source), inputs
+
+
+def _block_size(run: SAERun, count: int, memory_gb: float) -> int:
+    """SAEs in one program: what fits; small ones in halves or sixteens, for a thread each."""
+    size = max(1, int(memory_gb * 1e9 / _bytes(run)))
+    return min(size, 16, max(1, -(-count // 2))) if _is_small(run) else size
+
+
+def _is_small(run: SAERun) -> bool:
+    """Whether products are too small for XLA to share out over cores, so that blocks should."""
+    return run.sae.d_in * run.sae.d_sae <= 2**14
+
+
+def _workers(run: SAERun) -> int:
+    return train.worker_count() if _is_small(run) else 1
 
 
 def _bytes(run: SAERun) -> float:

@@ -1,6 +1,5 @@
 """How a sweep is cut into blocks that one program trains at a time."""
 
-import os
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,6 +9,7 @@ import numpy as np
 from superposition.errors import ConfigError
 from superposition.sweep.axes import Axis
 from superposition.toy_run import NARROW_FEATURES, ToyRun
+from superposition.train import worker_count
 
 # Sizes that keep a block's batch near the second-level cache on a CPU, measured in `make bench`.
 CACHE_EXAMPLES = 2**19
@@ -84,11 +84,6 @@ def _cell_limit(run: ToyRun, memory_gb: float, available: int) -> int:
         # Threads pay once each has a few hundred narrow models; below that one loop over all is faster.
     least = 256 if n <= NARROW_FEATURES else 1
     return max(1, min(fits, cache, max(least, -(-available // workers))))
-
-
-def worker_count() -> int:
-    """Blocks trained at once: the small kernels leave cores idle, so a CPU runs one block a core."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def regions(carried: list[Axis], shape: tuple[int, ...]) -> list[tuple[slice, ...]]:

@@ -155,7 +155,7 @@ def _train_all(
     with (
         train.interruptible() as stop,
         progress(total) as bar,
-        ThreadPoolExecutor(blocks.worker_count()) as pool,
+        ThreadPoolExecutor(train.worker_count()) as pool,
     ):
 
         def start(block: _Block) -> "Future[Any]":
@@ -167,7 +167,7 @@ def _train_all(
         try:
             for block in queue:
                 running[start(block)] = block
-                if len(running) >= blocks.worker_count():
+                if len(running) >= train.worker_count():
                     _collect(running, store, work)
             while running:
                 _collect(running, store, work)
