@@ -27,7 +27,6 @@ from superposition.activations import Stream, array_stream
 from superposition.optimizer import Adam
 from superposition.sae import SAE, BatchTopK, ReLU, TopK
 from superposition.sae_run import SAERun
-from superposition.sweep import blocks
 
 fit = importlib.import_module("superposition.sae_run.fit")  # the room's name for it is the function
 

@@ -12,8 +12,22 @@ from superposition._version import __version__
 if TYPE_CHECKING:
     from superposition.errors import ConfigError, SuperpositionError
     from superposition.expected_loss import reference_loss
-    from superposition.features import Anticorrelated, Correlated, SparseUniform
+    from superposition.features import Anticorrelated, Correlated, Planted, SparseUniform
+    from superposition.formats import load as load_sae
+    from superposition.formats import save as save_sae
     from superposition.optimizer import AdamW
+    from superposition.sae import (
+        BatchTopK,
+        Bricken,
+        Gated,
+        JumpReLU,
+        MatchingPursuit,
+        Matryoshka,
+        ReLU,
+        TopK,
+    )
+    from superposition.sae_run import SAERun
+    from superposition.sae_run.fit import fit
     from superposition.sweep import open_sweep
     from superposition.sweep_config import SweepConfig
     from superposition.toy import Linear, ReLUOutput
@@ -24,39 +38,66 @@ if TYPE_CHECKING:
 _HOME = {
     "AdamW": "optimizer",
     "Anticorrelated": "features",
+    "BatchTopK": "sae",
+    "Bricken": "sae",
     "ConfigError": "errors",
     "Correlated": "features",
+    "Gated": "sae",
+    "JumpReLU": "sae",
     "Linear": "toy",
+    "MatchingPursuit": "sae",
+    "Matryoshka": "sae",
+    "Planted": "features",
+    "ReLU": "sae",
     "ReLUOutput": "toy",
+    "SAERun": "sae_run",
     "SparseUniform": "features",
     "SuperpositionError": "errors",
     "SweepConfig": "sweep_config",
+    "TopK": "sae",
     "ToyParams": "typing",
     "ToyRun": "toy_run",
+    "fit": "sae_run",
+    "load_sae": "formats:load",
     "open_sweep": "sweep",
     "reference_loss": "expected_loss",
+    "save_sae": "formats:save",
 }
 __all__ = [
     "AdamW",
     "Anticorrelated",
+    "BatchTopK",
+    "Bricken",
     "ConfigError",
     "Correlated",
+    "Gated",
+    "JumpReLU",
     "Linear",
+    "MatchingPursuit",
+    "Matryoshka",
+    "Planted",
+    "ReLU",
     "ReLUOutput",
+    "SAERun",
     "SparseUniform",
     "SuperpositionError",
     "SweepConfig",
+    "TopK",
     "ToyParams",
     "ToyRun",
     "__version__",
+    "fit",
+    "load_sae",
     "open_sweep",
     "reference_loss",
+    "save_sae",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'superposition' has no attribute {name!r}")
-    value = getattr(import_module(f"superposition.{_HOME[name]}"), name)
+    room, _, other = _HOME[name].partition(":")  # under another name there
+    value = getattr(import_module(f"superposition.{room}"), other or name)
     globals()[name] = value
     return value

@@ -1,7 +1,8 @@
-"""The command line: `superposition sweep`, `superposition show`. JAX is imported only once there is work."""
+"""The command line: `superposition sweep`, `show` and `sae ...`. JAX is imported only once there is work."""
 
 import contextlib
 import io
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import Annotated
 import tyro
 
 from superposition.errors import ConfigError, SuperpositionError
+from superposition.sae_cli.commands import ConvertConfig, EvalConfig, SAECommand
+from superposition.sae_cli.config import TrainConfig
 from superposition.sweep_config import SweepConfig
 
 
@@ -27,6 +30,7 @@ class ShowConfig:
 Command = (
     Annotated[SweepConfig, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[ShowConfig, tyro.conf.subcommand("show", prefix_name=False)]
+    | Annotated[SAECommand, tyro.conf.subcommand("sae", prefix_name=False)]
 )
 
 
@@ -36,17 +40,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = _parse(sys.argv[1:] if arguments is None else list(arguments))
         if isinstance(command, SweepConfig):
             _sweep(command)
-        else:
+        elif isinstance(command, ShowConfig):
             _show(command)
+        else:
+            _sae(command)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"superposition: error: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("superposition: error: stopped before there was anything to save", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 
-def _parse(arguments: list[str]) -> SweepConfig | ShowConfig:
+def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -88,6 +101,30 @@ def _show(config: ShowConfig) -> None:
     folder = config.figures or config.results.with_suffix(".figures")
     for path in figures(results, folder):
         print(path)
+
+
+def _sae(config: SAECommand) -> None:
+    command = config.command
+    if isinstance(command, TrainConfig):
+        from superposition.sae_cli.report import table
+        from superposition.sae_cli.training import train_saes
+
+        results = train_saes(command)
+        table(results["records"], f"{command.architecture}, {command.steps} steps")
+        print(f"SAEs in {command.out}; see them with: superposition sae show {command.out}")
+    elif isinstance(command, EvalConfig):
+        from superposition.sae_cli.report import eval_saes
+
+        eval_saes(command)
+    elif isinstance(command, ConvertConfig):
+        from superposition.sae_cli.report import convert_sae
+
+        print(convert_sae(command))
+    else:
+        from superposition.sae_cli.figures import show_saes
+
+        for path in show_saes(command):
+            print(path)
 
 
 def entry() -> None:

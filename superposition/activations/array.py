@@ -59,12 +59,13 @@ class ArrayActivations(Source):
 def permuted(words: Words, epoch: Array, position: Array, n: int) -> Array:
     """Where a random permutation of 0..n-1 sends `position` (uint32); one permutation per (words, epoch).
 
-    Four Feistel rounds on the least even number of bits that holds n, walked until the value is below n
-    (Black and Rogaway 2002, "cycle walking"): nothing to store, and resuming needs only the step.
+    Eight Feistel rounds (four show in arrays of a dozen rows) on the least even number of bits that holds n,
+    walked until the value is below n (Black and Rogaway 2002, "cycle walking"): nothing to store, and resuming
+    needs only the step.
     """
     half = max(1, (max(n - 1, 1).bit_length() + 1) // 2)
     low = np.uint32((1 << half) - 1)
-    keys = [mix(mix(epoch + words[0]) ^ words[1] ^ np.uint32(0x9E3779B9 * (r + 1) % 2**32)) for r in range(4)]
+    keys = [mix(mix(epoch + words[0]) ^ words[1] ^ np.uint32(0x9E3779B9 * (r + 1) % 2**32)) for r in range(8)]
 
     def rounds(value: Array) -> Array:
         left, right = value >> half, value & low

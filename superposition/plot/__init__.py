@@ -14,20 +14,30 @@ from superposition.plot.phase import (
     phase_colour,
     phase_diagram,
 )
+from superposition.plot.recovery import Curve, Map, against_l0, found, maps
+from superposition.plot.sae import decoder_cosines, history, matched_cosines
 from superposition.plot.save import save
 
 __all__ = [
     "THREE_IN_TWO",
     "TRIANGLE",
     "TWO_IN_ONE",
+    "Curve",
     "Group",
+    "Map",
     "Measured",
     "Panel",
     "Phase",
     "Shortfall",
     "Theory",
+    "against_l0",
     "columns",
+    "decoder_cosines",
     "features_2d",
+    "found",
+    "history",
+    "maps",
+    "matched_cosines",
     "phase_colour",
     "phase_diagram",
     "save",

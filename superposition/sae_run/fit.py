@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +21,7 @@ from superposition.provenance import differences, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
-from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, sweepable, turned
+from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, log_every, sweepable, turned
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 RUN = "run.json"
@@ -68,11 +69,10 @@ def fit(
     sample = stream.sample(min(START_EXAMPLES, 16 * run.batch_size), batch=run.batch_size)
     x = sample.x * scales[0]
     y = x if stream.source.d_out is None else sample.y * scales[1]
-    if directory is not None:
-        _remember(
-            directory, {"run": recipe(run), "axes": grid, "seed": seed, "source": recipe(stream.source)}
-        )
     size = _block_size(run, len(cells), memory_gb)
+    if directory is not None:
+        config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
+        _remember(directory, config | {"source": recipe(stream.source), "data": _checksum(stream)})
     blocks = [cells[start : start + size] for start in range(0, len(cells), size)]
 
     def train_block(b: int) -> list[Trained]:
@@ -132,6 +132,9 @@ def _checked(run: SAERun, stream: Stream, axes: Mapping[str, tuple[float, ...]])
                 replace(sae, **{name: value})  # type: ignore[arg-type]
             else:
                 replace(run.optimizer, **{name: value})  # type: ignore[arg-type]
+    least, most = min(axes.get("width", (sae.d_sae,))), max(axes.get("k", (getattr(sae, "k", 0),)))
+    if most > least:
+        raise ConfigError(f"k must be at most the width, {least} at the narrowest; got {most}")
     if "k" in axes:
         return replace(run, sae=replace(sae, slots=int(np.ceil(max(axes["k"]))), k=max(axes["k"])))  # type: ignore[call-arg]
     return run
@@ -174,6 +177,15 @@ def _bytes(run: SAERun) -> float:
     return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
+def _checksum(stream: Stream) -> int:
+    """CRC-32 of the stream's arrays: other data would be resumed as silently as it would be wrong."""
+    total = 0
+    for leaf in jax.tree.leaves(stream.inputs):
+        flat = np.ascontiguousarray(leaf).reshape(-1)
+        total = zlib.crc32(flat.view(np.uint8).data, total)
+    return total
+
+
 def _remember(directory: Path, config: dict[str, Any]) -> None:
     """Write what decides the result, or compare with what is there."""
     path = directory / RUN
@@ -200,7 +212,7 @@ def _unpack(
 ) -> list[Trained]:
     run = program.run
     params, failed, history = jax.tree.map(np.asarray, (turned(state.params), state.failed, state.history))
-    every = max(1, run.steps // history.shape[1])
+    every = log_every(run.steps)
     result = []
     for c, row in enumerate(rows):
         settings = dict(zip(names, row, strict=True))

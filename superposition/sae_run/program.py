@@ -87,6 +87,11 @@ class Inputs(NamedTuple):
     scales: Array  # (2,)
 
 
+def log_every(steps: int) -> int:
+    """Steps from one row of the history to the next."""
+    return -(-steps // LOGS)
+
+
 def turned(params: Params) -> Params:
     """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
     return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
@@ -159,7 +164,7 @@ class Program:
 
         (_, (sae_state, info)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
         grads = turned(sae.project(turned(state.params), turned(grads)))
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         watched = jnp.stack([x.sum(), *(info.terms[t] for t in self._loss_terms), norm])
         finite = jnp.isfinite(watched)
         alive = state.alive & finite.all()
@@ -175,10 +180,10 @@ class Program:
         fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
-        every = max(1, run.steps // LOGS)
+        every = log_every(run.steps)
         history = jnp.where(
             (i % every == 0) & alive,
-            state.history.at[jnp.minimum(i // every, LOGS - 1)].set(row),
+            state.history.at[i // every].set(row),
             state.history,
         )
         state = State(params, opt_state, sae_state, control, alive, failed, history)

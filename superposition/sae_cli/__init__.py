@@ -1,0 +1,1 @@
+"""The commands `superposition sae train`, `eval`, `convert` and `show`."""

@@ -1,0 +1,211 @@
+"""The activations that settings name: a stream to train on, batches to measure on, and the truth if known."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from superposition import _validate
+from superposition.activations import ASIDE, Batch, Stream, array_stream, planted_stream, toy_stream
+from superposition.activations.array import activations
+from superposition.activations.toy import TARGETS
+from superposition.errors import ConfigError
+from superposition.features import FEATURES, PLANTED
+from superposition.geometry import norms
+from superposition.provenance import recipe
+from superposition.sae_cli.config import DataConfig, choose
+from superposition.sae_cli.files import read_array
+from superposition.toy import TOY_MODELS
+from superposition.typing import ToyParams
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MEASURED = ASIDE + 2**20  # measuring starts here: apart from training and from the start's estimates
+BATCH = 4096
+LEAST_NORM = 0.5  # a toy's feature is represented, and can be found, from this norm on
+DIGEST_ROWS = 1024
+
+
+class Data(NamedTuple):
+    """Activations and what is known of them.
+
+    stream: to train on, None for arrays that are only measured on. arrays: x and y of a file. dictionary: true
+    directions (n_features, d_in), of the features in `kept` only (None: all). about: JSON that says what the data are.
+    """
+
+    d_in: int
+    d_out: int | None
+    about: dict[str, Any]
+    stream: Stream | None = None
+    arrays: tuple[np.ndarray, np.ndarray] | None = None
+    dictionary: np.ndarray | None = None
+    kept: np.ndarray | None = None
+
+    def batches(self, examples: int, width: int = 1) -> Iterator[Batch]:
+        """Batches of `examples` examples in all; `width` is that of what will be computed from them."""
+        widest = max(self.d_in, width, 1 if self.dictionary is None else len(self.dictionary))
+        size = int(np.clip(2**24 // widest, 64, BATCH))
+        if self.arrays is not None:
+            x, y = self.arrays
+            for start in range(0, min(examples, len(x)), size):
+                rows = slice(start, min(start + size, examples))
+                block = jnp.asarray(np.asarray(x[rows], np.float32))
+                yield Batch(block, block if y is x else jnp.asarray(np.asarray(y[rows], np.float32)))
+            return
+        assert self.stream is not None
+        for number, start in enumerate(range(0, examples, size)):
+            batch = self.stream.batch(MEASURED + number, size)
+            if self.kept is not None and batch.features is not None:
+                batch = batch._replace(features=batch.features[:, self.kept])
+            rest = min(size, examples - start)
+            yield batch if rest == size else jax.tree.map(lambda a, n=rest: a[:n], batch)
+
+
+def open_data(config: DataConfig, *, train: bool) -> Data:
+    """The data that settings name; arrays become a stream only to `train`. Raises ConfigError, CorruptError."""
+    given = [name for name in ("toy", "planted", "activations") if getattr(config, name) is not None]
+    if len(given) != 1:
+        raise ConfigError(
+            f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
+        )
+    for owner, names in _OWNED.items():
+        wrong = [n for n in names if getattr(config, n) != getattr(DataConfig(), n)]
+        if wrong and owner not in given:
+            flag = wrong[0].replace("_", "-")
+            raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+    _validate.integer("data_seed", config.data_seed, 0, _validate.MAX_SEED)
+    if config.planted is not None:
+        return _planted(config)
+    return _toy(config) if config.toy is not None else _arrays(config, train)
+
+
+_OWNED = {
+    "toy": ("cell", "density", "target"),
+    "planted": ("n_features", "d_in"),
+    "activations": ("array", "targets", "targets_array"),
+}
+
+
+def _planted(config: DataConfig) -> Data:
+    assert config.planted is not None
+    world = PLANTED[choose("planted", config.planted, PLANTED)]
+    world = world.scaled(config.n_features, config.d_in)
+    stream = planted_stream(jax.random.key(config.data_seed), world)
+    about = {"planted": config.planted, "world": recipe(world), "data_seed": config.data_seed}
+    return Data(world.d_in, None, about, stream, None, stream.dictionary)
+
+
+def _arrays(config: DataConfig, train: bool) -> Data:
+    assert config.activations is not None
+    x = activations(f"{config.activations}: activations", read_array(config.activations, config.array))
+    about = {"activations": str(config.activations), "array": config.array, **_digest("x", x)}
+    y = x
+    if config.targets is not None:
+        y = activations(f"{config.targets}: targets", read_array(config.targets, config.targets_array))
+        if len(y) != len(x):
+            raise ConfigError(f"targets must be one row per example: {len(x)}; got {len(y)}")
+        about |= {"targets": str(config.targets), "targets_array": config.targets_array, **_digest("y", y)}
+    elif config.targets_array is not None:
+        raise ConfigError("--targets-array goes with --targets; leave it out")
+    d_out = None if y is x else y.shape[1]
+    stream = None
+    if train:
+        stream = array_stream(jax.random.key(config.data_seed), x, None if y is x else y)
+    return Data(x.shape[1], d_out, {**about, "data_seed": config.data_seed}, stream, (x, y))
+
+
+def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
+    """Shape and a hash of rows spread over the array, by which a resumed run knows its data."""
+    rows = np.linspace(0, len(array) - 1, min(len(array), DIGEST_ROWS)).astype(int)
+    data = np.ascontiguousarray(array[rows]).tobytes()
+    return {
+        f"{name}_shape": list(array.shape),
+        f"{name}_dtype": array.dtype.name,
+        f"{name}_sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def _toy(config: DataConfig) -> Data:
+    from superposition.sweep import open_sweep
+
+    assert config.toy is not None
+    _validate.choice("target", config.target, TARGETS)
+    results = open_sweep(config.toy)
+    run: dict[str, Any] = json.loads(results.attrs["config"])["run"]
+    at = _cell(results, config.cell, config.toy)
+    row = results.isel(at)
+    labels = {str(name): row[name].values.item() for name in at}
+    sizes: dict[str, Any] = {n: int(labels.get(n, run["model"][n])) for n in ("n_hidden", "n_features")}
+    kinds = {kind.__name__: kind for kind in TOY_MODELS.values()}
+    model = kinds[str(labels.get("model", run["model"]["recipe"]))](**sizes)
+    W = np.asarray(row["W"].values)[: sizes["n_hidden"], : sizes["n_features"]]  # the rest is padding
+    b = np.asarray(row["b"].values)[: sizes["n_features"]]
+    stored = run["features"]
+    laws = {kind.__name__: kind for kind in FEATURES.values()}
+    law: Any = laws[stored["recipe"]]
+    extra = {k: v for k, v in stored.items() if k not in ("recipe", "density", "sparsity", "signed")}
+    features = law(density=_density(config, row, labels, stored), signed=stored["signed"], **extra)
+    key = jax.random.key(config.data_seed)
+    stream = toy_stream(key, model, ToyParams(jnp.asarray(W), jnp.asarray(b)), features, target=config.target)
+    about = {
+        "toy": str(config.toy),
+        "cell": labels,
+        "features": recipe(features),
+        "target": config.target,
+        "data_seed": config.data_seed,
+        **_digest("W", W),
+    }
+    d_in, d_out = sizes["n_hidden"], stream.source.d_out
+    kept = np.flatnonzero(norms(W) > LEAST_NORM)
+    if d_out is not None or not len(kept):  # a transcoder's decoder lives in another space than W
+        return Data(d_in, d_out, about, stream)
+    return Data(d_in, None, about, stream, None, W.T[kept].copy(), kept)
+
+
+def _density(config: DataConfig, row: "xr.Dataset", labels: dict[str, Any], stored: dict[str, Any]) -> Any:
+    """The density asked for, or the cell's."""
+    if config.density is not None:
+        return config.density
+    for name in ("density", "sparsity"):
+        if f"{name}_values" in row:
+            values = np.asarray(row[f"{name}_values"].values, float)
+            return tuple(values if name == "density" else 1 - values)
+        if name in labels:
+            return labels[name] if name == "density" else 1 - labels[name]
+    density = stored["density"]
+    return tuple(density) if isinstance(density, list) else density
+
+
+def _cell(results: "xr.Dataset", wanted: tuple[str, ...], path: Path) -> dict[str, int]:
+    """Position on every axis: of the lowest finite loss among the cells that match `wanted`."""
+    loss = results["loss"]
+    axes = [str(d) for d in loss.dims]
+    match = np.isfinite(loss.values)
+    for text in wanted:
+        name, equals, value = text.partition("=")
+        if not equals or name not in axes:
+            raise ConfigError(f"--cell takes NAME=VALUE with NAME one of {', '.join(axes)}; got {text!r}")
+        labels = results[name].values
+        same = np.array([_same(label, value) for label in labels])
+        if not same.any():
+            listed = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in labels.tolist()[:20])
+            raise ConfigError(f"{path} has no {name}={value}; its values are {listed}")
+        shape = [-1 if axis == name else 1 for axis in axes]
+        match = match & same.reshape(shape)
+    if not match.any():
+        raise ConfigError(f"{path} has no finished model with a finite loss there; choose another --cell")
+    best = np.unravel_index(np.argmin(np.where(match, loss.values, np.inf)), loss.shape)
+    return {axis: int(i) for axis, i in zip(axes, best, strict=True)}
+
+
+def _same(label: Any, text: str) -> bool:
+    try:
+        return bool(np.isclose(float(label), float(text), rtol=1e-6, atol=0))
+    except ValueError:
+        return str(label) == text

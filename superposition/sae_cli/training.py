@@ -1,0 +1,246 @@
+"""`superposition sae train`: a grid of SAEs from settings to directories, resumable after a kill at any instant.
+
+All is written beside its place, in OUT.partial, and takes the name OUT in one rename once it is complete.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superposition import checkpoint, formats, train
+from superposition.errors import ConfigError, CorruptError, StoreError
+from superposition.provenance import differences, provenance, recipe
+from superposition.sae_cli.config import TrainConfig
+from superposition.sae_cli.data import Data, open_data
+from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
+from superposition.sae_run import SAERun, Trained, fit
+from superposition.sae_run.fit import _block_size, _bytes
+from superposition.sweep import lock
+
+RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
+TRAINING = "training"
+FORMAT = 1
+
+
+def train_saes(config: TrainConfig) -> dict[str, Any]:
+    """Train what the settings say and return the results, as in OUT/results.json.
+
+    Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
+    diverges, Interrupted after SIGINT or SIGTERM once everything is saved.
+    """
+    if config.out is None:
+        raise ConfigError("sae train needs --out, the directory to write; for example --out runs/topk")
+    out = Path(os.path.abspath(config.out))
+    work = out.with_name(f"{out.name}.partial")
+    for path in (out, work):
+        if os.path.lexists(path) and not config.resume:
+            raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
+    if os.path.lexists(out) and not (out / RESULTS).is_file():
+        raise ConfigError(f"{out} is not the directory of a run; choose another --out")
+    data = open_data(config, train=True)
+    n_features = None if data.dictionary is None else len(data.dictionary)
+    run, axes = config.plan(data.d_in, data.d_out, n_features)
+    if config.examples < 1:
+        raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
+    settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
+    with train.interruptible() as stop, lock.held(work, out):
+        if out.exists():
+            results = read_results(out)
+            _same(out, {k: results.get(k) for k in settings}, settings)
+            shutil.rmtree(work, ignore_errors=True)
+            return results
+        begun = time.monotonic()
+        try:
+            trained = _fit(config, run, axes, data, work, stop)
+        except ConfigError:
+            if not any((work / TRAINING).glob("block-*")):  # refused before it began: leave nothing behind
+                shutil.rmtree(work, ignore_errors=True)
+            raise
+        seconds = time.monotonic() - begun
+        results = _publish(config, run, data, settings, trained, work, out, stop)
+        shutil.rmtree(work, ignore_errors=True)
+    print(f"{len(trained)} SAE{'s' if len(trained) > 1 else ''} in {seconds:.1f} s")
+    return results
+
+
+def read_results(directory: Path) -> dict[str, Any]:
+    """What a run found; ConfigError if there is none at `directory`, CorruptError if it cannot be read."""
+    try:
+        results: dict[str, Any] = json.loads((directory / RESULTS).read_text())
+        if results["superposition"] != FORMAT or not isinstance(results["records"], list):
+            raise ValueError("another format")
+    except OSError as error:
+        raise ConfigError(f"{directory} is not the directory of a run: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptError(f"{directory / RESULTS} is damaged: {error}; train again") from error
+    return results
+
+
+def _same(where: Path, stored: Any, wanted: Any) -> None:
+    lines = differences(stored, wanted)
+    if lines:
+        raise ConfigError(
+            f"{where} was begun with other settings: {'; '.join(lines)}; give those, or another --out"
+        )
+
+
+def _remember(path: Path, settings: dict[str, Any]) -> None:
+    """Write what the run is of, or compare with what is there."""
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text())
+        except ValueError as error:
+            raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
+        return _same(path.parent, stored, settings)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with _writing(path):
+        temporary.write_text(json.dumps(settings, indent=1))
+        os.replace(temporary, path)
+    return None
+
+
+def _fit(
+    config: TrainConfig,
+    run: SAERun,
+    axes: Mapping[str, Sequence[Any]],
+    data: Data,
+    work: Path,
+    stop: train.Stop,
+) -> list[Trained]:
+    assert data.stream is not None
+    cells = len(list(itertools.product(*axes.values())))
+    need = _bytes(run) / 1e9
+    if need > config.memory_gb:
+        raise ConfigError(
+            f"one SAE of d_sae={run.sae.d_sae} needs about {need:.3g} GB; give --memory-gb {need:.3g} or more,"
+            " or a smaller d_sae or batch_size"
+        )
+    size = _block_size(run, cells, config.memory_gb)
+    blocks = -(-cells // size)
+    # Blocks are known by number: with another size a number would stand for other SAEs.
+    _remember(work / DATA, {"data": json.loads(json.dumps(data.about)), "block": size})
+    with _bar(run.steps * blocks, run.batch_size) as advance, _writing(work):
+        return fit(
+            run,
+            data.stream,
+            axes,
+            directory=work / TRAINING,
+            memory_gb=config.memory_gb,
+            checkpoint_seconds=config.checkpoint_seconds,
+            progress=advance,
+            stop=stop,
+        )
+
+
+def _publish(
+    config: TrainConfig,
+    run: SAERun,
+    data: Data,
+    settings: dict[str, Any],
+    trained: list[Trained],
+    work: Path,
+    out: Path,
+    stop: train.Stop,
+) -> dict[str, Any]:
+    """Everything under work/new, then one rename."""
+    assert data.stream is not None
+    again = f"{work} holds what is done; run the same with --resume to continue"
+    new = work / "new"
+    shutil.rmtree(new, ignore_errors=True)
+    scales = list(data.stream.scales(run.batch_size)) if run.normalize else [1.0, 1.0]
+    records, history = [], {}
+    for one in trained:
+        if stop():
+            raise stop.interrupted(again)
+        name = ",".join(f"{k}={_exact(v)}" for k, v in one.settings.items())
+        measured = evaluate(
+            one.sae, one.params, data.batches(config.examples, one.sae.d_sae), data.dictionary
+        )
+        record = {
+            "name": name,
+            "settings": one.settings,
+            "metrics": measured.numbers,
+            "fault": one.fault,
+            "scales": scales,
+        }
+        records.append(finite(record))
+        about = {**settings, **records[-1], "provenance": provenance()}
+        formats.save(
+            new / name,
+            one.sae,
+            one.params,
+            {"superposition": finite(about)},
+            sparsity=log10_densities(measured.densities),
+        )
+        history[name] = {"steps": one.steps.tolist()} | {
+            term: [float(f"{v:.6g}") for v in values] for term, values in one.history.items()
+        }
+    if stop():
+        raise stop.interrupted(again)
+    results = {"superposition": FORMAT, **settings, "provenance": provenance(), "records": records}
+    with _writing(out):
+        for file, value in ((RESULTS, results), (HISTORY, history)):
+            (new / file).write_text(json.dumps(finite(value), indent=1, allow_nan=False))
+        if data.dictionary is not None:
+            np.save(new / DICTIONARY, data.dictionary)
+        for path in (*(p for p in new.iterdir() if p.is_file()), new):
+            checkpoint._fsync(path)
+        os.rename(new, out)
+        checkpoint._fsync(out.parent)
+    return results
+
+
+def _exact(value: float) -> str:
+    """A number as short as it can be said without loss."""
+    return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Refusals of the system as one error."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; what was saved is kept: free space and --resume"
+        ) from error
+
+
+@contextmanager
+def _bar(total: int, batch_size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error with steps and samples a second; plain and rare when that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=total, rate="")
+        done, begun, start = 0, time.monotonic(), 0
+        one = threading.Lock()  # blocks train in threads of their own
+
+        def advance(steps: int) -> None:
+            nonlocal done, begun, start
+            with one:
+                if done == 0:  # a resumed start, or the first chunk, whose time is mostly compilation
+                    begun, start = time.monotonic(), steps
+                done += steps
+                rate = (done - start) / max(time.monotonic() - begun, 1e-9)
+                words = f"{rate:.4g} steps/s {rate * batch_size:.3g} samples/s" if done > start else ""
+                bar.update(task, completed=done, rate=words)
+
+        yield advance
