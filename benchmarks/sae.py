@@ -7,7 +7,6 @@ cores, float32, alternating; a ratio is the median over rounds. AuxK off on both
 Command:  python -m benchmarks.sae [--rounds 7]
 """
 
-import importlib
 import json
 import statistics
 import sys
@@ -26,9 +25,7 @@ from superposition import train
 from superposition.activations import Stream, array_stream
 from superposition.optimizer import Adam
 from superposition.sae import SAE, BatchTopK, ReLU, TopK
-from superposition.sae_run import SAERun
-
-fit = importlib.import_module("superposition.sae_run.fit")  # the room's name for it is the function
+from superposition.sae_run import SAERun, fitting
 
 BATCH, D_IN, D_SAE, K = 2048, 512, 4096, 32
 WIDTHS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -47,15 +44,15 @@ class Ours:
         run = SAERun(sae, Adam(1e-9 if shift else 3e-4), steps=10_000, batch_size=batch, normalize=False)
         data = stream(sae.d_in, batch)
         x = data.sample(batch, batch=batch).x
-        size = fit._block_size(run, cells, 4.0)
+        size = fitting.block_size(run, cells, 4.0)
         self.blocks = []
         for start in range(0, cells, size):
             rows = [(seed,) for seed in range(start, min(start + size, cells))]
-            program, inputs = fit._program(run, data, ("seed",), rows, 0, (1.0, 1.0))
+            program, inputs = fitting._program(run, data, ("seed",), rows, 0, (1.0, 1.0))
             state = program.start(inputs.cells, x, x)
             lowered = state.params["b_enc"] - shift
             self.blocks.append([program, inputs, state._replace(params={**state.params, "b_enc": lowered})])
-        self.pool = ThreadPoolExecutor(fit._workers(run))
+        self.pool = ThreadPoolExecutor(fitting._workers(run))
         self.done = 0
 
     def __call__(self, steps: int) -> None:

@@ -17,7 +17,7 @@ from superposition.activations import array_stream
 from superposition.errors import ConfigError
 from superposition.optimizer import Adam
 from superposition.sae import BatchTopK, JumpReLU, Matryoshka, ReLU, TopK
-from superposition.sae_run import SAERun, fit
+from superposition.sae_run import SAERun, fit, fitting
 from tests.oracles.sae_cases import TRAINED, recipe
 
 X = np.random.default_rng(0).normal(size=(400, 5)) @ np.diag([3, 2, 1, 1, 0.5]) + 0.3
@@ -103,6 +103,9 @@ def test_cells_see_the_same_stream_and_blocks_change_nothing():
 def test_stopping_and_resuming_gives_the_same_bits(name, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "FIRST_CHUNK", 7)
     monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(
+        fitting, "_is_small", lambda run: False
+    )  # one block, so that `stop` is asked in order
     fields = {"resample_every": 9, "resample_inputs": 64, "dead_after": 32} if name == "bricken" else {}
     fields |= {"dead_after": 64} if hasattr(recipe(name), "aux_coefficient") else {}
     sae = recipe(name, d_in=5, **fields)

@@ -23,7 +23,7 @@ from superposition.sae_cli.config import TrainConfig
 from superposition.sae_cli.data import Data, open_data
 from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
 from superposition.sae_run import SAERun, Trained, fit
-from superposition.sae_run.fit import _block_size, _bytes
+from superposition.sae_run.fitting import block_size, bytes_per_sae
 from superposition.sweep import lock
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
@@ -118,13 +118,13 @@ def _fit(
 ) -> list[Trained]:
     assert data.stream is not None
     cells = len(list(itertools.product(*axes.values())))
-    need = _bytes(run) / 1e9
+    need = bytes_per_sae(run) / 1e9
     if need > config.memory_gb:
         raise ConfigError(
             f"one SAE of d_sae={run.sae.d_sae} needs about {need:.3g} GB; give --memory-gb {need:.3g} or more,"
             " or a smaller d_sae or batch_size"
         )
-    size = _block_size(run, cells, config.memory_gb)
+    size = block_size(run, cells, config.memory_gb)
     blocks = -(-cells // size)
     # Blocks are known by number: with another size a number would stand for other SAEs.
     _remember(work / DATA, {"data": json.loads(json.dumps(data.about)), "block": size})

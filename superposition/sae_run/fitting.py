@@ -69,7 +69,7 @@ def fit(
     sample = stream.sample(min(START_EXAMPLES, 16 * run.batch_size), batch=run.batch_size)
     x = sample.x * scales[0]
     y = x if stream.source.d_out is None else sample.y * scales[1]
-    size = _block_size(run, len(cells), memory_gb)
+    size = block_size(run, len(cells), memory_gb)
     if directory is not None:
         config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
         _remember(directory, config | {"source": recipe(stream.source), "data": _checksum(stream)})
@@ -156,9 +156,9 @@ def _program(
     return Program(run, stream.source), inputs
 
 
-def _block_size(run: SAERun, count: int, memory_gb: float) -> int:
+def block_size(run: SAERun, count: int, memory_gb: float) -> int:
     """SAEs in one program: what fits; small ones in halves or sixteens, for a thread each."""
-    size = max(1, int(memory_gb * 1e9 / _bytes(run)))
+    size = max(1, int(memory_gb * 1e9 / bytes_per_sae(run)))
     return min(size, 16, max(1, -(-count // 2))) if _is_small(run) else size
 
 
@@ -171,7 +171,7 @@ def _workers(run: SAERun) -> int:
     return train.worker_count() if _is_small(run) else 1
 
 
-def _bytes(run: SAERun) -> float:
+def bytes_per_sae(run: SAERun) -> float:
     sae = run.sae
     weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
     return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
