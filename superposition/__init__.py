@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         TopK,
     )
     from superposition.sae_run import SAERun
-    from superposition.sae_run.fit import fit
+    from superposition.sae_run.fitting import fit
     from superposition.sweep import open_sweep
     from superposition.sweep_config import SweepConfig
     from superposition.toy import Linear, ReLUOutput

@@ -22,7 +22,6 @@ from superposition.sae_cli import evaluation, files, training
 from superposition.sae_cli.config import Hyperparameters, OptimizerSettings, TrainConfig
 
 # The training program's; the newest optax says it is to be called tree.norm.
-pytestmark = pytest.mark.filterwarnings("ignore:optax.global_norm:DeprecationWarning")
 ORTHOGONAL = ["--planted", "orthogonal", "--n-features", "8", "--d-in", "8"]
 TINY = ["--d-sae", "8", "--k", "2", "--steps", "20", "--batch-size", "16", "--examples", "64"]
 
