@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from superposition.features import Anticorrelated, Correlated, Planted, SparseUniform
     from superposition.formats import load as load_sae
     from superposition.formats import save as save_sae
-    from superposition.optimizer import AdamW
+    from superposition.optimizer import Adam, AdamW
     from superposition.sae import (
         BatchTopK,
         Bricken,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _HOME = {
+    "Adam": "optimizer",
     "AdamW": "optimizer",
     "Anticorrelated": "features",
     "BatchTopK": "sae",
@@ -64,6 +65,7 @@ _HOME = {
     "save_sae": "formats:save",
 }
 __all__ = [
+    "Adam",
     "AdamW",
     "Anticorrelated",
     "BatchTopK",

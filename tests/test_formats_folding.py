@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from superposition.errors import ConfigError
-from superposition.sae.folding import fold_decoder_norm, fold_scale
+from superposition.sae.folding import fold_decoder_norm, fold_input_bias, fold_scale
 from tests.test_formats import SAELENS, close, inputs, params_of, recipe
 
 SCALABLE = [(n, f) for n, f in SAELENS if "normalize_activations" not in f]
@@ -60,3 +60,17 @@ def test_fold_scale_refuses_what_it_cannot_do():
     ]:
         with pytest.raises(ConfigError, match=match):
             fold_scale(sae, params_of(sae), *scales)
+
+
+@pytest.mark.parametrize("name", ["relu", "gated", "topk", "batch-topk", "jumprelu", "pca"])
+def test_a_folded_input_bias_changes_nothing_else(name):
+    sae = recipe(name)
+    params, x = params_of(sae), inputs()
+    plain, folded = fold_input_bias(sae, params)
+    assert not plain.apply_b_dec_to_input
+    assert float(abs(params["b_dec"]).min()) > 0
+    for before, after in zip(sae.reconstruct(params, x), plain.reconstruct(folded, x), strict=True):
+        np.testing.assert_allclose(before, after, rtol=2e-5, atol=2e-6)
+    assert fold_input_bias(plain, folded)[1] is folded
+    with pytest.raises(ConfigError, match="no encoder bias"):
+        fold_input_bias(recipe("matching-pursuit"), params)

@@ -150,7 +150,8 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
     if name is None or not plain or getattr(sae, "rescale_acts_by_decoder_norm", False):
         raise ConfigError(
             f"dictionary-learning has no class for {type(sae).__name__} as it is"
-            f" (accepted: {', '.join(CLASSES)}, no transcoder, norm or rescaling); use saelens"
+            f" (accepted: {', '.join(CLASSES)}, no transcoder, norm or rescaling);"
+            " fold b_dec (convert --fold-b-dec), or use saelens"
         )
     names = CLASSES[name][2]
     tensors = {

@@ -37,6 +37,26 @@ def fold_decoder_norm(sae: SAE, params: Params) -> tuple[SAE, Params]:
     return sae, folded
 
 
+def fold_input_bias(sae: SAE, params: Params) -> tuple[SAE, Params]:
+    """The same function with nothing subtracted from the input: b_enc - b_dec W_enc takes b_enc's place.
+
+    A gated SAE's two biases lose b_dec W_enc and b_dec W_enc exp(r_mag). What Gemma Scope and
+    dictionary_learning's JumpReLU hold. Raises ConfigError for matching pursuit, which has no encoder bias.
+    """
+    if not sae.apply_b_dec_to_input:
+        return sae, params
+    if isinstance(sae, MatchingPursuit):
+        raise ConfigError("matching pursuit has no encoder bias that could take b_dec")
+    shift = params["b_dec"] @ params["W_enc"]
+    folded = dict(params)
+    if "b_enc" in params:
+        folded["b_enc"] = params["b_enc"] - shift
+    else:
+        folded["b_gate"] = params["b_gate"] - shift
+        folded["b_mag"] = params["b_mag"] - shift * jnp.exp(params["r_mag"])
+    return dataclasses.replace(sae, apply_b_dec_to_input=False), folded
+
+
 def fold_scale(
     sae: SAE, params: Params, scale_in: float, scale_out: float | None = None
 ) -> tuple[SAE, Params]:

@@ -39,6 +39,8 @@ class ConvertConfig:
     """Format of the source. Default: the one whose files are there."""
     dtype: str = "float32"
     """float32, or float16 or bfloat16 where the format has them (not lossless)."""
+    fold_b_dec: bool = False
+    """Subtract nothing from the input, b_enc takes it: what JumpReLU is in Gemma Scope and dictionary-learning."""
     drop_metadata: bool = False
     """Leave out the metadata, for formats that have no place for them."""
     allow_pt: bool = False

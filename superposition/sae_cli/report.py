@@ -16,6 +16,7 @@ from superposition import checkpoint, formats, metrics
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.formats import Loaded
 from superposition.provenance import provenance
+from superposition.sae.folding import fold_input_bias
 from superposition.sae_cli.commands import ConvertConfig, EvalConfig
 from superposition.sae_cli.config import choose
 from superposition.sae_cli.data import Data, open_data
@@ -198,6 +199,8 @@ def convert_sae(config: ConvertConfig) -> Path:
     sae, params, metadata, sparsity = formats.load(
         config.source, config.from_format, allow_pt=config.allow_pt
     )
+    if config.fold_b_dec:
+        sae, params = fold_input_bias(sae, params)
     if config.drop_metadata:
         metadata = {}
     elif metadata and config.to == "gemma-scope":
