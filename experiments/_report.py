@@ -1,6 +1,8 @@
 """figures/REPORT.md and the verdict table in the terminal, both made from what the experiments wrote."""
 
+import itertools
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,39 +11,57 @@ from experiments._base import Claim
 
 HEADER = """# What reproduces
 
-Each line is one claim of *Toy Models of Superposition* (Elhage et al. 2022), what the paper says, what we
-measure, and a verdict computed from the measurement. This file is written by `make reproduce`; the numbers
-behind it are in the JSON file of the same name as the picture.
+Each line is one claim of a published work, what the work says, what we measure, and a verdict computed from
+the measurement. This file is written by `make reproduce`; the numbers behind it are in the JSON file of the
+same name as the picture.
+"""
+
+TABLE = """
+## {work}
 
 | experiment | figure | claim | paper | measured | verdict |
 |---|---|---|---|---|---|
 """
 
+FIGURES_OF = "Toy Models of Superposition (Elhage et al. 2022)"  # whose figures go by a bare number
 
-def _figure_number(text: str) -> tuple[int, str]:
-    digits = "".join(c for c in text if c.isdigit())
-    return (int(digits) if digits else 99, text)
+
+def _work(figure: str) -> str:
+    """The work a label belongs to: "F3" is a figure of the toy models paper, anything else names its work."""
+    return FIGURES_OF if re.fullmatch(r"F[\d.]+\w?", figure) else figure
+
+
+def _order(figure: str) -> tuple[bool, int, str]:
+    """Figures by their number, then other works by name."""
+    own = _work(figure) == FIGURES_OF
+    digits = "".join(c for c in figure if c.isdigit())
+    return (not own, int(digits or 99) if own else 0, figure)
 
 
 def collect(folder: Path) -> list[tuple[str, Claim]]:
-    """Claims of every experiment in a folder, by figure number."""
+    """Claims of every experiment in a folder, by figure number, other works after."""
     found = []
     for path in sorted(folder.glob("*.json")):
         content: dict[str, Any] = json.loads(path.read_text())
         for claim in content["claims"]:
             claim.pop("verdict")
             found.append((content["experiment"], Claim(**claim)))
-    return sorted(found, key=lambda row: _figure_number(row[1].figure))
+    return sorted(found, key=lambda row: _order(row[1].figure))
 
 
 def write(folder: Path) -> None:
     """Write REPORT.md from the JSON files in `folder`."""
-    rows = [
+    text = HEADER
+    for work, rows in itertools.groupby(collect(folder), key=lambda row: _work(row[1].figure)):
+        text += TABLE.format(work=work) + "".join(_row(name, claim) for name, claim in rows)
+    (folder / "REPORT.md").write_text(text)
+
+
+def _row(name: str, c: Claim) -> str:
+    return (
         f"| [{name}]({name}.png) | {c.figure} | {_cell(c.claim)} | {_cell(c.paper)} | {_cell(c.measured)} | "
-        f"{c.verdict} |"
-        for name, c in collect(folder)
-    ]
-    (folder / "REPORT.md").write_text(HEADER + "\n".join(rows) + "\n")
+        f"{c.verdict} |\n"
+    )
 
 
 def _cell(text: str) -> str:

@@ -81,7 +81,8 @@ def _sae(path: Path, shapes: Shapes, transcodes: bool | None, skip: bool, own: A
 def _usable(sae: SAE, name: str) -> None:
     if not isinstance(sae, JumpReLU) or sae.apply_b_dec_to_input or sae.normalize_activations != "none":
         raise ConfigError(
-            f"{name} holds JumpReLU with apply_b_dec_to_input=False and no norm; fold b_dec (convert --fold-b-dec), or use saelens"
+            f"{name} holds JumpReLU with apply_b_dec_to_input=False and no norm;"
+            " fold b_dec (convert --fold-b-dec), or use saelens"
         )
 
 

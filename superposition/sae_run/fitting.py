@@ -172,6 +172,7 @@ def _workers(run: SAERun) -> int:
 
 
 def bytes_per_sae(run: SAERun) -> float:
+    """Estimated peak bytes of one SAE's training."""
     sae = run.sae
     weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
     return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
