@@ -7,6 +7,8 @@ import pytest
 
 from superposition import metrics
 
+pytestmark = pytest.mark.peers
+
 
 @pytest.fixture(scope="module")
 def peer():
