@@ -103,9 +103,7 @@ def test_cells_see_the_same_stream_and_blocks_change_nothing():
 def test_stopping_and_resuming_gives_the_same_bits(name, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "FIRST_CHUNK", 7)
     monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
-    monkeypatch.setattr(
-        fitting, "_is_small", lambda run: False
-    )  # one block, so that `stop` is asked in order
+    monkeypatch.setattr(fitting, "is_small", lambda sae: False)  # one block, so that `stop` is asked in order
     fields = {"resample_every": 9, "resample_inputs": 64, "dead_after": 32} if name == "bricken" else {}
     fields |= {"dead_after": 64} if hasattr(recipe(name), "aux_coefficient") else {}
     sae = recipe(name, d_in=5, **fields)

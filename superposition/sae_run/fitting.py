@@ -21,7 +21,17 @@ from superposition.provenance import differences, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
-from superposition.sae_run.program import Cells, Inputs, Program, SAERun, State, log_every, sweepable, turned
+from superposition.sae_run.program import (
+    Cells,
+    Inputs,
+    Program,
+    SAERun,
+    State,
+    is_small,
+    log_every,
+    sweepable,
+    turned,
+)
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 RUN = "run.json"
@@ -159,16 +169,11 @@ def _program(
 def block_size(run: SAERun, count: int, memory_gb: float) -> int:
     """SAEs in one program: what fits; small ones in halves or sixteens, for a thread each."""
     size = max(1, int(memory_gb * 1e9 / bytes_per_sae(run)))
-    return min(size, 16, max(1, -(-count // 2))) if _is_small(run) else size
-
-
-def _is_small(run: SAERun) -> bool:
-    """Whether products are too small for XLA to share out over cores, so that blocks should."""
-    return run.sae.d_in * run.sae.d_sae <= 2**14
+    return min(size, 16, max(1, -(-count // 2))) if is_small(run.sae) else size
 
 
 def _workers(run: SAERun) -> int:
-    return train.worker_count() if _is_small(run) else 1
+    return train.worker_count() if is_small(run.sae) else 1
 
 
 def bytes_per_sae(run: SAERun) -> float:

@@ -87,6 +87,11 @@ class Inputs(NamedTuple):
     scales: Array  # (2,)
 
 
+def is_small(sae: SAE) -> bool:
+    """Whether products are too small to fill a core, so that SAEs share them, and blocks the cores."""
+    return sae.d_in * sae.d_sae <= 2**14
+
+
 def log_every(steps: int) -> int:
     """Steps from one row of the history to the next."""
     return -(-steps // LOGS)
@@ -142,8 +147,10 @@ class Program:
         x, y = jax.lax.optimization_barrier((x, y))  # else XLA draws them again for every use
         one = partial(self._step, inputs=inputs, x=x, y=y, i=i)
         if inputs.cells.seed.shape[0] > 1:
-            return jax.vmap(one)(inputs.cells, state)
-        alone = jax.tree.map(lambda a: a[0], (inputs.cells, state))  # branches stay branches
+            if is_small(self.run.sae):
+                return jax.vmap(one)(inputs.cells, state)
+            return jax.lax.map(lambda cell: one(*cell), (inputs.cells, state))  # branches stay branches
+        alone = jax.tree.map(lambda a: a[0], (inputs.cells, state))
         return jax.tree.map(lambda a: a[None], one(*alone))
 
     def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
