@@ -15,6 +15,7 @@ from superposition.activations import ASIDE, Source
 from superposition.errors import ConfigError
 from superposition.optimizer import Adam
 from superposition.sae import SAE, Bricken, Params, TopK
+from superposition.sae._auxk import AuxK
 from superposition.sae_run import resampling
 from superposition.sae_run.controller import Control, Controller
 from superposition.typing import PyTree
@@ -199,10 +200,15 @@ class Program:
         return state
 
     def _configured(self, swept: dict[str, Array]) -> SAE:
-        mine = {k: v for k, v in swept.items() if hasattr(self.run.sae, k) and k != "l0_target"}
+        mine: dict[str, Any] = {
+            k: v for k, v in swept.items() if hasattr(self.run.sae, k) and k != "l0_target"
+        }
         if "l0_target" in swept and hasattr(self.run.sae, "l0_target"):
             mine["l0_target"] = swept["l0_target"]
-        return replace(self.run.sae, **mine)  # type: ignore[arg-type]
+        run = self.run
+        if isinstance(run.sae, AuxK) and run.steps * run.batch_size < run.sae.dead_after:
+            mine["aux_coefficient"] = 0.0  # nothing can be silent for that long
+        return replace(run.sae, **mine)  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
         spread = jnp.sum((y - y.mean(0)) ** 2)
@@ -233,7 +239,7 @@ _start = jax.jit(_start_impl, static_argnums=0)
 
 
 def _loss_terms(program: Program) -> tuple[str, ...]:
-    sae, width = program.run.sae, program.source.d_in
+    sae, width = program._configured({}), program.source.d_in
     x = jax.ShapeDtypeStruct((2, width), np.float32)
     y = jax.ShapeDtypeStruct((2, sae.target_width), np.float32)
     names: list[str] = []
