@@ -53,6 +53,8 @@ def dots(
             axes.set_yticks(place, rows)
             axes.set_ylim(place[-1] - 0.6, 0.6)
             axes.margins(x=0.08)
+            if not seeds.any():
+                axes.set_xlim(-0.005, 0.1)
             quiet(axes, "both")
         for axes in axes_grid[len(panels) :]:
             axes.set_visible(False)
@@ -164,7 +166,7 @@ def splitting(
         steps = np.arange(1, len(widths))
         curve(upper, list(steps), curves["from_first"], 0, f"split, from {widths[0]} latents")
         curve(upper, list(steps), curves["split"], 1, "split, from the width before")
-        curve(upper, list(steps), curves["novel"], 2, "novel: no parent in the width before", linestyle="--")
+        curve(upper, list(steps), curves["novel"], 2, "novel: no parent there", linestyle="--")
         upper.set_title("Splitting", fontsize=10.5, loc="left")
         upper.set_ylabel("fraction of latents")
         for c, (name, line) in enumerate((("another seed", "-"), ("another seed, by chance", ":"),
