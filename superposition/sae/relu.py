@@ -13,6 +13,8 @@ from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE, Info, Params, State, batch_sum, squared_error, tally
 from superposition.typing import PRNGKey
 
+LARGE = 2**20  # pre-activations of a batch under which choosing is not worth it
+SMALL = 2**14  # weights of SAEs that share their steps, where both branches of a choice would run
 SPARSE_BELOW = 48  # of so many latents one active: then sparse products win (benchmarks/sae.py)
 
 
@@ -43,7 +45,7 @@ class ReLU(SAE):
         del key
         batch, capacity = x.shape[0], x.shape[0] * self.d_sae // SPARSE_BELOW
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
-        if _sparse.prefers_dense(batch, self.d_sae, self.d_sae / SPARSE_BELOW) or self.width is not None:
+        if batch * self.d_sae < LARGE or self.d_in * self.d_sae <= SMALL or self.width is not None:
             error, l1, active, seen = self._dense(params, x, y, pre)
         else:
             few = _select.count_positive(pre) <= capacity
