@@ -8,6 +8,7 @@ Scores by our metrics on fresh samples, mean and standard deviation over seeds.
 Command:  python -m benchmarks.recovery [--steps 4000] [--seeds 3]
 """
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -41,9 +42,9 @@ def score(stream: Stream, encode: Any, decode: Any, W_dec: np.ndarray) -> dict[s
 
 
 def theirs(
-    stream: Stream, kind: str, steps: int, seed: int, scale: float, **settings: Any
+    stream: Stream, kind: str, batches: list[Any], seed: int, scale: float, **settings: Any
 ) -> dict[str, float]:
-    """One SAE trained by sae-lens."""
+    """One SAE trained by sae-lens on `batches`."""
     import sae_lens as lens
     import torch
     from sae_lens.config import LoggingConfig, SAETrainerConfig
@@ -55,10 +56,7 @@ def theirs(
     cls, config = (getattr(lens, f"{name[kind]}TrainingSAE{part}") for part in ("", "Config"))
     sae = cls(config(d_in=stream.source.d_in, d_sae=D_SAE, **settings))
 
-    def batches() -> Any:
-        for i in range(10 * steps):
-            yield torch.tensor(np.asarray(stream.batch(i, BATCH).x) * scale)
-
+    steps = len(batches)
     config = SAETrainerConfig(
         total_training_samples=steps * BATCH,
         train_batch_size_samples=BATCH,
@@ -67,7 +65,7 @@ def theirs(
         lr_decay_steps=steps // 5,
         logger=LoggingConfig(log_to_wandb=False),
     )
-    SAETrainer(config, sae, batches()).fit()
+    SAETrainer(config, sae, itertools.cycle(batches)).fit()
     with torch.no_grad():
         if hasattr(sae, "topk_threshold"):
             threshold, norms = float(sae.topk_threshold), sae.W_dec.norm(dim=-1)
@@ -109,10 +107,13 @@ def ours(
 
 def main() -> None:
     """Train every pair; write benchmarks/recovery.json."""
+    import torch
+
     options = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
     steps, seeds = int(options.get("--steps", 4000)), list(range(int(options.get("--seeds", 3))))
     stream = planted_stream(jax.random.key(0), PLANTED["synth-sae-bench"])
     scale = stream.scales(BATCH)[0]
+    batches = [torch.tensor(np.asarray(stream.batch(i, BATCH).x) * scale) for i in range(steps)]
     sizes = {"d_in": stream.source.d_in, "d_sae": D_SAE}
     pairs: list[tuple[str, str, dict[str, Any], Any]] = [
         ("BatchTopK", "batchtopk", {"k": float(K)}, BatchTopK(k=float(K), **sizes)),
@@ -135,7 +136,7 @@ def main() -> None:
     ]
     rows = []
     for name, kind, settings, sae in pairs:
-        peer = [theirs(stream, kind, steps, seed, scale, **settings) for seed in seeds]
+        peer = [theirs(stream, kind, batches, seed, scale, **settings) for seed in seeds]
         l0 = float(np.mean([r["l0"] for r in peer])) if sae.penalised else None
         mine = ours(stream, sae, steps, seeds, l0)
         row: dict[str, Any] = {"architecture": name}
