@@ -1,9 +1,7 @@
 """The default optimizer as a recipe, so that its numbers can be swept inside one program."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -92,21 +90,27 @@ class Adam:
         out so that freezing costs no pass of its own over the arrays.
         """
         scale = jnp.minimum(1.0, self.clip / norm)
-
-        def moment(rate: float, power: int) -> Callable[[Array, Array], Array]:
-            return lambda old, g: jnp.where(go, rate * old + (1 - rate) * (g * scale) ** power, old)
-
-        mu = jax.tree.map(moment(self.b1, 1), state.mu, grads)
-        nu = jax.tree.map(moment(self.b2, 2), state.nu, grads)
         count = state.count + go.astype(jnp.int32)
         t = jnp.maximum(count, 1)
         rate = self.rate(state.count, steps) / (1 - self.b1**t)
         correction = 1 - self.b2**t
 
-        def move(p: Array, m: Array, v: Array) -> Array:
-            return jnp.where(go, p - rate * m / (jnp.sqrt(v / correction) + self.eps), p)
+        def first(m: Array, g: Array) -> Array:
+            return self.b1 * m + (1 - self.b1) * (g * scale)
 
-        return jax.tree.map(move, params, mu, nu), optax.ScaleByAdamState(count, mu, nu)
+        def second(v: Array, g: Array) -> Array:
+            return self.b2 * v + (1 - self.b2) * (g * scale) ** 2
+
+        def move(p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
+            moved = p - rate * first(m, g) / (jnp.sqrt(second(v, g) / correction) + self.eps)
+            moved = jnp.where(go, moved, p)
+            # Always 0, but it makes the moments wait for what reads the old ones, so XLA need not copy those.
+            zero = jnp.minimum(jnp.abs(moved.reshape(-1)[0]), 0.0)
+            return moved, jnp.where(go, first(m, g) + zero, m), jnp.where(go, second(v, g) + zero, v)
+
+        moved = {k: move(params[k], state.mu[k], state.nu[k], grads[k]) for k in params}
+        params, mu, nu = ({k: part[i] for k, part in moved.items()} for i in range(3))
+        return params, optax.ScaleByAdamState(count, mu, nu)
 
     def rate(self, count: Array, steps: int) -> Array:
         """The learning rate of step `count`, from 0."""

@@ -179,12 +179,12 @@ class Program:
         rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
         optimizer = replace(run.optimizer, **rates)
         params, opt_state = optimizer.step(run.steps, state.params, grads, norm, state.opt_state, alive)
-        params = turned(sae.constrain(turned(params), sae_state))
         control = state.control
         if target is not None:
             control = run.controller.update(control, info.l0, target)
-        new, old = (params, sae_state, control), (state.params, state.sae, state.control)
-        params, sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
+        new, old = (sae_state, control), (state.sae, state.control)
+        sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
+        params = turned(sae.constrain(turned(params), sae_state))
         fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
