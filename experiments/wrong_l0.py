@@ -26,7 +26,7 @@ from superposition.activations import ASIDE, Batch, planted_stream
 from superposition.features import PLANTED
 from superposition.optimizer import Adam
 from superposition.sae import SAE, BatchTopK, JumpReLU, Params
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.sae_run import Controller, SAERun, Trained, fit
 
 WORLD = PLANTED["correlated"]
 WORK = "Sparse but wrong"
@@ -70,9 +70,10 @@ def run(config: Config) -> Result:
 
     jumprelu = JumpReLU(**size, to_input=True, threshold=0.1, bandwidth=1.0)
     batch_topk = BatchTopK(**size, aux_coefficient=0.0)  # no latent is silent for as long as AuxK waits
+    slow = Controller()  # the default's pace for so short a run costs JumpReLU its dictionary
     runs = {
         "batch_topk": trained(batch_topk, config.steps, "k"),
-        "jumprelu": trained(jumprelu, config.jumprelu_steps, "l0_target", l0_target=1.0),
+        "jumprelu": trained(jumprelu, config.jumprelu_steps, "l0_target", l0_target=1.0, controller=slow),
     }
     arrays: dict[str, np.ndarray] = {}
     for name, found in runs.items():

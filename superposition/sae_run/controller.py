@@ -1,10 +1,12 @@
 """The L0 controller: moves a penalty until as many latents fire as were asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+
+LIMIT = 12.0  # e-folds of the penalty either way: beyond lies overflow, not sparsity
 
 
 class Control(NamedTuple):
@@ -33,6 +35,11 @@ class Controller:
     window: float = 50.0
     lookahead: float = 20.0
 
+    def paced(self, steps: int) -> "Controller":
+        """The same for a run of `steps`: its numbers are for 10,000 or more, a shorter run has less time."""
+        pace = min(1.0, max(0.05, steps / 10_000))
+        return replace(self, rate=self.rate / pace, window=max(2.0, self.window * pace))
+
     def start(self) -> Control:
         """Before the first step."""
         zero = jnp.float32(0)
@@ -52,7 +59,8 @@ class Controller:
         moved = control._replace(fast=fast, slow=slow, weight=weight)
         error = self._error(moved, target)
         drift = jnp.clip(control.drift + self.rate**2 / 4 * error, -self.rate, self.rate)
-        return moved._replace(log_gain=control.log_gain + self.rate * error + drift, drift=drift)
+        gain = jnp.clip(control.log_gain + self.rate * error + drift, -LIMIT, LIMIT)
+        return moved._replace(log_gain=gain, drift=drift)
 
     def _error(self, control: Control, target: Array | float) -> Array:
         weight = jnp.maximum(control.weight, 1e-6)

@@ -27,9 +27,10 @@ LOGS = 256  # rows of the history
 class SAERun:
     """Train `sae` on a stream: `steps` steps of batch_size examples.
 
-    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let
-    the controller find the penalty at which that many latents fire. normalize: scale x (and y) to a mean
-    norm of sqrt(width) while training; the factor is folded into the weights at the end.
+    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a
+    controller (default: one paced to the steps) find the penalty at which that many latents fire. normalize:
+    scale x (and y) to a mean norm of sqrt(width) while training; the factor is folded into the weights at
+    the end.
     Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
     """
 
@@ -39,7 +40,7 @@ class SAERun:
     batch_size: int = 1024
     penalty_warmup: float = 0.05
     l0_target: float | None = None
-    controller: Controller = field(default_factory=Controller)
+    controller: Controller | None = None
     normalize: bool = True
 
     def __post_init__(self) -> None:
@@ -157,12 +158,13 @@ class Program:
     def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
         run, swept = self.run, cell.swept
         target = swept.get("l0_target", run.l0_target)
+        controller = run.controller or Controller().paced(run.steps)
         sae = self._configured(swept)
         penalty = jnp.float32(0)
         if sae.penalised:
             penalty = jnp.asarray(sae.penalty, jnp.float32)  # type: ignore[attr-defined]
             if target is not None:
-                penalty = run.controller.penalty(state.control, penalty, target)
+                penalty = controller.penalty(state.control, penalty, target)
             penalty = penalty * jnp.clip((i + 1) / jnp.maximum(run.penalty_warmup * run.steps, 1.0), 0.0, 1.0)
             sae = replace(sae, penalty=penalty)  # type: ignore[call-arg]
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), 1), i)
@@ -181,7 +183,7 @@ class Program:
         params, opt_state = optimizer.step(run.steps, state.params, grads, norm, state.opt_state, alive)
         control = state.control
         if target is not None:
-            control = run.controller.update(control, info.l0, target)
+            control = controller.update(control, info.l0, target)
         new, old = (sae_state, control), (state.sae, state.control)
         sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
         params = turned(sae.constrain(turned(params), sae_state))
@@ -200,11 +202,7 @@ class Program:
         return state
 
     def _configured(self, swept: dict[str, Array]) -> SAE:
-        mine: dict[str, Any] = {
-            k: v for k, v in swept.items() if hasattr(self.run.sae, k) and k != "l0_target"
-        }
-        if "l0_target" in swept and hasattr(self.run.sae, "l0_target"):
-            mine["l0_target"] = swept["l0_target"]
+        mine: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
         run = self.run
         if isinstance(run.sae, AuxK) and run.steps * run.batch_size < run.sae.dead_after:
             mine["aux_coefficient"] = 0.0  # nothing can be silent for that long
@@ -230,7 +228,7 @@ def _start_impl(program: Program, cells: Cells, x: Array, y: Array) -> State:
         history = jnp.full((LOGS, len(program.terms)), jnp.nan)
         failed = jnp.full(2, -1, jnp.int32)
         alive = jnp.bool_(True)
-        return State(params, opt_state, sae.init_state(), run.controller.start(), alive, failed, history)
+        return State(params, opt_state, sae.init_state(), Controller().start(), alive, failed, history)
 
     return jax.vmap(one)(cells)
 
