@@ -211,6 +211,16 @@ def start(
     }
 
 
+def median_start(sae: SAE, key: PRNGKey, x: Array | None, y: Array | None) -> Params:
+    """Unit decoder rows, tied for an SAE; b_dec at the geometric median of the target (x for an SAE)."""
+    tied = sae.d_out is None
+    params = start(key, sae.d_in, sae.d_sae, sae.target_width, decoder_norm=1.0, tied=tied)
+    target = x if tied else y
+    if target is not None:
+        params["b_dec"] = geometric_median(target)
+    return _drop_unused(sae, params)
+
+
 def _drop_unused(sae: SAE, params: Params) -> Params:
     return params if sae.skip else {k: v for k, v in params.items() if k != "W_skip"}
 

@@ -10,7 +10,7 @@ from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.sae import _sparse
 from superposition.sae._auxk import AuxK
-from superposition.sae._base import Params, geometric_median, start
+from superposition.sae._base import Params, median_start
 from superposition.typing import PRNGKey
 
 
@@ -46,12 +46,7 @@ class TopKFamily(AuxK):
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
         """Unit decoder rows; b_dec at the geometric median of the target (x for an SAE)."""
-        tied = self.d_out is None
-        params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=tied)
-        target = x if tied else y
-        if target is not None:
-            params["b_dec"] = geometric_median(target)
-        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+        return median_start(self, key, x, y)
 
     def pre_acts(self, params: Params, x: Array) -> Array:
         """Pre-activations, times ||W_dec,i|| where rescaled."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
-from superposition.sae._base import Params, State, geometric_median, start, unit_rows
+from superposition.sae._base import Params, State, median_start, unit_rows
 from superposition.sae.relu import ReLU
 from superposition.typing import PRNGKey
 
@@ -42,12 +42,7 @@ class Bricken(ReLU):
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
         """Unit decoder rows, tied encoder; b_dec at the geometric median of the target."""
-        tied = self.d_out is None
-        params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=tied)
-        target = x if tied else y
-        if target is not None:
-            params["b_dec"] = geometric_median(target)
-        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+        return median_start(self, key, x, y)
 
     def weights(self, params: Params) -> Array:
         """1: decoder rows have norm 1."""

@@ -146,7 +146,7 @@ class Program:
         batch = self.source.batch(inputs.source, i, self.run.batch_size)
         x = batch.x * inputs.scales[0]
         y = x if self.source.d_out is None else batch.y * inputs.scales[1]
-        x, y = jax.lax.optimization_barrier((x, y))  # else XLA draws them again for every use
+        x, y = jax.lax.optimization_barrier((x, y))  # one draw for every use, where the backend heeds it
         one = partial(self._step, inputs=inputs, x=x, y=y, i=i)
         if inputs.cells.seed.shape[0] > 1:
             if is_small(self.run.sae):
