@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help reproduce test test-slow test-peers lint bench clean
+.PHONY: help reproduce test test-slow test-parity test-peers lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make test        the tests"
 	@echo "make test-slow   the tests marked slow"
+	@echo "make test-parity the language-model bridge against transformers on torch (installs it)"
 	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make bench       our training steps against PyTorch's and sae-lens's, side by side (installs them)"
@@ -15,10 +16,15 @@ reproduce: .venv/core
 	$(BIN)/python -m experiments --all
 
 test: .venv/test
-	$(BIN)/python -m pytest -m "not slow and not peers"
+	$(BIN)/python -m pytest -m "not slow and not peers and not parity"
+	@echo "left out: make test-slow (science that takes minutes), make test-parity (the language-model bridge against"
+	@echo "transformers on torch), make test-peers (sae-lens, dictionary-learning, sparsify)"
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -m "slow and not peers"
+	$(BIN)/python -m pytest -m "slow and not peers and not parity"
+
+test-parity: .venv/parity
+	$(BIN)/python -m pytest -m parity
 
 test-peers: .venv/peers
 	$(BIN)/python -m pytest -m peers
@@ -33,6 +39,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.phase
 	$(BIN)/python -m benchmarks.sae
+	$(BIN)/python -m benchmarks.llm
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -53,6 +60,10 @@ bench: .venv/bench
 
 .venv/bench: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+.venv/parity: .venv/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
 	@touch $@
 
 .venv/peers: .venv/test

@@ -1,0 +1,88 @@
+"""Generation with a key-value cache: one prefill, then a scan; edits act in both."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from superposition.llm.decoder import Cache, Decoder
+from superposition.llm.hooks import Edit, Taps
+from superposition.llm.spec import Spec
+from superposition.typing import PRNGKey
+
+
+def empty_cache(decoder: Decoder, batch: int, slots: int, dtype: Any) -> Cache:
+    """A cache for `slots` tokens a row."""
+    spec = decoder.spec
+    k = jnp.zeros((spec.n_layers, batch, slots, spec.n_kv_heads, spec.d_head), dtype)
+    return Cache(k, k, jnp.full((batch, slots), -1, jnp.int32), jnp.int32(0))
+
+
+def choose(key: PRNGKey, logits: Array, temperature: Array, top_p: Array | None, *, greedy: bool) -> Array:
+    """The next token of each row: the likeliest, or drawn from the least set of tokens that holds top_p.
+
+    logits (batch, d_vocab); the softmax is of logits / temperature (nucleus sampling, Holtzman et al. 2020).
+    """
+    logits = logits.astype(jnp.float32)
+    if greedy:
+        return jnp.argmax(logits, -1)
+    logits = logits / temperature
+    if top_p is None:  # sorting the vocabulary costs more than a small model
+        return jax.random.categorical(key, logits)
+    order = jnp.argsort(-logits, -1)
+    p = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
+    kept = jnp.cumsum(p, -1) - p < top_p  # the first is always kept
+    drawn = jax.random.categorical(key, jnp.where(kept, jnp.log(p), -jnp.inf))
+    return jnp.take_along_axis(order, drawn[:, None], -1)[:, 0]
+
+
+@partial(jax.jit, static_argnames=("spec", "n", "greedy", "end"))
+def generate(
+    spec: Spec,
+    params: Mapping[str, Array],
+    key: PRNGKey,
+    tokens: Array,
+    valid: Array,
+    edits: Mapping[str, Edit],
+    temperature: Array,
+    top_p: Array | None,
+    *,
+    n: int,
+    greedy: bool,
+    end: int | None,
+) -> Array:
+    """`n` tokens (batch, n) after tokens (batch, pos), left-padded where valid is False.
+
+    A row that has produced `end` goes on with it. Positions count the valid tokens of a row.
+    """
+    decoder = Decoder(spec, params)
+    dtype = jax.tree.leaves(params)[0].dtype
+    batch, length = tokens.shape
+
+    def forward(tokens: Array, positions: Array, valid: Array, cache: Cache) -> tuple[Array, Cache]:
+        taps = Taps((), edits, positions, valid)
+        logits, new = decoder(tokens, positions, valid, tap=taps, cache=cache)
+        taps.finish(None)
+        assert new is not None
+        return logits[:, -1], new
+
+    positions = jnp.maximum(jnp.cumsum(valid, 1) - 1, 0).astype(jnp.int32)
+    logits, cache = forward(tokens, positions, valid, empty_cache(decoder, batch, length + n, dtype))
+    pick = partial(choose, temperature=temperature, top_p=top_p, greedy=greedy)
+    first = pick(jax.random.fold_in(key, 0), logits).astype(tokens.dtype)
+
+    def step(carry: Any, i: Array) -> tuple[Any, Array]:
+        token, position, done, cache = carry
+        logits, cache = forward(token[:, None], position[:, None], jnp.ones((batch, 1), bool), cache)
+        new = pick(jax.random.fold_in(key, i), logits).astype(token.dtype)
+        if end is not None:
+            done = done | (token == end)
+            new = jnp.where(done, end, new)
+        return (new, position + 1, done, cache), new
+
+    start = (first, positions[:, -1] + 1, jnp.zeros(batch, bool), cache)
+    _, rest = jax.lax.scan(step, start, jnp.arange(1, n))
+    return jnp.concatenate([first[:, None], rest.T], 1)

@@ -1,0 +1,110 @@
+"""Folders of models: where they are, what is in them, and fetching them from the Hugging Face hub."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from superposition.errors import ConfigError
+from superposition.llm import weights
+from superposition.llm._read import read_json
+from superposition.llm.families import Family, parse
+from superposition.llm.spec import Spec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+HERE = Path(__file__).parent / "small_lm"
+SHIPPED = {"superposition/small-lm": HERE / "seed0", "superposition/small-lm-seed1": HERE / "seed1"}
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
+CONFIG = "config.json"
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of which holds the vocabulary
+PATTERNS = (
+    CONFIG,
+    "model*.safetensors",
+    weights.INDEX,
+    "tokenizer*",
+    "*_tokens*.json",
+    "vocab.json",
+    "merges.txt",
+)
+
+
+def resolve(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of a model: a folder, the name of one we ship, or a name on the hub, which is fetched.
+
+    Only config, safetensors and tokenizer files are fetched. Raises ConfigError where there is no such model,
+    no network, no permission, no config.json or no weights.
+    """
+    if str(source) in SHIPPED:
+        folder = SHIPPED[str(source)]
+    elif (path := Path(source).expanduser()).is_dir():
+        if revision is not None:
+            raise ConfigError(
+                f"a revision belongs to a name on the hub; got {revision!r} with the folder {path}"
+            )
+        folder = path
+    elif isinstance(source, Path) or path.exists() or not REPOSITORY.fullmatch(source):
+        raise ConfigError(f"{source}: no such folder; give one with {CONFIG} and {weights.SINGLE}, or a name")
+    else:
+        folder = fetch(source, revision)
+    if not (folder / CONFIG).exists():
+        raise ConfigError(f"{folder}: no {CONFIG}; give a folder that save_pretrained of transformers wrote")
+    if not (folder / weights.SINGLE).exists() and not (folder / weights.INDEX).exists():
+        raise ConfigError(f"{folder}: no weights. {weights.no_weights(folder)}")
+    return folder
+
+
+def fetch(name: str, revision: str | None = None) -> Path:
+    """The snapshot of a repository of the hub, from the network or the cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    folder = "or give a folder that holds it: config.json, *.safetensors, tokenizer files"
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"{name} asks for consent: accept its terms on the hub and log in with `hf auth login`, {folder}"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ConfigError(f"{name} has no revision {revision!r}; {folder}") from error
+    except RepositoryNotFoundError as error:
+        raise ConfigError(
+            f"{name} is neither a folder here nor a model on the hub; check it, {folder}"
+        ) from error
+    except Exception as error:  # whichever HTTP library huggingface_hub stands on has its own
+        raise ConfigError(
+            f"{name} could not be fetched and is not in the cache ({_first_line(error)}); check the "
+            f"network, {folder}"
+        ) from error
+
+
+def read(folder: Path, dtype: str, put: weights.Put) -> tuple[Spec, Family, dict[str, Any]]:
+    """Spec, family and parameters of a folder; `put(name, array)` makes each parameter what it shall be."""
+    try:
+        family, spec = parse(read_json(folder / CONFIG))
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from error
+    return spec, family, weights.load(folder, family, spec, dtype, put)
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a folder, by transformers, without code from the folder; or ConfigError."""
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).exists() for name in TOKENIZERS):  # transformers would give an empty one
+        raise ConfigError(
+            f"{folder}: no tokenizer, none of {', '.join(TOKENIZERS)}; add it, or give token ids"
+        )
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # tokenizers raises bare Exceptions for files it cannot read
+        raise ConfigError(
+            f"{folder}: no tokenizer that can be read ({_first_line(error)}); put the files of "
+            "tokenizer.save_pretrained there, or give token ids"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
