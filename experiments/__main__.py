@@ -10,9 +10,10 @@ from experiments import _base, _report
 
 
 def discover() -> list[ModuleType]:
-    """Every experiment, by file name."""
+    """Every experiment, by file name: what has a `draw`. Scripts that make a model have none."""
     names = sorted(m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.name.startswith("_"))
-    return [importlib.import_module(f"experiments.{name}") for name in names]
+    modules = [importlib.import_module(f"experiments.{name}") for name in names]
+    return [module for module in modules if hasattr(module, "draw")]
 
 
 def run_all(quick: bool) -> int:

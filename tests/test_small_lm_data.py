@@ -1,0 +1,368 @@
+"""The small language model's data: what is held out stays out, mixing is as stated, baselines are good ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import _ngram
+from experiments._small_lm_data import (
+    EOS,
+    Mixture,
+    baselines,
+    order,
+    prepare,
+    rows,
+    save_tokenizer,
+    shares,
+    split_off,
+)
+from superposition.errors import ConfigError
+
+WORDS = {
+    "latin": ["river", "stone", "walks", "under", "seven", "quiet", "lamps", "while", "nobody", "watches"],
+    "hebrew": ["שָׁלוֹם", "אֶרֶץ", "מַיִם", "דֶּרֶךְ", "בַּיִת", "יֶלֶד", "סֵפֶר", "שֶׁמֶשׁ"],
+    "rare": ["ძალიან", "პატარა", "სოფელი", "მთაში"],
+    "held": ["ÆØÅÆØÅ"],
+}
+CTX = 16
+
+
+def prose(name, n_words, seed=0):
+    """Lines of words, each word choosing its successor among two."""
+    random, words = np.random.default_rng(seed), WORDS[name]
+    at, lines = 0, []
+    for _ in range(n_words // 8):
+        line = []
+        for _ in range(8):
+            at = (3 * at + random.choice([1, 2], p=[0.8, 0.2])) % len(words)
+            line.append(words[at])
+        lines.append(" ".join(line) + "\n")
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "udhr").mkdir()
+    (folder / "latin.txt").write_text(prose("latin", 4000))
+    (folder / "hebrew.txt").write_text(prose("hebrew", 1600))
+    (folder / "rare.txt").write_text(prose("rare", 240))
+    (folder / "stories.json").write_text(json.dumps([prose("latin", 40, i) for i in range(40)]))
+    (folder / "udhr" / "held.txt").write_text(prose("held", 400) + prose("latin", 80, 9))
+    (folder / "udhr" / "udhr_all.txt").write_text("all of them again " * 40)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(folder):
+    return prepare([folder], vocab=400, ctx=CTX)
+
+
+def text_of(corpus, source):
+    i = corpus.sources.index(source)
+    return corpus.tokenizer.decode(corpus.stream[corpus.starts[i] : corpus.starts[i + 1]])
+
+
+# --- held out
+
+
+def test_the_end_of_a_source_is_held_out_and_nothing_is_lost():
+    lines = prose("latin", 32_000)
+    kept, held = split_off([lines], 0.05)
+    assert kept[0] + held[0] == lines
+    assert held[0].count("\n") == 200  # of 4000 lines
+    short, tail = split_off(["x" * 999], 0.05)
+    assert (len(short[0]), len(tail[0])) == (899, 100)  # a tenth, where 5 % are less than 8 kB
+    stories = [f"story {i} " + "x" * 5000 for i in range(40)]
+    assert split_off(stories, 0.05) == (stories[:38], stories[38:])
+    few = ["a\n" * 50, "b\n" * 50, "c\n" * 4]
+    assert split_off(few, 0.05) == (["a\n" * 50, "b\n" * 44], ["b\n" * 6, "c\n" * 4])
+
+
+def test_two_forms_of_a_text_part_at_one_line():
+    lines = [f"{'x' * (i % 90)} {i}" for i in range(4000)]
+    pointed = [line.replace("x", "x\u05b0" if i > 2000 else "x") for i, line in enumerate(lines)]
+    parted = [split_off(["\n".join(form)], 0.05)[1][0].split("\n") for form in (lines, pointed)]
+    assert len(parted[0]) == len(parted[1]) == 200
+
+
+def test_training_reads_no_held_out_text(folder, corpus):
+    assert corpus.sources == ("hebrew", "latin", "rare", "stories")
+    assert corpus.held.sources == ("hebrew", "latin", "rare", "stories", "udhr/held")
+    whole = (folder / "latin.txt").read_text()
+    train = text_of(corpus, "latin").removesuffix(EOS)
+    held = corpus.tokenizer.decode(corpus.held.of("latin").tokens[:, 1:].reshape(-1))
+    assert whole.startswith(train)
+    assert held in whole[len(train) :] + EOS
+    assert len(held) > 0.9 * (len(whole) - len(train))
+    assert 0.85 < len(train) / len(whole) < 0.96
+    stories = text_of(corpus, "stories").split(EOS)
+    assert stories == [*json.loads((folder / "stories.json").read_text())[:36], ""]
+    assert not any("ÆØ" in piece for piece in vocabulary(corpus.tokenizer))  # nor does the tokenizer
+    assert "again" not in corpus.tokenizer.decode(corpus.held.tokens.reshape(-1))
+
+
+def test_held_rows_begin_with_one_eos_and_are_scored_elsewhere(corpus):
+    tokens, usable, source, _ = corpus.held
+    assert (tokens[:, 0] == 0).all()
+    assert tokens.shape[1] == CTX
+    np.testing.assert_array_equal(usable, tokens != 0)
+    assert set(source) == set(range(5))
+
+
+# --- tokenizer
+
+
+def vocabulary(tokenizer):
+    return {tokenizer.decode([i]) for i in range(len(tokenizer))}
+
+
+def test_the_tokenizer_is_byte_level_and_loads_anywhere(corpus, tmp_path):
+    import transformers
+
+    save_tokenizer(corpus.tokenizer, tmp_path, CTX)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = "שָׁלוֹם  river,\n\t\tᏣᎳᎩ 天地 x1=22 don't é🙂"
+    ids = loaded(text)["input_ids"]
+    assert ids == corpus.tokenizer(text)["input_ids"]
+    assert loaded.decode(ids) == text
+    assert (loaded.bos_token_id, loaded.eos_token_id, loaded.convert_tokens_to_ids(EOS)) == (0, 0, 0)
+    assert (len(loaded), loaded.model_max_length) == (400, CTX)
+    assert 0 not in ids
+
+
+def test_marks_stay_with_their_letters(corpus):
+    assert {" שָׁלוֹם", " אֶרֶץ"} <= vocabulary(corpus.tokenizer)
+
+
+def test_mixing_gives_rare_scripts_their_tokens(folder):
+    def found(alpha):
+        tokenizer = prepare([folder], vocab=330, ctx=CTX, mixture=Mixture(alpha)).tokenizer
+        return len(tokenizer("ძალიან პატარა სოფელი მთაში")["input_ids"])
+
+    assert found(0.0) < 0.75 * found(1.0)
+
+
+def test_preparing_twice_gives_the_same_bytes(folder, corpus):
+    again = prepare([folder], vocab=400, ctx=CTX)
+    assert again.tokenizer.backend_tokenizer.to_str() == corpus.tokenizer.backend_tokenizer.to_str()
+    np.testing.assert_array_equal(again.stream, corpus.stream)
+
+
+def test_as_much_is_held_out_as_asked(folder):
+    corpus = prepare([folder], vocab=400, ctx=CTX, held_out=0.3)
+    assert text_of(corpus, "latin").count("\n") == 350  # of 500 lines
+
+
+def test_bytes_per_token(folder, corpus):
+    text = (folder / "udhr" / "held.txt").read_text()
+    n = len(corpus.tokenizer(text)["input_ids"])
+    assert corpus.bytes_per_token["udhr/held"] == pytest.approx(len(text.encode()) / n)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"vocab": 256}, "vocab must be an integer in"),
+        ({"vocab": 60_000}, "gives no more than .* tokens; use vocab <="),
+        ({"ctx": 5000}, "fewer than ctx = 5000 tokens in .*rare"),
+        ({"whole": ("*",)}, "nothing to train on"),
+        ({"held_out": 0.9}, "held_out must lie in"),
+    ],
+)
+def test_what_cannot_be_prepared(folder, options, said):
+    with pytest.raises(ConfigError, match=said):
+        prepare([folder], **{"vocab": 400, "ctx": CTX, **options})
+
+
+# --- mixing
+
+
+def test_shares_are_the_weights_to_the_row_unless_that_reads_too_often():
+    weights = np.array([0.5, 0.3, 0.15, 0.05])
+    many = np.full(4, 10**6)
+    assert shares(weights, 1000, many).tolist() == [500, 300, 150, 50]
+    odd = shares(weights, 1003, many)
+    assert odd.sum() == 1003
+    assert np.abs(odd - 1003 * weights).max() < 1
+    capped = shares(weights, 1000, np.array([10**6, 200, 10**6, 10]))
+    assert capped[[1, 3]].tolist() == [200, 10]
+    assert capped[0] / capped[2] == pytest.approx(0.5 / 0.15, rel=0.01)
+    assert capped.sum() == 1000
+    in_turn = np.array([510, 315, 10**6, 10])  # the first cap brings the second about, that the third
+    assert shares(weights, 1000, in_turn).tolist() == [510, 315, 165, 10]
+    with pytest.raises(ConfigError, match="1000 rows are asked for, but max_epochs allows 40"):
+        shares(weights, 1000, np.full(4, 10))
+
+
+def test_the_order_follows_weights_and_stays_inside_sources(corpus):
+    steps, batch = 50, 32
+    starts = order(corpus, steps, batch, 0)
+    assert (starts.shape, starts.dtype) == ((steps, batch), np.int32)
+    source = np.searchsorted(corpus.starts, starts, side="right") - 1
+    assert (starts + CTX - 1 <= corpus.starts[source + 1]).all()
+    drawn = np.bincount(source.ravel(), minlength=4)
+    np.testing.assert_allclose(drawn, corpus.weights * steps * batch, atol=1)
+    per_step = (source == 1).sum(1)
+    assert per_step.std() < 2 * np.sqrt(batch / 4)  # mixed within each batch
+    np.testing.assert_array_equal(order(corpus, steps, batch, 0), starts)
+    assert (order(corpus, steps, batch, 1) != starts).mean() > 0.9
+
+
+def test_weights_are_bytes_to_the_alpha(folder):
+    corpus = prepare([folder], vocab=300, ctx=CTX, mixture=Mixture(0.5))
+    size = [len(text_of(corpus, name).replace(EOS, "").encode()) for name in corpus.sources]
+    np.testing.assert_allclose(corpus.weights, np.sqrt(size) / np.sqrt(size).sum(), rtol=1e-9)
+
+
+def test_no_token_is_read_more_often_than_its_epochs(corpus):
+    wanted = order(corpus, 80, 32, 3)
+    reads = np.zeros(len(corpus.stream), int)
+    np.add.at(reads, wanted.reshape(-1, 1) + np.arange(CTX - 1), 1)
+    i = corpus.sources.index("rare")
+    inside = reads[corpus.starts[i] : corpus.starts[i + 1]]
+    assert inside.max() <= np.ceil(inside.mean()) + 1
+    assert (inside > 0).all()  # from other places each epoch: no token is always left out
+    few = order(corpus, 40, 32, 3, mixture=Mixture(max_epochs=3))
+    where = (few >= corpus.starts[i]) & (few < corpus.starts[i + 1])
+    assert where.sum() * (CTX - 1) <= 3 * corpus.lengths[i]
+    with pytest.raises(ConfigError, match="max_epochs allows"):
+        order(corpus, 10_000, 32, 3, mixture=Mixture(max_epochs=3))
+
+
+def test_training_rows_are_eos_and_the_stream(corpus):
+    starts = order(corpus, 3, 4, 0)
+    got = rows(corpus, starts)
+    assert got.shape == (3, 4, CTX)
+    assert (got[..., 0] == 0).all()
+    at = starts[2, 1]
+    np.testing.assert_array_equal(got[2, 1, 1:], corpus.stream[at : at + CTX - 1])
+
+
+# --- baselines
+
+
+def chain(n, vocab=8, seed=0):
+    """Tokens of a random Markov chain, its transition matrix, and its stationary law."""
+    random = np.random.default_rng(seed)
+    P = random.dirichlet(np.full(vocab, 0.3), vocab)
+    cumulative, tokens = P.cumsum(1), np.zeros(n, int)
+    for i, u in enumerate(random.random(n - 1)):
+        tokens[i + 1] = min(np.searchsorted(cumulative[tokens[i]], u), vocab - 1)
+    pi = np.linalg.matrix_power(P, 200)[0]
+    return tokens, P, pi
+
+
+def pairs_of(tokens, weight=1.0):
+    return _ngram.pairs(tokens[None], np.ones((1, len(tokens)), bool), weight)
+
+
+def test_the_baselines_reach_the_entropies_of_a_markov_chain():
+    tokens, P, pi = chain(60_000)
+    fit, check, test = (pairs_of(part) for part in np.split(tokens, [40_000, 50_000]))
+    smoothing = _ngram.tune([fit], [check], 8)
+    counts = _ngram.count([fit, check], 8)
+    order_one = -(pi[:, None] * P * np.log(np.maximum(P, 1e-300))).sum()
+    two = _ngram.nats(_ngram.bigram(counts, test.context, test.token, smoothing))
+    one = _ngram.nats(_ngram.unigram(counts)[test.token])
+    assert two == pytest.approx(order_one, abs=0.02)
+    assert one == pytest.approx(-(pi * np.log(pi)).sum(), abs=0.02)
+
+
+@pytest.mark.parametrize("continuation", [True, False])
+def test_probabilities_sum_to_one_after_any_token(continuation):
+    tokens, _, _ = chain(60, vocab=8)
+    counts = _ngram.count([pairs_of(tokens, 0.7), pairs_of(tokens[:20], 3.1)], 10)  # 8 and 9 are never seen
+    smoothing = _ngram.Smoothing((0.2, 0.5, 0.9), 0.1, continuation)
+    for context in range(10):
+        p = _ngram.bigram(counts, np.full(10, context), np.arange(10), smoothing)
+        assert p.sum() == pytest.approx(1)
+        assert p.min() > 0
+    assert _ngram.unigram(counts).sum() == pytest.approx(1)
+
+
+def test_the_bigram_is_the_formula():
+    seen = _ngram.Pairs(np.array([0, 0, 0, 1]), np.array([1, 1, 2, 2]), np.ones(4))
+    counts = _ngram.count([seen], 3)
+    smoothing = _ngram.Smoothing((0.4, 0.6, 0.8), 1.0, True)
+    below = np.array([0 + 1, 1 + 1, 2 + 1]) / 6  # contexts of each token, plus the prior
+    got = _ngram.bigram(counts, np.array([0, 0, 0, 2]), np.array([0, 1, 2, 2]), smoothing)
+    freed = (0.6 + 0.4) / 3
+    want = [freed * below[0], (2 - 0.6) / 3 + freed * below[1], (1 - 0.4) / 3 + freed * below[2], below[2]]
+    np.testing.assert_allclose(got, want)
+    np.testing.assert_allclose(_ngram.unigram(counts), np.array([1, 3, 3]) / 7)
+    often = _ngram.count([seen, _ngram.Pairs(np.array([1] * 2), np.array([2] * 2), np.ones(2))], 3)
+    thrice = _ngram.bigram(often, np.array([1]), np.array([2]), smoothing)
+    np.testing.assert_allclose(thrice, (3 - 0.8) / 3 + 0.8 / 3 * below[2])
+    by_mass = _ngram.bigram(counts, np.array([2]), np.array([1]), smoothing._replace(continuation=False))
+    np.testing.assert_allclose(by_mass, 3 / 7)
+
+
+def test_weights_are_as_good_as_copies_but_not_taken_for_evidence():
+    tokens, _, _ = chain(300)
+    other, _, _ = chain(300, seed=1)
+    low = _ngram.Smoothing((0.5, 0.5, 0.5), 1e-9, True)
+    context, token = np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)
+
+    def law(*parts):
+        return _ngram.bigram(_ngram.count(list(parts), 8), context, token, low)
+
+    one = law(pairs_of(tokens))
+    np.testing.assert_allclose(law(pairs_of(tokens, 5.0)), one)
+    assert np.abs(law(pairs_of(tokens), pairs_of(tokens)) - one).max() > 1e-3  # seen twice is discounted less
+    heavy = law(pairs_of(tokens, 1000.0), pairs_of(other))
+    assert np.abs(heavy - one)[context != 0].mean() < 0.05 < np.abs(law(pairs_of(other)) - one).mean()
+
+
+def test_tuning_beats_add_one_and_every_untuned_discount():
+    random = np.random.default_rng(5)
+    P = random.dirichlet(np.full(300, 0.02), 300)
+    tokens = np.zeros(12_000, int)
+    for i in range(len(tokens) - 1):
+        tokens[i + 1] = random.choice(300, p=P[tokens[i]])
+    fit, check, test = (pairs_of(part) for part in np.split(tokens, [8000, 10_000]))
+    counts = _ngram.count([fit], 300)
+    smoothing = _ngram.tune([fit], [check], 300)
+
+    def cost(part, chosen):
+        return _ngram.nats(_ngram.bigram(counts, part.context, part.token, chosen))
+
+    plain = [
+        _ngram.Smoothing((d, d, d), p, c) for d in _ngram.DISCOUNTS for p in (1.0, 0.1) for c in (True, False)
+    ]
+    assert cost(check, smoothing) <= min(cost(check, one) for one in plain)
+    assert cost(test, smoothing) <= min(cost(test, one) for one in plain) + 0.01
+    table = np.ones((300, 300))
+    np.add.at(table, (fit.context, fit.token), 1)
+    add_one = -np.log(table[test.context, test.token] / table.sum(1)[test.context]).mean()
+    assert cost(test, smoothing) < add_one - 0.3
+
+
+def test_the_own_bigram_knows_its_source_alone(corpus):
+    i, j = (corpus.sources.index(name) for name in ("latin", "rare"))
+    stream = corpus.stream.copy()
+    latin, rare = (stream[corpus.starts[k] : corpus.starts[k + 1]] for k in (i, j))
+    latin[: len(rare)] = rare[::-1]
+    before, after = baselines(corpus), baselines(corpus._replace(stream=stream))
+    assert after.own_bigram["rare"] == before.own_bigram["rare"]
+    assert after.own_bigram["latin"] != before.own_bigram["latin"]
+    assert after.bigram["rare"] != before.bigram["rare"]
+
+
+def test_baselines_of_a_corpus(corpus):
+    found = baselines(corpus)
+    assert set(found.unigram) == set(found.bigram) == set(corpus.held.sources)
+    assert set(found.own_bigram) == set(corpus.sources)
+    for source in corpus.sources:
+        assert found.own_bigram[source] < found.bigram[source] + 0.05 < found.unigram[source]
+    assert found.unigram["udhr/held"] > found.unigram["latin"]
+    pieces = corpus.held.of("rare")
+    scored = pieces.tokens[:, 1:][pieces.usable[:, 1:]]
+    mass = np.ones(400)
+    for i, weight in enumerate(corpus.weights):
+        length, body = corpus.lengths[i], CTX - 1
+        part = corpus.stream[corpus.starts[i] :][: length // body * body]
+        np.add.at(mass, part[part != 0], weight * len(corpus.stream) / length)
+    assert found.unigram["rare"] == pytest.approx(-np.log(mass / mass.sum())[scored].mean(), rel=1e-6)
