@@ -1,6 +1,5 @@
 """Reading a config.json key by key: whatever is not read, known or accepted is refused by name, all at once."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,7 @@ from superposition.errors import ConfigError
 from superposition.llm.spec import Rotary
 
 MAX = 2**31 - 1
+MAX_NUMBER = 1e30  # well inside float32
 MAX_LAYERS = 1024  # each is an object before any weight is looked at
 ACTIVATIONS = {
     "gelu": "gelu",
@@ -96,9 +96,9 @@ class Keys:
     def number(self, name: str, default: float | None) -> float:
         """A positive number; no default where it must be there."""
         value = self.get(name, default)
-        if type(value) in (int, float) and math.isfinite(value) and value > 0:
+        if type(value) in (int, float) and 0 < value < MAX_NUMBER:
             return float(value)
-        self.refuse(name, "a number > 0")
+        self.refuse(name, f"a number in (0, {MAX_NUMBER:g})")
         return 1.0
 
     def cap(self, name: str, default: float | None) -> float | None:

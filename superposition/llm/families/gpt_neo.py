@@ -42,7 +42,7 @@ def _kinds(keys: Keys, n_layers: int) -> list[str]:
     try:
         for names, times in keys.get("attention_types", None) or [[["global", "local"], 12]]:
             kinds += [*names] * min(int(times), n_layers)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         kinds = []
     if len(kinds) != n_layers or any(kind not in ("global", "local") for kind in kinds):
         keys.refuse("attention_types", f'"global" or "local" for each of num_layers = {n_layers}')
