@@ -30,6 +30,14 @@ from superposition.metrics.classification import (
     magnitude_slope,
     magnitude_slope_from,
 )
+from superposition.metrics.detection import (
+    Detections,
+    Detector,
+    best_detectors,
+    detections,
+    judge,
+    thresholds_of,
+)
 from superposition.metrics.moments import Comoments, Moments, add
 from superposition.metrics.reconstruction import (
     DensityHistogram,
@@ -66,13 +74,13 @@ from superposition.metrics.universality import (
 
 __all__ = [
     "Absorption", "AbsorptionCounts", "Bands", "Chance", "Classification", "CoFiring", "Comoments", "Consensus",
-    "DensityHistogram", "Hedging", "HedgingDegree", "Magnitude", "Match", "Moments", "Partners", "Reconstruction",
-    "Scores", "Shared", "Splitting", "Sums", "absorption_counts", "absorption_from", "absorption_rate",
-    "accumulate", "activation_correlation", "activation_correlation_from", "add", "against_chance",
-    "best_partners", "classify", "classify_from", "cofiring", "consensus", "consensus_by_activation",
-    "correlation_sums", "correlations", "cosine", "cosines", "dead_fraction", "dense_fraction", "densities",
-    "density_histogram", "explained_variance", "f1_by_frequency", "f1_by_frequency_from", "found", "fvu",
-    "hedging", "hedging_degree", "l0", "magnitude_slope", "magnitude_slope_from", "match", "mcc", "mmcs",
-    "nearest", "reconstruction_from", "relative_norm", "rotated", "shared", "shuffled", "split_features",
-    "uniqueness",
+    "DensityHistogram", "Detections", "Detector", "Hedging", "HedgingDegree", "Magnitude", "Match", "Moments",
+    "Partners", "Reconstruction", "Scores", "Shared", "Splitting", "Sums", "absorption_counts", "absorption_from",
+    "absorption_rate", "accumulate", "activation_correlation", "activation_correlation_from", "add", "against_chance",
+    "best_detectors", "best_partners", "classify", "classify_from", "cofiring", "consensus",
+    "consensus_by_activation", "correlation_sums", "correlations", "cosine", "cosines", "dead_fraction",
+    "dense_fraction", "densities", "density_histogram", "detections", "explained_variance", "f1_by_frequency",
+    "f1_by_frequency_from", "found", "fvu", "hedging", "hedging_degree", "judge", "l0", "magnitude_slope",
+    "magnitude_slope_from", "match", "mcc", "mmcs", "nearest", "reconstruction_from", "relative_norm", "rotated",
+    "shared", "shuffled", "split_features", "thresholds_of", "uniqueness",
 ]  # fmt: skip

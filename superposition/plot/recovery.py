@@ -112,9 +112,12 @@ def found(best: Mapping[str, np.ndarray], norms: np.ndarray, *, represented: flo
 
 
 def against_l0(
-    panels: Mapping[str, Mapping[str, Curve]], true_l0: float, *, limits: Mapping[str, tuple[float, float]]
+    panels: Mapping[str, Mapping[str, Curve]],
+    true_l0: float | None,
+    *,
+    limits: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Curves over L0 in panels, title -> name -> curve, with the true L0 as a vertical line."""
+    """Curves over L0 in panels, title -> name -> curve, with the true L0, where there is one, as a vertical line."""
     if not panels:
         raise ConfigError("there are no panels to draw; give at least one.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
@@ -128,7 +131,8 @@ def against_l0(
         for axes, (title, curves) in zip(stack, panels.items(), strict=False):
             for name, curve in curves.items():
                 handles.setdefault(name, _curve(axes, curve, names.index(name)))
-            axes.axvline(true_l0, color=INK, linewidth=1.0, dashes=(4, 3))
+            if true_l0 is not None:
+                axes.axvline(true_l0, color=INK, linewidth=1.0, dashes=(4, 3))
             axes.set_title(fitted(title, 10.5, 330), fontsize=10.5, loc="left", parse_math=False)
             axes.set_xlim(left=0)
             axes.spines[["top", "right"]].set_visible(False)
@@ -141,10 +145,11 @@ def against_l0(
             axes.set_xlabel("$L_0$ of the SAE")
         for axes in stack[len(panels) :]:
             axes.set_axis_off()
-        truth = Line2D([], [], color=INK, linewidth=1.0, dashes=(4, 3))
+        if true_l0 is not None:
+            handles["true $L_0$"] = Line2D([], [], color=INK, linewidth=1.0, dashes=(4, 3))
         stack[len(panels)].legend(
-            [*handles.values(), truth],
-            [*handles, "true $L_0$"],
+            handles.values(),
+            handles,
             loc="center left",
             frameon=False,
             fontsize=10,
