@@ -1,7 +1,7 @@
 """Where each parameter lies on a mesh: heads, neurons and vocabulary along its axis "model", else everywhere."""
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from superposition.errors import ConfigError
 
@@ -13,10 +13,15 @@ _ROWS = ("W_O", "W_out", "embed.W")
 def placement(mesh: Mesh, name: str, shape: tuple[int, ...]) -> NamedSharding:
     """The sharding of parameter `name`; one whose axis does not divide is replicated.
 
-    Raises ConfigError for a mesh without an axis "model".
+    Raises ConfigError for a mesh without an axis "model", or whose axes are not Auto.
     """
     if AXIS not in mesh.shape:
         raise ConfigError(f'the mesh needs an axis "{AXIS}"; got axes {tuple(mesh.shape)}')
+    if any(kind != AxisType.Auto for kind in mesh.axis_types):
+        raise ConfigError(
+            f"the mesh's axes must be Auto, so that the compiler places what lies between parameters; got "
+            f"{mesh.axis_types}: use jax.sharding.Mesh(devices, names)"
+        )
     axis = len(shape) - 1 if name.endswith(_COLUMNS) else 0 if name.endswith(_ROWS) else None
     if axis is None or shape[axis] % mesh.shape[AXIS]:
         return NamedSharding(mesh, PartitionSpec())

@@ -41,21 +41,21 @@ def detectors(
             left.scatter(f1.mean(0), at, s=26, color=LINES[number], label=f"{name}: mean, range", zorder=3)
         left.scatter(neuron_f1, y, marker="s", s=40, facecolor="none", edgecolor=INK, linewidth=1.4,
                      label="best neuron", zorder=4)  # fmt: skip
-        left.set(xlim=(0, 1), yticks=y, yticklabels=[fitted(k, 9, 120) for k in kinds], ylim=(n - 0.5, -0.5))
+        left.set(xlim=(0, 1.02), yticks=y, yticklabels=[fitted(k, 9, 120) for k in kinds], ylim=(n - 0.5, -0.5))
         left.set_title("F1 as a detector, on text it was not chosen on", fontsize=10, loc="left")
         left.grid(axis="x", color="#eeeeee")
         left.set_axisbelow(True)
-        left.legend(
-            loc="lower center", bbox_to_anchor=(0.5, -0.16 - 0.5 / n), ncols=3, frameon=False, fontsize=8
-        )
         for axes, share, title in (
-            (middle, shares[0], f"The neuron's {top} strongest tokens are of"),
-            (right, shares[1], f"The latent's {top} strongest tokens are of"),
+            (middle, shares[0], f"Best neuron: its top {top} tokens"),
+            (right, shares[1], f"Best latent, widest SAE: top {top}"),
         ):
             _stack(axes, y, share, kinds)
             axes.set_title(title, fontsize=10, loc="left")
         handles, names = middle.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
+        figure.legend(
+            *left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=8
+        )
         for axes in (left, middle, right):
             axes.spines[["top", "right"]].set_visible(False)
             axes.tick_params(length=0, labelsize=9, labelcolor=INK)
