@@ -1,7 +1,7 @@
 """One Flax NNX decoder for every family: explicit taps `tap(name, x) -> x` at every hook point, and no other state."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,9 @@ def shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     result: dict[str, tuple[int, ...]] = {"embed.W": (spec.d_vocab, d)}
     if spec.learned_positions:
         result["pos.W"] = (spec.n_ctx, d)
-    norm = {"w": (d,)} | ({"b": (d,)} if spec.norm == "layer" else {})
+    norm: dict[str, tuple[int, ...]] = {"w": (d,), "b": (d,)}
+    if spec.norm != "layer":
+        del norm["b"]
     attn: dict[str, tuple[int, ...]] = {"W_Q": (d, q), "W_K": (d, kv), "W_V": (d, kv), "W_O": (q, d)}
     attn |= {"b_Q": (q,), "b_K": (kv,), "b_V": (kv,)} if spec.qkv_bias else {}
     attn |= {"b_O": (d,)} if spec.out_bias else {}
@@ -44,7 +46,7 @@ def shapes(spec: Spec) -> dict[str, tuple[int, ...]]:
     mlp |= {"W_gate": (d, spec.d_mlp)} if spec.gated else {}
     mlp |= {"b_in": (spec.d_mlp,), "b_out": (d,)} if spec.mlp_bias else {}
     mlp |= {"b_gate": (spec.d_mlp,)} if spec.mlp_bias and spec.gated else {}
-    rooms = {"ln1": norm, "ln2": norm, "attn": attn, "mlp": mlp}
+    rooms: dict[str, dict[str, tuple[int, ...]]] = {"ln1": norm, "ln2": norm, "attn": attn, "mlp": mlp}
     rooms |= {"ln1_post": norm, "ln2_post": norm} if spec.post_norms else {}
     for layer in range(spec.n_layers):
         result |= {f"blocks.{layer}.{room}.{k}": v for room, own in rooms.items() for k, v in own.items()}
@@ -60,14 +62,22 @@ class Parameters(nnx.Module):
             inner = {key[len(name) + 1 :]: v for key, v in params.items() if key.startswith(f"{name}.")}
             setattr(self, name, Parameters(inner) if inner else nnx.Param(params[name]))
 
+    if TYPE_CHECKING:  # rooms inside rooms
+
+        def __getattr__(self, name: str) -> Any: ...
+
     def get(self, name: str) -> Array | None:
         """A parameter's array, or None where the family has none."""
         param = getattr(self, name, None)
         return None if param is None else param[...]
 
+    def array(self, name: str) -> Array:
+        """A parameter's array."""
+        return getattr(self, name)[...]
+
     def linear(self, x: Array, name: str) -> Array:
-        """X @ W_name (+ b_name)."""
-        y, bias = x @ self.get(f"W_{name}"), self.get(f"b_{name}")
+        """The product x @ W_name (+ b_name)."""
+        y, bias = x @ self.array(f"W_{name}"), self.get(f"b_{name}")
         return y if bias is None else y + bias
 
 
@@ -77,17 +87,14 @@ def normalise(spec: Spec, params: Parameters, x: Array, tap: Tap = through, name
     $(x - mean) / sqrt(var + eps) w + b$, or $x / sqrt(mean(x^2) + eps) w$. As in TransformerLens,
     hook_normalized comes before w and b.
     """
-    dtype, x, w = x.dtype, x.astype(jnp.float32), params.get("w")
-    assert w is not None
+    dtype, x, w = x.dtype, x.astype(jnp.float32), params.array("w")
     if spec.norm == "layer":
         x = x - x.mean(-1, keepdims=True)  # two passes: E[x^2] - E[x]^2 loses the digits of a large mean
     scale = jnp.sqrt(jnp.square(x).mean(-1, keepdims=True) + spec.norm_eps)
     x = x / tap(f"{name}.hook_scale", scale)
     x = tap(f"{name}.hook_normalized", x)
     if spec.norm == "layer":
-        bias = params.get("b")
-        assert bias is not None
-        return (x * w + bias).astype(dtype)
+        return (x * w + params.array("b")).astype(dtype)
     if spec.norm == "rms":
         return x.astype(dtype) * w
     return (x * (1.0 + w.astype(jnp.float32))).astype(dtype)
@@ -146,24 +153,20 @@ class Decoder(nnx.Module):
 
     def embedded(self, tokens: Array, positions: Array, tap: Tap = through) -> Array:
         """The residual before the first block."""
-        table = self.embed.get("W")
-        assert table is not None
-        x = table[tokens]
+        x = self.embed.array("W")[tokens]
         if self.spec.embed_scale is not None:
             x = x * jnp.asarray(self.spec.embed_scale, x.dtype)
         x = tap("hook_embed", x)
         if self.pos is None:
             return x
-        where = self.pos.get("W")
-        assert where is not None
-        return x + tap("hook_pos_embed", jnp.broadcast_to(where[positions], x.shape))
+        where = self.pos.array("W")[positions]
+        return x + tap("hook_pos_embed", jnp.broadcast_to(where, x.shape))
 
     def logits(self, x: Array, tap: Tap = through) -> Array:
         """Final norm, unembedding, softcap."""
         x = normalise(self.spec, self.ln_final, x, tap, "ln_final")
-        table = self.embed.get("W") if self.unembed is None else self.unembed.get("W")
-        assert table is not None
-        return softcap(x @ (table.T if self.unembed is None else table), self.spec.logit_softcap)
+        W = self.embed.array("W").T if self.unembed is None else self.unembed.array("W")
+        return softcap(x @ W, self.spec.logit_softcap)
 
     def block(
         self, i: int, x: Array, positions: Array, visible: Array, tap: Tap, cache: Cache | None

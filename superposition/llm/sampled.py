@@ -17,7 +17,7 @@ BATCH = 256  # rows sampled at once
 def sampled_tokens(
     key: PRNGKey,
     lm: LanguageModel,
-    prompts: Mapping[str, Sequence[int]],
+    prompts: Mapping[str, Sequence[int] | np.ndarray],
     rows: int,
     *,
     ctx: int | None = None,

@@ -155,7 +155,8 @@ def torch_stream(
         rows,
         ctx,
         float(tokens.usable.sum() / rows),
-        *((names[1], widths[1]) if target is not None else (None, None)),
+        None if target is None else names[1],
+        None if target is None else widths[1],
         model,
     )
     inputs = {

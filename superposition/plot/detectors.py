@@ -41,7 +41,9 @@ def detectors(
             left.scatter(f1.mean(0), at, s=26, color=LINES[number], label=f"{name}: mean, range", zorder=3)
         left.scatter(neuron_f1, y, marker="s", s=40, facecolor="none", edgecolor=INK, linewidth=1.4,
                      label="best neuron", zorder=4)  # fmt: skip
-        left.set(xlim=(0, 1.02), yticks=y, yticklabels=[fitted(k, 9, 120) for k in kinds], ylim=(n - 0.5, -0.5))
+        left.set(
+            xlim=(0, 1.02), yticks=y, yticklabels=[fitted(k, 9, 120) for k in kinds], ylim=(n - 0.5, -0.5)
+        )
         left.set_title("F1 as a detector, on text it was not chosen on", fontsize=10, loc="left")
         left.grid(axis="x", color="#eeeeee")
         left.set_axisbelow(True)
