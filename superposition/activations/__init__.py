@@ -2,6 +2,8 @@
 
 from superposition.activations._base import ASIDE, Batch, Source, Stream
 from superposition.activations.array import ArrayActivations, array_stream
+from superposition.activations.files import FileActivations, file_stream
+from superposition.activations.mixing import Mixing, mixed_stream
 from superposition.activations.planted import PlantedActivations, planted_stream
 from superposition.activations.toy import ToyActivations, toy_stream
 
@@ -9,11 +11,15 @@ __all__ = [
     "ASIDE",
     "ArrayActivations",
     "Batch",
+    "FileActivations",
+    "Mixing",
     "PlantedActivations",
     "Source",
     "Stream",
     "ToyActivations",
     "array_stream",
+    "file_stream",
+    "mixed_stream",
     "planted_stream",
     "toy_stream",
 ]

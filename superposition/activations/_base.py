@@ -41,6 +41,14 @@ class Source(ABC):
     def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
         """Batch number `step` of `size` examples; pure."""
 
+    def start(self, inputs: PyTree, size: int) -> PyTree:
+        """What training carries from step to step for batches of `size`, beside the step number."""
+        del inputs, size
+
+    def next(self, inputs: PyTree, state: PyTree, step: Array, size: int) -> tuple[Batch, PyTree]:
+        """What to train on at `step`, the steps coming in order from 0, and the state after it; pure."""
+        return self.batch(inputs, step, size), state
+
     def check(self, size: int) -> None:
         """Raise ConfigError where batches of `size` cannot be made."""
         del size
@@ -56,6 +64,14 @@ class Stream(NamedTuple):
     def batch(self, step: int, size: int) -> Batch:
         """Batch number `step`, compiled."""
         return _batch(self.source, self.inputs, np.uint32(step), size)
+
+    def start(self, size: int) -> PyTree:
+        """The state before step 0, compiled."""
+        return _start(self.source, self.inputs, size)
+
+    def next(self, state: PyTree, step: int, size: int) -> tuple[Batch, PyTree]:
+        """What training sees at `step`, and the state after it, compiled."""
+        return _next(self.source, self.inputs, state, np.uint32(step), size)
 
     def sample(self, examples: int, *, batch: int = 4096) -> Batch:
         """At least `examples` examples apart from those trained on, in one Batch."""
@@ -94,4 +110,14 @@ def _batch_impl(source: Source, inputs: PyTree, step: Array, size: int) -> Batch
     return source.batch(inputs, step, size)
 
 
+def _start_impl(source: Source, inputs: PyTree, size: int) -> PyTree:
+    return source.start(inputs, size)
+
+
+def _next_impl(source: Source, inputs: PyTree, state: PyTree, step: Array, size: int) -> tuple[Batch, PyTree]:
+    return source.next(inputs, state, step, size)
+
+
 _batch = jax.jit(_batch_impl, static_argnums=(0, 3))
+_start = jax.jit(_start_impl, static_argnums=(0, 2))
+_next = jax.jit(_next_impl, static_argnums=(0, 4))

@@ -3,9 +3,11 @@
 import itertools
 import json
 import os
+import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ import numpy as np
 
 from superposition import _validate, checkpoint, train
 from superposition.activations import Stream
-from superposition.errors import ConfigError, TrainingError
+from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
 from superposition.provenance import differences, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
@@ -52,6 +54,19 @@ class Trained(NamedTuple):
     fault: str | None
 
 
+@contextmanager
+def _as_raised() -> Iterator[None]:
+    """A source that reads or computes on the host raises inside XLA, which makes text of it: the error again."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        for kind in (CorruptError, StoreError):
+            if said := re.search(rf"^(?:[a-z.]+\.)?{kind.__name__}: (.*)", str(error), re.MULTILINE):
+                raise kind(said[1]) from error
+        raise
+
+
+@_as_raised()
 def fit(
     run: SAERun,
     stream: Stream,
@@ -87,7 +102,7 @@ def fit(
 
     def train_block(b: int) -> list[Trained]:
         program, inputs = _program(run, stream, names, blocks[b], seed, scales)
-        state = program.start(inputs.cells, x, y)
+        state = program.start(inputs.cells, x, y)._replace(stream=stream.start(run.batch_size))
         place = None if directory is None else directory / f"block-{b}"
         state, done = train.train(
             program,

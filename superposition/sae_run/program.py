@@ -68,6 +68,7 @@ class Cells(NamedTuple):
 class State(NamedTuple):
     """What the next step needs, one row an SAE. One whose loss or gradient is not finite is frozen.
 
+    The stream's state is one for all of them, and goes on.
     W_enc and its moments are held transposed, (d_sae, d_in): sparse gradients come a latent at a time, and
     an optimizer that read them across would take three times as long.
     """
@@ -79,6 +80,7 @@ class State(NamedTuple):
     alive: Array  # bool
     failed: Array  # (2,) int32: step and number of the term that was not finite
     history: Array  # (LOGS, terms)
+    stream: PyTree = None
 
 
 class Inputs(NamedTuple):
@@ -143,17 +145,21 @@ class Program:
 
     def step(self, inputs: Inputs, state: State, i: Array) -> State:
         """One optimizer step of every SAE, on one batch for all."""
-        batch = self.source.batch(inputs.source, i, self.run.batch_size)
+        batch, stream = self.source.next(inputs.source, state.stream, i, self.run.batch_size)
+        state = state._replace(stream=None)  # from here on one row an SAE
         x = batch.x * inputs.scales[0]
         y = x if self.source.d_out is None else batch.y * inputs.scales[1]
         x, y = jax.lax.optimization_barrier((x, y))  # one draw for every use, where the backend heeds it
         one = partial(self._step, inputs=inputs, x=x, y=y, i=i)
         if inputs.cells.seed.shape[0] > 1:
             if is_small(self.run.sae):
-                return jax.vmap(one)(inputs.cells, state)
-            return jax.lax.map(lambda cell: one(*cell), (inputs.cells, state))  # branches stay branches
-        alone = jax.tree.map(lambda a: a[0], (inputs.cells, state))
-        return jax.tree.map(lambda a: a[None], one(*alone))
+                state = jax.vmap(one)(inputs.cells, state)
+            else:  # branches stay branches
+                state = jax.lax.map(lambda cell: one(*cell), (inputs.cells, state))
+        else:
+            alone = jax.tree.map(lambda a: a[0], (inputs.cells, state))
+            state = jax.tree.map(lambda a: a[None], one(*alone))
+        return state._replace(stream=stream)
 
     def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
         run, swept = self.run, cell.swept
