@@ -1,4 +1,4 @@
-"""The command line: `superposition sweep`, `show` and `sae ...`. JAX is imported only once there is work."""
+"""The command line: `superposition sweep`, `show`, `sae ...` and `llm ...`. JAX is imported only once there is work."""
 
 import contextlib
 import io
@@ -7,13 +7,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from superposition.errors import ConfigError, SuperpositionError
+from superposition.llm_cli.config import (
+    ActivationsConfig,
+    LLMCommand,
+    LMEvalConfig,
+    LMTrainConfig,
+)
 from superposition.sae_cli.commands import ConvertConfig, EvalConfig, SAECommand
-from superposition.sae_cli.config import TrainConfig
+from superposition.sae_cli.config import TrainConfig, TrainSettings
 from superposition.sweep_config import SweepConfig
 
 
@@ -31,6 +37,7 @@ Command = (
     Annotated[SweepConfig, tyro.conf.subcommand("sweep", prefix_name=False)]
     | Annotated[ShowConfig, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[SAECommand, tyro.conf.subcommand("sae", prefix_name=False)]
+    | Annotated[LLMCommand, tyro.conf.subcommand("llm", prefix_name=False)]
 )
 
 
@@ -42,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _sweep(command)
         elif isinstance(command, ShowConfig):
             _show(command)
-        else:
+        elif isinstance(command, SAECommand):
             _sae(command)
+        else:
+            _llm(command)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -59,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand:
+def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand | LLMCommand:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -106,12 +115,10 @@ def _show(config: ShowConfig) -> None:
 def _sae(config: SAECommand) -> None:
     command = config.command
     if isinstance(command, TrainConfig):
-        from superposition.sae_cli.report import table
+        from superposition.sae_cli.data import open_data
         from superposition.sae_cli.training import train_saes
 
-        results = train_saes(command)
-        table(results["records"], f"{command.architecture}, {command.steps} steps")
-        print(f"SAEs in {command.out}; see them with: superposition sae show {command.out}")
+        _trained(command, train_saes(command, lambda work: open_data(command, train=True)))
     elif isinstance(command, EvalConfig):
         from superposition.sae_cli.report import eval_saes
 
@@ -125,6 +132,33 @@ def _sae(config: SAECommand) -> None:
 
         for path in show_saes(command):
             print(path)
+
+
+def _trained(config: TrainSettings, results: dict[str, Any]) -> None:
+    from superposition.sae_cli.report import table
+
+    table(results["records"], f"{config.architecture}, {config.steps} steps")
+    print(f"SAEs in {config.out}; see them with: superposition sae show {config.out}")
+
+
+def _llm(config: LLMCommand) -> None:
+    command = config.command
+    if isinstance(command, LMTrainConfig):
+        from superposition.llm_cli.training import train
+
+        _trained(command, train(command))
+    elif isinstance(command, LMEvalConfig):
+        from superposition.llm_cli.evaluation import eval_saes
+
+        eval_saes(command)
+    elif isinstance(command, ActivationsConfig):
+        from superposition.llm_cli.activations import write_activations
+
+        print(write_activations(command))
+    else:
+        from superposition.llm_cli.generation import generate
+
+        print("\n---\n".join(generate(command)))
 
 
 def entry() -> None:

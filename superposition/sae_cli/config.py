@@ -37,7 +37,7 @@ class DataConfig:
     d_in: int | None = None
     """With planted: scale the world to this width."""
     activations: Path | None = None
-    """File of activations (examples, d_in): .npy, .npz, .safetensors or Zarr."""
+    """File of activations (examples, d_in): .npy, .npz, .safetensors or Zarr; or a cache that `llm activations` wrote."""
     array: str | None = None
     """Name of the array inside the file of activations."""
     targets: Path | None = None
@@ -127,11 +127,8 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
-class TrainConfig(OptimizerSettings, Hyperparameters, DataConfig):
-    """Train sparse autoencoders, a whole grid side by side.
-
-    Several values of a number make an axis of the grid; seed always is one.
-    """
+class TrainSettings(OptimizerSettings, Hyperparameters):
+    """What training is, whatever the activations."""
 
     architecture: str = "topk"
     """relu, bricken, gated, topk, batch-topk, jumprelu, matryoshka or matching-pursuit."""
@@ -202,7 +199,10 @@ class TrainConfig(OptimizerSettings, Hyperparameters, DataConfig):
         _distinct("seed", self.seed)
         axes["seed"] = self.seed
         if d_out is None and self.skip:
-            raise ConfigError("skip is for transcoders; give --targets, or --target output with --toy")
+            raise ConfigError(
+                "skip is for transcoders; give --targets (of a file), --target output (of a toy) or --target-hook"
+                " (of a language model)"
+            )
         rest: dict[str, Any] = {} if self.penalty_warmup is None else {"penalty_warmup": self.penalty_warmup}
         run = SAERun(
             sae=kind(d_in=d_in, d_sae=d_sae, d_out=d_out, skip=self.skip, **given),
@@ -214,6 +214,14 @@ class TrainConfig(OptimizerSettings, Hyperparameters, DataConfig):
             **rest,
         )
         return run, axes
+
+
+@dataclass(frozen=True)
+class TrainConfig(TrainSettings, DataConfig):
+    """Train sparse autoencoders, a whole grid side by side.
+
+    Several values of a number make an axis of the grid; seed always is one.
+    """
 
 
 def _fits(kind: "type[SAE]", k: Floats, width: tuple[int, ...], d_sae: int) -> None:

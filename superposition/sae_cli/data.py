@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition import _validate
-from superposition.activations import ASIDE, Batch, Stream, array_stream, planted_stream, toy_stream
+from superposition.activation_cache import Cache, is_cache
+from superposition.activations import (
+    ASIDE,
+    Batch,
+    FileActivations,
+    Stream,
+    array_stream,
+    file_stream,
+    mixed_stream,
+    planted_stream,
+    toy_stream,
+)
 from superposition.activations.array import activations
+from superposition.activations.files import mapped_rows
 from superposition.activations.toy import TARGETS
 from superposition.errors import ConfigError
 from superposition.features import FEATURES, PLANTED
@@ -21,7 +33,7 @@ from superposition.provenance import recipe
 from superposition.sae_cli.config import DataConfig, choose
 from superposition.sae_cli.files import read_array
 from superposition.toy import TOY_MODELS
-from superposition.typing import ToyParams
+from superposition.typing import PRNGKey, ToyParams
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +42,7 @@ MEASURED = ASIDE + 2**20  # measuring starts here: apart from training and from 
 BATCH = 4096
 LEAST_NORM = 0.5  # a toy's feature is represented, and can be found, from this norm on
 DIGEST_ROWS = 1024
+LOADED = 2**30  # bytes of arrays that are loaded to train on; more are read from their files
 
 
 class Data(NamedTuple):
@@ -37,6 +50,8 @@ class Data(NamedTuple):
 
     stream: to train on, None for arrays that are only measured on. arrays: x and y of a file. dictionary: true
     directions (n_features, d_in), of the features in `kept` only (None: all). about: JSON that says what the data are.
+    metadata: where the SAE belongs, as SAELens says it. unit: what an example is. available: how many there are, None
+    for any number. keep: writes into the working directory what a resumed run would not find again.
     """
 
     d_in: int
@@ -46,6 +61,10 @@ class Data(NamedTuple):
     arrays: tuple[np.ndarray, np.ndarray] | None = None
     dictionary: np.ndarray | None = None
     kept: np.ndarray | None = None
+    metadata: dict[str, Any] | None = None
+    unit: str = "samples"
+    available: int | None = None
+    keep: Callable[[Path], None] | None = None
 
     def batches(self, examples: int, width: int = 1) -> Iterator[Batch]:
         """Batches of `examples` examples in all; `width` is that of what will be computed from them."""
@@ -59,6 +78,9 @@ class Data(NamedTuple):
                 yield Batch(block, block if y is x else jnp.asarray(np.asarray(y[rows], np.float32)))
             return
         assert self.stream is not None
+        if self.available is not None:
+            examples = min(examples, self.available)
+            size = min(size, examples)
         for number, start in enumerate(range(0, examples, size)):
             batch = self.stream.batch(MEASURED + number, size)
             if self.kept is not None and batch.features is not None:
@@ -103,6 +125,8 @@ def _planted(config: DataConfig) -> Data:
 
 def _arrays(config: DataConfig, train: bool) -> Data:
     assert config.activations is not None
+    if is_cache(config.activations):
+        return _cache(config, config.activations)
     x = activations(f"{config.activations}: activations", read_array(config.activations, config.array))
     about = {"activations": str(config.activations), "array": config.array, **_digest("x", x)}
     y = x
@@ -116,8 +140,52 @@ def _arrays(config: DataConfig, train: bool) -> Data:
     d_out = None if y is x else y.shape[1]
     stream = None
     if train:
-        stream = array_stream(jax.random.key(config.data_seed), x, None if y is x else y)
+        stream = _stream(jax.random.key(config.data_seed), x, None if y is x else y, about)
     return Data(x.shape[1], d_out, {**about, "data_seed": config.data_seed}, stream, (x, y))
+
+
+def _stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None, about: dict[str, Any]) -> Stream:
+    """The arrays' stream, from memory or, where they are large and in files as they are, from there."""
+    named = {"x": x} if y is None else {"x": x, "y": y}
+    if sum(array.nbytes for array in named.values()) > LOADED:
+        rows = [mapped_rows(array, about[f"{name}_sha256"]) for name, array in named.items()]
+        if all(r is not None for r in rows):
+            return mixed_stream(key, file_stream(key, *rows))  # type: ignore[arg-type]
+    return array_stream(key, x, y)
+
+
+def _cache(config: DataConfig, directory: Path) -> Data:
+    """A cache of a language model's activations at a hook point, or from one hook point to another."""
+    if config.targets not in (None, directory):
+        raise ConfigError("targets of a cache are another hook point in it: give --targets-array alone")
+    cache = Cache(directory)
+    hook = config.array
+    if hook is None:
+        listed = ", ".join(cache.hooks)
+        if len(cache.hooks) > 1:
+            raise ConfigError(f"{directory}: holds {listed}; choose one with --array")
+        hook = listed
+    return cache_data(cache, hook, config.targets_array, config.data_seed)
+
+
+def cache_data(cache: Cache, hook: str, target: str | None, data_seed: int, mixing: int = 16) -> Data:
+    """The stream of a cache at a hook point, mixed over `mixing` batches, 0 for none."""
+    x, y = cache.rows(hook), None if target is None else cache.rows(target)
+    key = jax.random.key(data_seed)
+    stream = file_stream(key, x, y)
+    about = {
+        "activations": str(cache.directory),
+        "array": hook,
+        "targets_array": target,
+        "rows": [repr(x), repr(y)],
+        "cache": cache.manifest.settings["about"],
+        "data_seed": data_seed,
+        "mixing": mixing,
+    }
+    assert isinstance(stream.source, FileActivations)
+    available = stream.source.n_examples
+    mixed = mixed_stream(key, stream, mixing) if mixing else stream
+    return Data(x.width, stream.source.d_out, about, mixed, available=available)
 
 
 def _digest(name: str, array: np.ndarray) -> dict[str, Any]:

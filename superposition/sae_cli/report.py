@@ -3,6 +3,8 @@
 import itertools
 import json
 import os
+import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from superposition import checkpoint, formats, metrics
 from superposition.errors import ConfigError, CorruptError, StoreError
@@ -28,6 +31,8 @@ WIDE = 200
 COLUMNS = {
     "l0": "l0", "fvu": "fvu", "cosine": "cosine", "dead_fraction": "dead", "dense_fraction": "dense",
     "mmcs": "mmcs", "mmcs_of_latents": "of latents", "mcc": "mcc", "f1": "F1", "found": "found",
+    "ce": "CE", "ce_spliced": "CE spliced", "kl": "KL", "ce_recovered": "recovered (zero)",
+    "ce_recovered_mean": "(mean)", "decoder_norm": "norm", "tokens": "tokens",
 }  # fmt: skip
 
 
@@ -39,28 +44,41 @@ class Named(NamedTuple):
     loaded: Loaded
 
 
-def table(records: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Print one row an SAE: its settings or name, and its metrics."""
+def table(records: Sequence[Mapping[str, Any]], title: str, of: str = "SAE") -> None:
+    """Print one row an SAE (or whatever `of` says): its settings or name, and its metrics."""
     settings = list(dict.fromkeys(k for r in records for k in r.get("settings", {})))
     shown = {k: v for k, v in COLUMNS.items() if any(k in r["metrics"] for r in records)}
     faulty = any(r.get("fault") for r in records)
     drawn = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
-    for name in (*(settings or ["SAE"]), *shown.values(), *(["fault"] if faulty else [])):
+    for name in (*(settings or [of]), *shown.values(), *(["fault"] if faulty else [])):
         drawn.add_column(name, justify="right", no_wrap=bool(settings))
     for record in records[:MAX_ROWS]:
         own = record.get("settings", {})
-        first = [_number(own.get(k)) for k in settings] if settings else [record["name"]]
+        first = [_number(own.get(k)) for k in settings] if settings else [Text(visible(record["name"]))]
         values = [_number(record["metrics"].get(k), 3) for k in shown]
         drawn.add_row(*first, *values, *([record.get("fault") or ""] if faulty else []))
     console().print(drawn)
     if len(records) > MAX_ROWS:
-        print(f"... and {len(records) - MAX_ROWS} more SAEs")
+        print(f"... and {len(records) - MAX_ROWS} more {of}s")
 
 
 def console() -> Console:
     """Standard output; where that is no terminal, wide enough that no number is cut."""
     usual = Console()
     return usual if usual.is_terminal else Console(width=WIDE)
+
+
+def visible(text: str) -> str:
+    """Text that a terminal only shows: control characters, and what its encoding lacks, as escapes."""
+    shown = "".join(c.encode("unicode_escape").decode() if _controls(c) else c for c in text)
+    encoding = sys.stdout.encoding or "utf-8"
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _controls(character: str) -> bool:
+    """Line ends are text, and so are the joiners of scripts; other invisible characters may act on a terminal."""
+    kind = unicodedata.category(character)
+    return character not in "\n\u200c\u200d" and (kind[0] == "C" or kind in ("Zl", "Zp"))
 
 
 def _number(value: Any, digits: int = 6) -> str:
@@ -80,7 +98,7 @@ def load_all(paths: Sequence[Path], *, allow_pt: bool = False) -> list[Named]:
         else:
             found.append(path)
     if not found:
-        raise ConfigError("give at least one SAE directory, or the directory of a run")
+        raise ConfigError("give at least one SAE directory, or the directory of a run, before the options")
     return [
         Named(name, path, formats.load(path, allow_pt=allow_pt))
         for name, path in zip(names_of(found), found, strict=True)
@@ -91,8 +109,7 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
     """Measure SAEs, print tables, write JSON; returns what is written. Raises ConfigError and StoreError."""
     if config.examples < 1:
         raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
-    if config.json is not None and config.json.exists() and not config.overwrite:
-        raise ConfigError(f"{config.json} exists; give --overwrite to replace it, or another --json")
+    free(config.json, overwrite=config.overwrite)
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     data = open_data(config, train=False)
     for one in saes:
@@ -102,17 +119,12 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
         sae, params = one.loaded.sae, one.loaded.params
         dictionary = data.dictionary if sae.d_out is None else None
         measured = evaluate(sae, params, data.batches(config.examples, sae.d_sae), dictionary)
-        histogram = metrics.density_histogram(measured.densities)
         records.append(
             {
                 "name": one.name,
                 "path": str(one.path),
                 "metrics": measured.numbers,
-                "log10_density": {
-                    "edges": histogram.edges.tolist(),
-                    "counts": histogram.counts.tolist(),
-                    "dead": histogram.dead,
-                },
+                "log10_density": log10_density(measured.densities),
             }
         )
     examples = int(records[0]["metrics"]["examples"])  # type: ignore[index]
@@ -124,6 +136,18 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
         write_json(config.json, result)
         print(f"numbers in {config.json}")
     return result
+
+
+def free(path: Path | None, *, overwrite: bool) -> None:
+    """ConfigError where a file of numbers would replace another unasked."""
+    if path is not None and path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists; give --overwrite to replace it, or another --json")
+
+
+def log10_density(densities: np.ndarray) -> dict[str, Any]:
+    """How many latents fire how often, as JSON."""
+    counts, edges, dead = metrics.density_histogram(densities)
+    return {"edges": edges.tolist(), "counts": counts.tolist(), "dead": dead}
 
 
 def _matches(one: Named, data: Data) -> None:

@@ -1,4 +1,4 @@
-"""`superposition sae train`: a grid of SAEs from settings to directories, resumable after a kill at any instant.
+"""`sae train` and `llm train-sae`: a grid of SAEs from settings to directories, resumable after a kill at any instant.
 
 All is written beside its place, in OUT.partial, and takes the name OUT in one rename once it is complete.
 """
@@ -19,8 +19,8 @@ import numpy as np
 from superposition import checkpoint, formats, train
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
-from superposition.sae_cli.config import TrainConfig
-from superposition.sae_cli.data import Data, open_data
+from superposition.sae_cli.config import TrainSettings
+from superposition.sae_cli.data import Data
 from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
 from superposition.sae_run import SAERun, Trained, fit
 from superposition.sae_run.fitting import block_size, bytes_per_sae
@@ -31,14 +31,15 @@ TRAINING = "training"
 FORMAT = 1
 
 
-def train_saes(config: TrainConfig) -> dict[str, Any]:
+def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[str, Any]:
     """Train what the settings say and return the results, as in OUT/results.json.
 
+    opener: the data, given the working directory, in which what is to be the same after a kill may be kept.
     Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
     diverges, Interrupted after SIGINT or SIGTERM once everything is saved.
     """
     if config.out is None:
-        raise ConfigError("sae train needs --out, the directory to write; for example --out runs/topk")
+        raise ConfigError("training needs --out, the directory to write; for example --out runs/topk")
     out = Path(os.path.abspath(config.out))
     work = out.with_name(f"{out.name}.partial")
     for path in (out, work):
@@ -46,7 +47,7 @@ def train_saes(config: TrainConfig) -> dict[str, Any]:
             raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
     if os.path.lexists(out) and not (out / RESULTS).is_file():
         raise ConfigError(f"{out} is not the directory of a run; choose another --out")
-    data = open_data(config, train=True)
+    data = opener(work)
     n_features = None if data.dictionary is None else len(data.dictionary)
     run, axes = config.plan(data.d_in, data.d_out, n_features)
     if config.examples < 1:
@@ -58,6 +59,9 @@ def train_saes(config: TrainConfig) -> dict[str, Any]:
             _same(out, {k: results.get(k) for k in settings}, settings)
             shutil.rmtree(work, ignore_errors=True)
             return results
+        if data.keep is not None:
+            with _writing(work):
+                data.keep(work)
         begun = time.monotonic()
         try:
             trained = _fit(config, run, axes, data, work, stop)
@@ -109,7 +113,7 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _fit(
-    config: TrainConfig,
+    config: TrainSettings,
     run: SAERun,
     axes: Mapping[str, Sequence[Any]],
     data: Data,
@@ -128,7 +132,7 @@ def _fit(
     blocks = -(-cells // size)
     # Blocks are known by number: with another size a number would stand for other SAEs.
     _remember(work / DATA, {"data": json.loads(json.dumps(data.about)), "block": size})
-    with _bar(run.steps * blocks, run.batch_size) as advance, _writing(work):
+    with progress(run.steps * blocks, run.batch_size, data.unit) as advance, _writing(work):
         return fit(
             run,
             data.stream,
@@ -142,7 +146,7 @@ def _fit(
 
 
 def _publish(
-    config: TrainConfig,
+    config: TrainSettings,
     run: SAERun,
     data: Data,
     settings: dict[str, Any],
@@ -178,7 +182,7 @@ def _publish(
             new / name,
             one.sae,
             one.params,
-            {"superposition": finite(about)},
+            {**(data.metadata or {}), "superposition": finite(about)},
             sparsity=log10_densities(measured.densities),
         )
         history[name] = {"steps": one.steps.tolist()} | {
@@ -216,20 +220,20 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _bar(total: int, batch_size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error with steps and samples a second; plain and rare when that is no terminal."""
+def progress(total: int, each: int, unit: str, doing: str = "training") -> Iterator[Callable[[int], None]]:
+    """A bar on standard error with steps and units a second, `each` a step; plain and rare when that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("training"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("steps {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total, rate="")
+        task = bar.add_task(doing, total=total, rate="")
         done, begun, start = 0, time.monotonic(), 0
         one = threading.Lock()  # blocks train in threads of their own
 
@@ -240,7 +244,7 @@ def _bar(total: int, batch_size: int) -> Iterator[Callable[[int], None]]:
                     begun, start = time.monotonic(), steps
                 done += steps
                 rate = (done - start) / max(time.monotonic() - begun, 1e-9)
-                words = f"{rate:.4g} steps/s {rate * batch_size:.3g} samples/s" if done > start else ""
+                words = f"{rate:.4g} steps/s {rate * each:.3g} {unit}/s" if done > start else ""
                 bar.update(task, completed=done, rate=words)
 
         yield advance

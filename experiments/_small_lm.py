@@ -1,0 +1,76 @@
+"""What the experiments on the small language model share: the model, and text by script and format."""
+
+import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments._small_lm_data import split_off
+from superposition.errors import ConfigError
+from superposition.llm import LanguageModel
+from superposition.llm.demo import demo_text
+from superposition.llm.packing import Tokens, flatten, pack_text, tokenize
+from superposition.llm.sampled import sampled_tokens
+from superposition.llm.text import read_text
+
+HOOK = "blocks.0.mlp.hook_post"
+# What the model was trained on, by name; the first pattern that a source's name matches is its kind.
+KINDS = {
+    "arabic": "arabic*", "hebrew": "hebrew*", "cherokee": "*cherokee_nt*", "chinese": "*chinese_cuv*",
+    "english": "english*", "c": "code/c_*", "python": "*python*", "javascript": "*javascript*", "dna": "dna*",
+    "base64 of text": "*base64*ascii*", "base64 of floats": "*base64*binary*", "base64 of noise": "*base64*random*",
+    "hex": "*hex*",
+}  # fmt: skip
+DEMO = {
+    "arabic": "arabic", "hebrew": "hebrew", "cherokee": "cherokee", "chinese": "chinese", "english": "english",
+    "python": "python", "c": "c", "dna": "dna", "base64 of text": "base64_ascii",
+    "base64 of floats": "base64_binary", "base64 of noise": "base64_random", "hex": "hex",
+}  # fmt: skip
+
+
+class Material(NamedTuple):
+    """Rows to train SAEs on, and others to measure on; sources are kinds, scripts first."""
+
+    train: Tokens
+    test: Tokens
+
+
+def material(
+    lm: LanguageModel, text: tuple[Path, ...] = (), *, rows: int = 400, test_rows: int = 60, seed: int = 0
+) -> Material:
+    """Text of every kind: of the files given, or sampled from the model after our own demonstration text.
+
+    Of files, the test rows are the slices that the model itself has not seen (`_small_lm_data.split_off`), and
+    rows and test_rows do not count.
+    """
+    tokenizer, spec = lm.tokenizer, lm.spec
+    if text:
+        parts: list[dict[str, list[str]]] = [{}, {}]
+        for name, documents in read_text(text).items():
+            kind = next((k for k, p in KINDS.items() if fnmatch.fnmatchcase(name, p)), None)
+            for part, own in zip(parts, split_off(documents, 0.05), strict=True):
+                if kind is not None:
+                    part.setdefault(kind, []).extend(own)
+        if not parts[0]:
+            raise ConfigError(f"no file's name tells its kind; known are {', '.join(KINDS.values())}")
+        ordered = [{k: part[k] for k in KINDS if k in part} for part in parts]
+        packed = [pack_text(tokenizer, p, spec.n_ctx, bos=spec.bos, eos=spec.eos) for p in ordered]
+        return Material(*packed)
+    demo = demo_text(seed)
+    prompts = {
+        kind: flatten(tokenize(tokenizer, demo[name]), vocab=spec.d_vocab, bos=None, eos=None)
+        for kind, name in DEMO.items()
+        if name in demo
+    }
+    key = jax.random.key(seed)
+    return Material(
+        *(sampled_tokens(jax.random.fold_in(key, i), lm, prompts, n) for i, n in enumerate((rows, test_rows)))
+    )
+
+
+def labels(tokens: Tokens) -> np.ndarray:
+    """(usable tokens, kinds): which kind of text each usable token is of, in the order of tokens[usable]."""
+    rows = np.broadcast_to(tokens.source[:, None], tokens.tokens.shape)[tokens.usable]
+    return rows[:, None] == np.arange(len(tokens.sources))

@@ -1,0 +1,180 @@
+"""What it costs a language model to run on an SAE's reconstruction, whole and by source."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition import metrics
+from superposition.errors import ConfigError
+from superposition.interventions.at import At, Replace
+from superposition.interventions.splice import Splice, fits
+from superposition.llm.model import LanguageModel, capture
+from superposition.llm.packing import Tokens
+from superposition.llm.spec import Spec
+from superposition.sae import SAE, Params
+
+CELLS = 2**25  # numbers in the widest array of a batch (logits or latents)
+
+
+class Ablations(NamedTuple):
+    """The model itself, and with nothing at a hook point: what an SAE is measured between.
+
+    mean: activation over the usable tokens. Per row of tokens: next-token losses summed (nats) of the clean model,
+    with zeros and with the mean at every usable position; scored: how many next tokens that is.
+    """
+
+    hook: str
+    mean: np.ndarray
+    clean: np.ndarray
+    zero: np.ndarray
+    mean_ablated: np.ndarray
+    scored: np.ndarray
+
+
+class Spliced(NamedTuple):
+    """An SAE spliced in at the usable positions.
+
+    numbers: l0, fvu, ..., ce, ce_spliced, ce_zero, ce_mean (nats a token), kl, ce_recovered (against zero
+    ablation), ce_recovered_mean. by_source: the same losses of each source. densities (d_sae,).
+    """
+
+    numbers: dict[str, float]
+    by_source: dict[str, dict[str, float]]
+    densities: np.ndarray
+
+
+def ablations(lm: LanguageModel, hook: str, tokens: Tokens) -> Ablations:
+    """One pass for the mean, one for the losses; ConfigError for text without a usable next token."""
+    own = lm.resolve(hook)
+    scored = tokens.usable[:, 1:].sum(1)
+    if not scored.any():
+        raise ConfigError("there is no usable next token to score; give more text")
+    total, count = np.zeros(()), 0
+    for rows in _batches(lm, tokens, lm.width(hook)):
+        total = total + np.asarray(_sum(lm.spec, lm.params, own, *rows), np.float64)
+        count += int(rows[1].sum())
+    mean = (total / count).astype(np.float32)
+    parts = [_ablated(lm.spec, lm.params, own, *r, mean) for r in _batches(lm, tokens, 1)]
+    clean, zero, without = (np.concatenate([np.asarray(p[i], np.float64) for p in parts]) for i in range(3))
+    n = len(scored)
+    return Ablations(own, mean, clean[:n], zero[:n], without[:n], scored)
+
+
+def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor: Ablations) -> Spliced:
+    """Splice an SAE in at floor's hook point and measure; tokens are those of `ablations`.
+
+    $CE_{recovered} = (CE_{zero} - CE_{SAE}) / (CE_{zero} - CE)$, and the same against the mean. KL is of the clean
+    next-token distribution from the spliced. Positions that are not usable (BOS, specials, the first) keep their
+    activation, as SAEs are not trained on them. Raises ConfigError for an SAE of another width.
+    """
+    fits(lm, floor.hook, sae)
+    if len(tokens.tokens) != len(floor.scored):
+        raise ConfigError(f"the ablations are of {len(floor.scored)} rows, tokens have {len(tokens.tokens)}")
+    sums: metrics.Sums | None = None
+    losses, kls, held, waiting = [], [], [], 0
+    own = {k: jnp.asarray(v) for k, v in params.items()}
+    size = int(np.clip(CELLS // sae.d_sae, 64, 4096))
+    batches = list(_batches(lm, tokens, sae.d_sae))
+    for n, (ids, usable) in enumerate(batches, 1):
+        loss, kl, x = _spliced(lm.spec, lm.params, floor.hook, sae, own, ids, usable)
+        losses.append(np.asarray(loss, np.float64))
+        kls.append(np.asarray(kl, np.float64))
+        held.append(np.asarray(x)[np.asarray(usable)])
+        waiting += len(held[-1])
+        if waiting >= size or n == len(batches):  # whole blocks, so that one shape is compiled
+            rows = np.concatenate(held)
+            whole = len(rows) if n == len(batches) else waiting // size * size
+            for start in range(0, whole, size):
+                new = _sums(sae, own, jnp.asarray(rows[start : min(start + size, whole)]))
+                sums = new if sums is None else metrics.add(sums, new)
+            held, waiting = [rows[whole:]], waiting - whole
+    assert sums is not None
+    loss, kl = (np.concatenate(a)[: len(floor.scored)] for a in (losses, kls))
+    result = metrics.reconstruction_from(sums)
+    numbers = {k: float(v) for k, v in result._asdict().items() if k != "densities"}
+    every = np.ones(len(loss), bool)
+    by_source = {name: _losses(floor, loss, kl, tokens.source == i) for i, name in enumerate(tokens.sources)}
+    return Spliced(numbers | _losses(floor, loss, kl, every), by_source, result.densities)
+
+
+def _losses(floor: Ablations, loss: np.ndarray, kl: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Nats a token over some rows, and what is recovered; NaN where there is nothing to score or to recover."""
+    count = floor.scored[rows].sum()
+    sums = [a[rows].sum() for a in (floor.clean, loss, floor.zero, floor.mean_ablated, kl)]
+    clean, spliced, zero, mean, divergence = (s / count if count else float("nan") for s in sums)
+
+    def recovered(worst: float) -> float:
+        return float((worst - spliced) / (worst - clean)) if worst > clean else float("nan")
+
+    return {
+        "ce": float(clean),
+        "ce_spliced": float(spliced),
+        "ce_zero": float(zero),
+        "ce_mean": float(mean),
+        "kl": float(divergence),
+        "ce_recovered": recovered(zero),
+        "ce_recovered_mean": recovered(mean),
+        "tokens": float(count),
+    }
+
+
+def _batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[tuple[Array, Array]]:
+    """(tokens, usable), as many rows as memory is meant for; the last batch is filled up with unusable rows."""
+    n, ctx = tokens.tokens.shape
+    size = int(np.clip(CELLS // (ctx * max(width, lm.spec.d_vocab)), 1, n))
+    for start in range(0, n, size):
+        ids, usable = tokens.tokens[start : start + size], tokens.usable[start : start + size]
+        fill = ((0, size - len(ids)), (0, 0))
+        yield jnp.asarray(np.pad(ids, fill), jnp.int32), jnp.asarray(np.pad(usable, fill))
+
+
+def _forward(spec: Spec, params: Any, tokens: Array, edits: dict[str, Any]) -> Array:
+    positions = jnp.arange(tokens.shape[1])[None]
+    return jax.nn.log_softmax(
+        capture(spec, params, tokens, positions, None, (), edits=edits)[0].astype(jnp.float32)
+    )
+
+
+def _loss(logp: Array, tokens: Array, usable: Array) -> Array:
+    picked = jnp.take_along_axis(logp[:, :-1], tokens[:, 1:, None], -1)[..., 0]
+    return -jnp.where(usable[:, 1:], picked, 0.0).sum(1)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _sum(spec: Spec, params: Any, hook: str, tokens: Array, usable: Array) -> Array:
+    positions = jnp.arange(tokens.shape[1])[None]
+    x = capture(spec, params, tokens, positions, None, (hook,))[1][hook]
+    return jnp.where(usable.reshape(*usable.shape, *[1] * (x.ndim - 2)), x, 0).astype(jnp.float32).sum((0, 1))
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _ablated(
+    spec: Spec, params: Any, hook: str, tokens: Array, usable: Array, mean: Array
+) -> tuple[Array, Array, Array]:
+    runs: Sequence[dict[str, Any]] = ({}, {hook: At(Replace(0.0), usable)}, {hook: At(Replace(mean), usable)})
+    one, two, three = (_loss(_forward(spec, params, tokens, e), tokens, usable) for e in runs)
+    return one, two, three
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def _spliced(
+    spec: Spec, params: Any, hook: str, sae: SAE, own: Params, tokens: Array, usable: Array
+) -> tuple[Array, Array, Array]:
+    positions = jnp.arange(tokens.shape[1])[None]
+    logits, seen = capture(spec, params, tokens, positions, None, (hook,))
+    clean = jax.nn.log_softmax(logits.astype(jnp.float32))
+    new = _forward(spec, params, tokens, {hook: At(Splice(own, sae), usable)})
+    kl = jnp.where(usable[:, 1:], (jnp.exp(clean) * (clean - new)).sum(-1)[:, :-1], 0.0).sum(1)
+    x = seen[hook].reshape(*tokens.shape, -1).astype(jnp.float32)
+    return _loss(new, tokens, usable), kl, x
+
+
+@partial(jax.jit, static_argnums=0)
+def _sums(sae: SAE, own: Params, x: Array) -> metrics.Sums:
+    latents, x_hat = sae.reconstruct(own, x)
+    return metrics.accumulate(x, x_hat, latents)

@@ -1,0 +1,75 @@
+"""Run a model on an SAE's reconstruction: the activation at a hook point replaced, or edited through the latents."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from superposition.errors import ConfigError
+from superposition.llm.hooks import Context
+from superposition.llm.model import LanguageModel
+from superposition.sae import SAE, Params
+
+Latents = Callable[[Array], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Splice:
+    """An edit at a hook point: x' = SAE(x), or with error_term x' = x + decode(edit(f)) - decode(f), f = encode(x).
+
+    With the error term and nothing edited x' is x to the bit, and gradients flow through x and the latents alike.
+    edit: latents (..., d_sae) to latents, a pytree or a plain function.
+    """
+
+    params: Params
+    sae: SAE = field(metadata={"static": True})
+    edit: Any = None
+    error_term: bool = field(default=False, metadata={"static": True})
+
+    def __call__(self, x: Array, context: Context) -> Array:
+        """The activation (batch, pos, ...), its trailing axes flattened for the SAE."""
+        del context
+        flat = x.reshape(*x.shape[:2], -1).astype(jnp.float32)
+        inside, undo = self.sae.norm_in(flat)
+        latents = self.sae.activate(self.params, self.sae.pre_acts(self.params, inside))
+        edited = latents if self.edit is None else self.edit(latents)
+        new = undo(self.sae.decode(self.params, edited, inside))
+        if self.error_term:
+            # Taken away, not added: -0.0 + 0.0 is 0.0, but no bit of x changes in x - 0.0.
+            new = flat - (undo(self.sae.decode(self.params, latents, inside)) - new)
+        return new.reshape(x.shape)
+
+
+def splice(
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    edit: Latents | None = None,
+    *,
+    error_term: bool = False,
+) -> dict[str, Splice]:
+    """{hook: Splice}, to give to the model as `edits`; ConfigError where the SAE does not fit the hook point."""
+    fits(lm, hook, sae)
+    held: Any = edit
+    if edit is not None and jax.tree_util.all_leaves([edit]):
+        held = jax.tree_util.Partial(edit)
+    return {lm.resolve(hook): Splice(dict(params), sae, held, error_term)}
+
+
+def fits(lm: LanguageModel, hook: str, sae: SAE) -> None:
+    """The SAE reads and writes the hook point's width, or ConfigError."""
+    if sae.d_out is not None:
+        raise ConfigError("a transcoder's output is not its input and cannot be spliced in at its hook point")
+    if sae.d_in != lm.width(hook):
+        near = [name for name, shape in _widths(lm).items() if shape == sae.d_in][:5]
+        hint = f"hook points of that width: {', '.join(near)}" if near else "no hook point has that width"
+        raise ConfigError(f"the SAE reads {sae.d_in} numbers, {hook} has {lm.width(hook)}; {hint}")
+
+
+def _widths(lm: LanguageModel) -> dict[str, int]:
+    return {name: lm.width(name) for name in lm.hook_names() if "query" not in lm.shape(name)}

@@ -1,0 +1,1 @@
+"""The commands `superposition llm train-sae`, `eval-sae`, `activations` and `generate`."""

@@ -1,0 +1,117 @@
+"""The text that settings name, as tokens."""
+
+from typing import Any
+
+import numpy as np
+
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.llm.demo import demo_text
+from superposition.llm.model import LanguageModel
+from superposition.llm.packing import (
+    RanDryError,
+    Tokens,
+    concatenate,
+    pack,
+    pack_text,
+    token_array,
+    tokenize,
+)
+from superposition.llm.stream import fits
+from superposition.llm.text import dataset_text, read_text
+from superposition.llm_cli.config import TextConfig
+
+CTX = 128
+
+
+def check_text(config: TextConfig) -> None:
+    """ConfigError for settings of text that contradict each other, before a model is read."""
+    given = [name for name in ("text", "dataset", "tokens") if getattr(config, name) not in (None, ())]
+    if len(given) > 1:
+        raise ConfigError(f"give one of --text, --dataset, --tokens; got {' and '.join(given)}")
+    for owner, names in {"dataset": ("split", "column", "config")}.items():
+        wrong = [n for n in names if getattr(config, n) != getattr(TextConfig(), n)]
+        if wrong and owner not in given:
+            raise ConfigError(f"--{wrong[0]} goes with --{owner}; leave it out")
+    if config.tokens is not None and config.ctx is not None:
+        raise ConfigError("--tokens has rows of its own length; leave --ctx out")
+    if config.dataset is not None and config.max_tokens is None:
+        raise ConfigError("--dataset needs --max-tokens, how much of it to read; for example 2000000")
+    if config.ctx is not None:
+        _validate.integer("ctx", config.ctx, 2)
+    if config.max_tokens is not None:
+        _validate.integer("max_tokens", config.max_tokens, 1)
+    _validate.integer("data_seed", config.data_seed, 0, _validate.MAX_SEED)
+
+
+def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
+    """Rows of tokens that the model can run; RanDryError, which holds what there is, for too few of them."""
+    spec = lm.spec
+    ctx = min(spec.n_ctx, CTX) if config.ctx is None else config.ctx
+    if config.tokens is None and spec.learned_positions and ctx > spec.n_ctx:
+        raise ConfigError(f"ctx must be at most the model's {spec.n_ctx} positions; got {ctx}")
+    special: dict[str, Any] = {"bos": spec.bos, "eos": spec.eos}
+    if config.tokens is not None:
+        tokens = token_array(config.tokens, vocab=spec.d_vocab, special=special.values())
+    elif config.dataset is not None:
+        return _whole(config, lm, _streamed(config, lm, ctx))
+    elif config.text:
+        tokens = pack_text(lm.tokenizer, read_text(config.text), ctx, **special)
+    else:
+        tokens = _demonstration(lm, ctx, config.data_seed)
+    rows, ctx = tokens.tokens.shape
+    if config.max_tokens is not None:
+        wanted = max(1, config.max_tokens // ctx)
+        chosen = np.arange(rows)
+        if config.tokens is None:
+            chosen = np.random.default_rng(config.data_seed).permutation(rows)
+        tokens = _take(tokens, np.sort(chosen[:wanted]))
+        if wanted > rows:
+            name = "the demonstration text" if config.tokens is None and not config.text else "the text"
+            raise _dry(name, rows * ctx, config.max_tokens, _whole(config, lm, tokens))
+    return _whole(config, lm, tokens)
+
+
+def _demonstration(lm: LanguageModel, ctx: int, seed: int) -> Tokens:
+    """Demonstration text, sources too short for a row left out."""
+    own: dict[str, Any] = {"vocab": len(lm.tokenizer), "bos": lm.spec.bos, "eos": lm.spec.eos}
+    ids = {name: list(tokenize(lm.tokenizer, documents)) for name, documents in demo_text(seed).items()}
+    long = {name: documents for name, documents in ids.items() if sum(map(len, documents)) >= ctx}
+    if not long:
+        raise ConfigError(
+            f"no demonstration text fills a row of ctx = {ctx}; give a smaller --ctx, or --text"
+        )
+    return concatenate([pack(documents, ctx, source=name, **own) for name, documents in long.items()])
+
+
+def _streamed(config: TextConfig, lm: LanguageModel, ctx: int) -> Tokens:
+    assert config.dataset is not None
+    assert config.max_tokens is not None
+    documents = dataset_text(config.dataset, split=config.split, column=config.column, config=config.config)
+    vocab = min(len(lm.tokenizer), lm.spec.d_vocab)
+    rows = max(1, config.max_tokens // ctx)
+    own: dict[str, Any] = {"bos": lm.spec.bos, "eos": lm.spec.eos, "source": config.dataset}
+    try:
+        return pack(tokenize(lm.tokenizer, documents), ctx, vocab=vocab, rows=rows, **own)
+    except RanDryError as error:
+        tokens = _whole(config, lm, error.tokens)
+        raise _dry(config.dataset, tokens.tokens.size, config.max_tokens, tokens) from error
+
+
+def _dry(name: str, have: int, want: int, tokens: Tokens) -> RanDryError:
+    return RanDryError(
+        f"{name} runs dry after {have:,} tokens, --max-tokens asks for {want:,}; give --max-tokens {have}",
+        tokens,
+    )
+
+
+def _take(tokens: Tokens, rows: np.ndarray) -> Tokens:
+    return tokens._replace(tokens=tokens.tokens[rows], usable=tokens.usable[rows], source=tokens.source[rows])
+
+
+def _whole(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> Tokens:
+    """The tokens as they are used, all positions with keep_bos; ConfigError for what the model cannot run."""
+    if config.keep_bos:
+        tokens = tokens._replace(usable=np.ones_like(tokens.usable))
+    fits(lm, tokens)
+    return tokens

@@ -1,0 +1,17 @@
+"""`superposition llm train-sae`: the training of `sae train` on a language model's activations."""
+
+from functools import partial
+from typing import Any
+
+from superposition.llm_cli.config import LMTrainConfig
+from superposition.llm_cli.data import open_lm
+from superposition.llm_cli.memory import enough_memory
+from superposition.sae_cli.training import train_saes
+
+
+def train(config: LMTrainConfig) -> dict[str, Any]:
+    """Train what the settings say and return the results, as in OUT/results.json; see `train_saes`."""
+    with enough_memory(
+        "give a smaller --batch-size, --mixing or --ctx; --resume goes on from what was saved"
+    ):
+        return train_saes(config, partial(open_lm, config))
