@@ -37,9 +37,9 @@ def text(ids=IDS):
     return Tokens(ids, usable, np.array([0] * 5 + [1] * 7, np.int32), ("one", "two"))
 
 
-def sae_of(name, width):
+def sae_of(name, width, **fields):
     """An SAE with random numbers, and its parameters."""
-    sae = recipe(name, d_in=width, **({"d_sae": width} if name == "identity" else {}))
+    sae = recipe(name, d_in=width, **({"d_sae": width} if name == "identity" else {}), **fields)
     return sae, params_of(sae)
 
 
@@ -82,6 +82,17 @@ def test_an_unedited_splice_changes_no_generated_token_and_an_edited_one_does():
     hook = HOOKS[-1]
     silent = splice(LM, hook, *saes[hook], lambda f: 0 * f, error_term=True)
     assert (LM.generate(IDS[:, :5], 12, edits=silent, **options) != tokens).any()
+
+
+def test_a_run_time_norm_is_applied_and_undone():
+    sae, params = sae_of("relu", 16, normalize_activations="layer_norm")
+    x = jnp.asarray(7 * RANDOM.normal(size=(2, 3, 16)) + 2, jnp.float32)
+    (one,) = splice(LM, LAST, sae, params).values()
+    np.testing.assert_allclose(one(x, None), sae.reconstruct(params, x)[1], rtol=1e-5)
+    (one,) = splice(LM, LAST, sae, params, lambda f: 2 * f, error_term=True).values()
+    latents = sae.encode(params, x)
+    std = x.std(-1, keepdims=True, ddof=1)
+    np.testing.assert_allclose(one(x, None), x + std * (latents @ params["W_dec"]), rtol=1e-3, atol=1e-3)
 
 
 def test_a_splice_is_the_reconstruction_and_an_edit_moves_along_the_decoder():

@@ -46,9 +46,9 @@ def tokenize(tokenizer: Any, documents: Iterable[str]) -> Iterator[Sequence[int]
     """Token ids of each document, no special tokens added (`pack` adds them); batches of documents at a time."""
     left = iter(documents)
     while batch := list(islice(left, BATCH)):
-        yield from tokenizer(
-            batch, add_special_tokens=False, return_attention_mask=False, verbose=False
-        )["input_ids"]
+        yield from tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)[
+            "input_ids"
+        ]
 
 
 def flatten(

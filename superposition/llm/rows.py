@@ -12,7 +12,17 @@ from superposition.activations import Batch, Source
 from superposition.activations.array import permuted
 from superposition.errors import ConfigError
 from superposition.features._draw import mix
+from superposition.llm.packing import Tokens
 from superposition.typing import PyTree
+
+
+def some_usable(tokens: Tokens) -> Tokens:
+    """The rows that have a usable token: a batch of rows with none would have nothing to give. ConfigError for none."""
+    some = tokens.usable.any(1)
+    if not some.any():
+        raise ConfigError("tokens have no usable position; every one is special: give text")
+    rows = (tokens.tokens[some], tokens.usable[some], tokens.source[some])
+    return Tokens(*rows, tokens.sources)
 
 
 @dataclass(frozen=True)

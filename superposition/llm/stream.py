@@ -13,7 +13,7 @@ from superposition.features import key_words
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
 from superposition.llm.packing import Tokens
-from superposition.llm.rows import RowActivations
+from superposition.llm.rows import RowActivations, some_usable
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
 
@@ -83,10 +83,7 @@ def lm_stream(
     The order is a function of the key alone. mixing=0 takes batches as they come, tokens of a row together.
     """
     fits(lm, tokens)
-    some = tokens.usable.any(1)  # a batch of rows with nothing in them would have nothing to give
-    tokens = tokens._replace(
-        tokens=tokens.tokens[some], usable=tokens.usable[some], source=tokens.source[some]
-    )
+    tokens = some_usable(tokens)
     source = lm_source(lm, tokens, hook, target)
     inputs: Mapping[str, PyTree] = {
         "params": dict(lm.params),

@@ -20,7 +20,7 @@ from superposition.activations.mixing import mixed_stream
 from superposition.errors import ConfigError
 from superposition.features import key_words
 from superposition.llm.packing import Tokens
-from superposition.llm.rows import RowActivations
+from superposition.llm.rows import RowActivations, some_usable
 from superposition.llm.stream import MIXED
 from superposition.typing import PRNGKey, PyTree
 
@@ -138,8 +138,7 @@ def torch_stream(
 
     Raises ConfigError for modules that are not there, never run, or give nothing per token.
     """
-    if not tokens.usable.any():
-        raise ConfigError("tokens have no usable position; every one is special: give text")
+    tokens = some_usable(tokens)
     names = tuple(model.resolve(name) for name in (hook, target) if name is not None)
     rows, ctx = tokens.tokens.shape
     widths = []
