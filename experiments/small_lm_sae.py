@@ -39,6 +39,7 @@ NUMBERS = (
     "kl",
     "dead_fraction",
     "dense_fraction",
+    "tokens",
 )
 
 
