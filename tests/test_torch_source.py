@@ -95,6 +95,8 @@ def test_modules_that_are_not_there_or_give_no_token_are_refused(both):
     del torch_model.modules["ghost"]
     with pytest.raises(ConfigError, match="no activation per token"):
         torch_stream(jax.random.key(0), TorchModel(pooled()), rows(), "pool")
+    with pytest.raises(ConfigError, match="no activation per token"):
+        torch_stream(jax.random.key(0), TorchModel(pooled()), rows(), "shared")
 
 
 def pooled():
@@ -105,9 +107,11 @@ def pooled():
         def __init__(self):
             super().__init__()
             self.embed, self.pool = torch.nn.Embedding(97, 8), torch.nn.Linear(8, 8)
+            self.shared = torch.nn.Linear(8, 8)  # of the first row alone, for all rows
 
         def forward(self, input_ids, use_cache):
-            return self.pool(self.embed(input_ids).mean(1))
+            x = self.embed(input_ids)
+            return self.pool((x + self.shared(x[:1])).mean(1))
 
     return Pooled()
 

@@ -8,12 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition.activations import Batch, Source
+from superposition.activations import Batch, Source, Stream
 from superposition.activations.array import permuted
+from superposition.activations.mixing import mixed_stream
 from superposition.errors import ConfigError
+from superposition.features import key_words
 from superposition.features._draw import mix
 from superposition.llm.packing import Tokens
-from superposition.typing import PyTree
+from superposition.typing import PRNGKey, PyTree
+
+MIXED = 16  # batches in the buffer
 
 
 def some_usable(tokens: Tokens) -> Tokens:
@@ -89,3 +93,10 @@ class RowActivations(Source):
         seen = self.run(inputs, tokens)
         x, *target = (a.reshape(rows * self.ctx, -1)[kept].astype(jnp.float32) for a in seen)
         return Batch(x, *(target or [x]))
+
+
+def row_stream(key: PRNGKey, source: RowActivations, tokens: Tokens, mixing: int, **more: PyTree) -> Stream:
+    """The stream of `source` over `tokens`, mixed over `mixing` batches, 0 for none; `more` are inputs for `run`."""
+    rows = {"tokens": jnp.asarray(tokens.tokens), "usable": jnp.asarray(tokens.usable)}
+    stream = Stream(source, {**rows, "words": key_words(key), **more})
+    return mixed_stream(key, stream, mixing) if mixing else stream

@@ -1,23 +1,18 @@
 """Activations of a language model as a stream for SAEs: capture, mixing and the SAE's step in one program."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import Array
 
 from superposition.activations import Stream
-from superposition.activations.mixing import mixed_stream
 from superposition.errors import ConfigError
-from superposition.features import key_words
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
 from superposition.llm.packing import Tokens
-from superposition.llm.rows import RowActivations, some_usable
+from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
-
-MIXED = 16  # batches in the buffer
 
 
 @dataclass(frozen=True)
@@ -85,11 +80,4 @@ def lm_stream(
     fits(lm, tokens)
     tokens = some_usable(tokens)
     source = lm_source(lm, tokens, hook, target)
-    inputs: Mapping[str, PyTree] = {
-        "params": dict(lm.params),
-        "tokens": jnp.asarray(tokens.tokens),
-        "usable": jnp.asarray(tokens.usable),
-        "words": key_words(key),
-    }
-    stream = Stream(source, inputs)
-    return mixed_stream(key, stream, mixing) if mixing else stream
+    return row_stream(key, source, tokens, mixing, params=dict(lm.params))

@@ -11,17 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from superposition.activations import Stream
-from superposition.activations.mixing import mixed_stream
 from superposition.errors import ConfigError
-from superposition.features import key_words
 from superposition.llm.packing import Tokens
-from superposition.llm.rows import RowActivations, some_usable
-from superposition.llm.stream import MIXED
+from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.typing import PRNGKey, PyTree
 
 
@@ -142,10 +138,11 @@ def torch_stream(
     names = tuple(model.resolve(name) for name in (hook, target) if name is not None)
     rows, ctx = tokens.tokens.shape
     widths = []
-    for name, a in zip(names, model.run(tokens.tokens[:1], names), strict=True):
-        if a.ndim < 3 or a.shape[:2] != (1, ctx):
+    two = np.repeat(tokens.tokens[:1], 2, 0)  # one row cannot tell what is given once for all rows
+    for name, a in zip(names, model.run(two, names), strict=True):
+        if a.ndim < 3 or a.shape[:2] != (2, ctx):
             raise ConfigError(
-                f"{name} gives {a.shape[1:]} for a row of {ctx} tokens, no activation per token"
+                f"{name} gives {a.shape} for 2 rows of {ctx} tokens, no activation per token; choose another module"
             )
         widths.append(int(np.prod(a.shape[2:])))
     source = TorchActivations(
@@ -158,10 +155,4 @@ def torch_stream(
         None if target is None else widths[1],
         model,
     )
-    inputs = {
-        "tokens": jnp.asarray(tokens.tokens),
-        "usable": jnp.asarray(tokens.usable),
-        "words": key_words(key),
-    }
-    stream = Stream(source, inputs)
-    return mixed_stream(key, stream, mixing) if mixing else stream
+    return row_stream(key, source, tokens, mixing)
