@@ -47,7 +47,7 @@ bench: .venv/bench
 	$(PYTHON) -m venv .venv
 
 .venv/core: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[experiments]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
 .venv/test: .venv/core

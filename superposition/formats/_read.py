@@ -5,7 +5,6 @@ was found and what is accepted. Nothing in a file is executed, and no more memor
 asked for, whose sizes the file itself must have.
 """
 
-import json
 import math
 import os
 import stat
@@ -14,6 +13,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from superposition._json import strict_json
 from superposition.errors import ConfigError, CorruptError, StoreError
 
 Arrays: TypeAlias = dict[str, np.ndarray]
@@ -66,32 +66,7 @@ def read_json(path: Path) -> dict[str, Any]:
         data = file.read(MAX_JSON + 1)
     if len(data) > MAX_JSON:
         raise CorruptError(f"{path}: expected <= {MAX_JSON} bytes of JSON, got more")
-    return parse_json(path, data)
-
-
-def parse_json(path: Path, data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`, for which errors name `path`."""
-
-    def finite(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise ValueError(f"the number {text[:20]}")
-        return value
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(keys := dict(pairs)) < len(pairs):
-            raise ValueError(f"a key twice among {sorted(keys)[:8]}")
-        return keys
-
-    try:
-        text = data.decode()
-        value = json.loads(text, parse_constant=finite, parse_float=finite, object_pairs_hook=distinct)
-    except (RecursionError, ValueError) as error:
-        raise CorruptError(
-            f"{path}: expected JSON with finite numbers and distinct keys, got {error}"
-        ) from error
-    if not isinstance(value, dict):
-        raise CorruptError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+    return strict_json(path, data)
 
 
 def read_safetensors(path: Path, expected: Shapes, optional: Shapes | None = None) -> Arrays:
@@ -125,7 +100,7 @@ def _header(path: Path, file: BinaryIO) -> tuple[dict[str, tuple[str, tuple[int,
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(MAX_HEADER, size - 8):
         raise CorruptError(f"{path}: expected a header of <= {MAX_HEADER} bytes within {size}, got {length}")
-    header = parse_json(path, file.read(length))
+    header = strict_json(path, file.read(length))
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise CorruptError(f"{path}: expected <= {MAX_TENSORS} tensors, got {len(header)}")

@@ -1,6 +1,5 @@
 """Files that somebody else wrote: JSON of bounded size, safetensors whose header is looked at before anything else."""
 
-import json
 import math
 import re
 import stat
@@ -12,6 +11,7 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from superposition._json import strict_json
 from superposition.errors import CorruptError, StoreError
 
 MAX_JSON = 8 << 20  # bytes; the index of a model of a thousand tensors has 100 kB
@@ -34,29 +34,11 @@ def regular(path: Path) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object in UTF-8: numbers finite, keys distinct, at most MAX_JSON bytes; or CorruptError."""
 
-    def finite(text: str) -> float:
-        if not math.isfinite(value := float(text)):
-            raise ValueError(f"the number {text[:20]}")
-        return value
-
-    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(keys := dict(pairs)) < len(pairs):
-            raise ValueError(f"a key twice among {sorted(keys)[:8]}")
-        return keys
-
     with open(regular(path), "rb") as file:
         data = file.read(MAX_JSON + 1)
     if len(data) > MAX_JSON:
         raise CorruptError(f"{path}: expected <= {MAX_JSON} bytes of JSON, got more")
-    try:
-        value = json.loads(
-            data.decode(), parse_constant=finite, parse_float=finite, object_pairs_hook=distinct
-        )
-    except (RecursionError, ValueError) as error:
-        raise CorruptError(f"{path}: expected JSON, finite numbers and distinct keys, got {error}") from error
-    if not isinstance(value, dict):
-        raise CorruptError(f"{path}: expected a JSON object, got {type(value).__name__}")
-    return value
+    return strict_json(path, data)
 
 
 @dataclass(frozen=True)
