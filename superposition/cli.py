@@ -1,4 +1,7 @@
-"""The command line: `superposition sweep`, `show`, `sae ...` and `llm ...`. JAX is imported only once there is work."""
+"""The command line: a toy model's `sweep` and `show`, `sae ...`, `llm ...`, and features: `page`, `serve`, `steer`, `ablate`.
+
+JAX is imported only once there is work.
+"""
 
 import contextlib
 import io
@@ -18,6 +21,7 @@ from superposition.llm_cli.config import (
     LMEvalConfig,
     LMTrainConfig,
 )
+from superposition.llm_cli.feature_config import AblateConfig, PageConfig, ServeConfig, SteerConfig
 from superposition.sae_cli.commands import ConvertConfig, EvalConfig, SAECommand
 from superposition.sae_cli.config import TrainConfig, TrainSettings
 from superposition.sweep_config import SweepConfig
@@ -38,7 +42,12 @@ Command = (
     | Annotated[ShowConfig, tyro.conf.subcommand("show", prefix_name=False)]
     | Annotated[SAECommand, tyro.conf.subcommand("sae", prefix_name=False)]
     | Annotated[LLMCommand, tyro.conf.subcommand("llm", prefix_name=False)]
+    | Annotated[PageConfig, tyro.conf.subcommand("page", prefix_name=False)]
+    | Annotated[ServeConfig, tyro.conf.subcommand("serve", prefix_name=False)]
+    | Annotated[SteerConfig, tyro.conf.subcommand("steer", prefix_name=False)]
+    | Annotated[AblateConfig, tyro.conf.subcommand("ablate", prefix_name=False)]
 )
+FeatureConfig = PageConfig | ServeConfig | SteerConfig | AblateConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,8 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(command)
         elif isinstance(command, SAECommand):
             _sae(command)
-        else:
+        elif isinstance(command, LLMCommand):
             _llm(command)
+        else:
+            _features(command)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -68,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand | LLMCommand:
+def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -159,6 +170,25 @@ def _llm(config: LLMCommand) -> None:
         from superposition.llm_cli.generation import generate
 
         print("\n---\n".join(generate(command)))
+
+
+def _features(command: FeatureConfig) -> None:
+    if isinstance(command, PageConfig):
+        from superposition.llm_cli.page import write_pages
+
+        print(write_pages(command))
+    elif isinstance(command, ServeConfig):
+        from superposition.llm_cli.serve import serve
+
+        serve(command)
+    elif isinstance(command, SteerConfig):
+        from superposition.llm_cli.steering import steer
+
+        steer(command)
+    else:
+        from superposition.llm_cli.ablation import ablate
+
+        ablate(command)
 
 
 def entry() -> None:

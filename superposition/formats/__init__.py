@@ -31,7 +31,10 @@ FORMATS: dict[str, Format] = {
     "sparsify": sparsify.FORMAT,
 }
 
-__all__ = ["FORMATS", "Format", "Loaded", "load", "save"]
+SHIPPED = {"superposition/small-lm-sae": Path(__file__).parent / "small_lm_sae"}
+NAMES = "superposition/"  # what the names of SHIPPED begin with
+
+__all__ = ["FORMATS", "SHIPPED", "Format", "Loaded", "load", "save"]
 
 
 def load(
@@ -41,7 +44,7 @@ def load(
     allow_pt: bool = False,
     activation_scale: float | None = None,
 ) -> Loaded:
-    """Read an SAE as (sae, params, metadata, sparsity): a directory, or the file of weights in it.
+    """Read an SAE as (sae, params, metadata, sparsity): a directory, the file of weights in it, or a name in SHIPPED.
 
     format: a name in FORMATS; by default the one whose weights are there. allow_pt lets PyTorch checkpoints be
     read (tensors only; nothing in them runs). activation_scale, sqrt(d_in) / mean ||x||, is folded into a SAELens
@@ -49,7 +52,7 @@ def load(
     Raises StoreError for files that are missing or unreadable, CorruptError for bytes that are not what the
     format has, ConfigError for settings outside what is accepted; all name the file.
     """
-    path = Path(path)
+    path = SHIPPED.get(str(path), Path(path))
     if format is not None:
         _validate.choice("format", format, list(FORMATS))
     if activation_scale is not None:
@@ -61,7 +64,10 @@ def load(
         name = format or _named(path)
         source = Source(path.parent, path.name, allow_pt, activation_scale)
     else:
-        raise StoreError(f"{path}: expected a directory or a file of weights, found nothing; check the path")
+        named = f", or give {' or '.join(SHIPPED)}" if path.as_posix().startswith(NAMES) else ""
+        raise StoreError(
+            f"{path}: expected a directory or a file of weights, found nothing; check the path{named}"
+        )
     if activation_scale is not None and name != saelens.FORMAT.name:
         raise ConfigError(f"{path}: activation_scale is for saelens; fold_scale does it for {name}")
     return FORMATS[name].read(source)

@@ -20,8 +20,28 @@ class At:
 
     def __call__(self, x: Array, context: Context) -> Array:
         """The activation (batch, pos, ...)."""
-        where = self.where.reshape(*self.where.shape, *[1] * (x.ndim - 2))
-        return jnp.where(where, self.edit(x, context), x)
+        return _where(self.where, self.edit(x, context), x)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class From:
+    """`edit` at the absolute positions first to last, both included; to the end of the text without a last.
+
+    Positions count a row's tokens and not its padding, in a prompt and in what is generated after it alike; first and
+    last are one number, or one a row as (batch, 1).
+    """
+
+    edit: Any
+    first: Any
+    last: Any = None
+
+    def __call__(self, x: Array, context: Context) -> Array:
+        """The activation (batch, pos, ...)."""
+        inside = context.positions >= jnp.asarray(self.first)
+        if self.last is not None:
+            inside &= context.positions <= jnp.asarray(self.last)
+        return _where(inside, self.edit(x, context), x)
 
 
 @jax.tree_util.register_dataclass
@@ -35,3 +55,8 @@ class Replace:
         """value, in the shape of x."""
         del context
         return jnp.broadcast_to(jnp.asarray(self.value, x.dtype), x.shape)
+
+
+def _where(where: Array, new: Array, x: Array) -> Array:
+    """In x's own precision, so that what is not edited keeps its bits."""
+    return jnp.where(where.reshape(*where.shape, *[1] * (x.ndim - 2)), new.astype(x.dtype), x)

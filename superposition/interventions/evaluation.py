@@ -55,11 +55,11 @@ def ablations(lm: LanguageModel, hook: str, tokens: Tokens) -> Ablations:
     if not scored.any():
         raise ConfigError("there is no usable next token to score; give more text")
     total, count = np.zeros(()), 0
-    for rows in _batches(lm, tokens, lm.width(hook)):
+    for rows in batches(lm, tokens, lm.width(hook)):
         total = total + np.asarray(_sum(lm.spec, lm.params, own, *rows), np.float64)
         count += int(rows[1].sum())
     mean = (total / count).astype(np.float32)
-    parts = [_ablated(lm.spec, lm.params, own, *r, mean) for r in _batches(lm, tokens, 1)]
+    parts = [_ablated(lm.spec, lm.params, own, *r, mean) for r in batches(lm, tokens, 1)]
     clean, zero, without = (np.concatenate([np.asarray(p[i], np.float64) for p in parts]) for i in range(3))
     n = len(scored)
     return Ablations(own, mean, clean[:n], zero[:n], without[:n], scored)
@@ -79,16 +79,16 @@ def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor:
     losses, kls, held, waiting = [], [], [], 0
     own = {k: jnp.asarray(v) for k, v in params.items()}
     size = int(np.clip(CELLS // sae.d_sae, 64, 4096))
-    batches = list(_batches(lm, tokens, sae.d_sae))
-    for n, (ids, usable) in enumerate(batches, 1):
+    parts = list(batches(lm, tokens, sae.d_sae))
+    for n, (ids, usable) in enumerate(parts, 1):
         loss, kl, x = _spliced(lm.spec, lm.params, floor.hook, sae, own, ids, usable)
         losses.append(np.asarray(loss, np.float64))
         kls.append(np.asarray(kl, np.float64))
         held.append(np.asarray(x)[np.asarray(usable)])
         waiting += len(held[-1])
-        if waiting >= size or n == len(batches):  # whole blocks, so that one shape is compiled
+        if waiting >= size or n == len(parts):  # whole blocks, so that one shape is compiled
             rows = np.concatenate(held)
-            whole = len(rows) if n == len(batches) else waiting // size * size
+            whole = len(rows) if n == len(parts) else waiting // size * size
             for start in range(0, whole, size):
                 new = _sums(sae, own, jnp.asarray(rows[start : min(start + size, whole)]))
                 sums = new if sums is None else metrics.add(sums, new)
@@ -123,7 +123,7 @@ def _losses(floor: Ablations, loss: np.ndarray, kl: np.ndarray, rows: np.ndarray
     }
 
 
-def _batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[tuple[Array, Array]]:
+def batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[tuple[Array, Array]]:
     """(tokens, usable), as many rows as memory is meant for; the last batch is filled up with unusable rows."""
     n, ctx = tokens.tokens.shape
     size = int(np.clip(CELLS // (ctx * max(width, lm.spec.d_vocab)), 1, n))

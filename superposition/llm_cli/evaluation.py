@@ -4,17 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from superposition.errors import ConfigError
 from superposition.interventions import Ablations, ablations, evaluate
-from superposition.interventions.splice import fits
-from superposition.llm.model import LanguageModel
 from superposition.llm_cli.config import LMEvalConfig
-from superposition.llm_cli.data import about_text, hook_of, open_model
+from superposition.llm_cli.data import about_text, open_model
 from superposition.llm_cli.memory import enough_memory
+from superposition.llm_cli.on_sae import hook_for
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.provenance import provenance
 from superposition.sae_cli.evaluation import finite
-from superposition.sae_cli.report import Named, free, load_all, log10_density, table, write_json
+from superposition.sae_cli.report import free, load_all, log10_density, table, write_json
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
 BINS = 20
@@ -27,7 +25,7 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     with enough_memory("give a smaller --ctx or --max-tokens"):
         lm = open_model(config)
-        hooks = [_hook(lm, one, config.hook) for one in saes]
+        hooks = [hook_for(lm, one.loaded, one.path, config.hook) for one in saes]
         tokens = read_tokens(config, lm)
         floors: dict[str, Ablations] = {}
         records: list[dict[str, Any]] = []
@@ -57,24 +55,6 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
         write_json(config.json, result)
         print(f"numbers in {config.json}")
     return finite(result)
-
-
-def _hook(lm: LanguageModel, one: Named, asked: str | None) -> str:
-    """Where an SAE goes: its metadata say, or the settings do; ConfigError if they differ or it does not fit."""
-    stored = one.loaded.metadata.get("hook_name")
-    try:
-        own = hook_of(lm, stored) if isinstance(stored, str) else None
-        given = None if asked is None else hook_of(lm, asked)
-        if own is None and given is None:
-            raise ConfigError("nothing in it says which hook point it is for; give --hook")
-        if own is not None and given not in (None, own):
-            raise ConfigError(f"is for the hook point {own}; leave --hook {asked} out")
-        hook = own or given
-        assert hook is not None
-        fits(lm, hook, one.loaded.sae)
-    except ConfigError as error:
-        raise ConfigError(f"{one.path}: {error}") from error
-    return hook
 
 
 def decoder_norms(W_dec: np.ndarray) -> dict[str, Any]:

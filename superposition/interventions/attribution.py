@@ -1,0 +1,185 @@
+r"""Which latents a number of the model's output rests on: gradient x activation, integrated gradients, the truth.
+
+The hook point is x = decode(f) + e with the error e (and a run-time norm's scale) held at the unedited run's, so the
+metric is a function m(f) of the latents at every position alone. Against a baseline f0:
+
+$$\text{gradient x activation}_i = (f_i - f^0_i)\, \partial_i m(f), \qquad
+  \text{integrated}_i = (f_i - f^0_i) \int_0^1 \partial_i m(f^0 + t (f - f^0))\, dt.$$
+
+The second adds up to m(f) - m(f0) (completeness, Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks"),
+the first is its first-order shortcut; both are the true effect of ablating a latent where m is linear.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition import _validate
+from superposition.interventions.at import Replace
+from superposition.interventions.splice import fits
+from superposition.interventions.steering import indices
+from superposition.llm.model import LanguageModel, capture
+from superposition.llm.spec import Spec
+from superposition.sae import SAE, Params
+
+Metric = Callable[[Array], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Logit:
+    """Metric: a target's logit at the last position, less `other`'s if given, summed over rows; ids () or (batch,)."""
+
+    target: Any
+    other: Any = None
+
+    def __call__(self, logits: Array) -> Array:
+        """Of logits (batch, pos, d_vocab)."""
+        last = logits[:, -1].astype(jnp.float32)
+        rows = jnp.arange(len(last))
+        own = last[rows, self.target].sum()
+        return own if self.other is None else own - last[rows, self.other].sum()
+
+
+class Attribution(NamedTuple):
+    """Latents and what is attributed to them, (batch, pos, d_sae); the metric, and its value at the baseline."""
+
+    latents: Array
+    gradient: Array
+    integrated: Array
+    metric: Array
+    at_baseline: Array
+
+
+def attribute(
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    tokens: Any,
+    metric: Metric,
+    *,
+    steps: int = 32,
+    baseline: Any = 0.0,
+    where: Any = None,
+    at: str | None = None,
+    mask: Any = None,
+) -> Attribution:
+    """Attribute metric(logits (batch, pos, d_vocab)) -> () to the latents at every position.
+
+    steps: gradients along the path, at Gauss-Legendre nodes. baseline: broadcasts to the latents, such as their means
+    (d_sae,). where (batch, pos): positions whose latents count, all by default; the others stay. at: a hook point the
+    metric reads instead of the logits. metric is a pytree such as `Logit`, whose numbers compile nothing, or a plain
+    function.
+    """
+    _validate.integer("steps", steps, 1)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    # Both ends are points of the path too, with no weight in the integral: one program for all gradients.
+    points, shares = np.array([1, *(nodes + 1) / 2, 0]), np.array([0, *weights / 2, 0])
+    path = jnp.asarray(points, jnp.float32), jnp.asarray(shares, jnp.float32)
+    static, given = _prepared(lm, hook, sae, params, tokens, metric, baseline, where, at, mask)
+    return _attribute(*static, *given, path)
+
+
+def ablation_effects(
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    tokens: Any,
+    metric: Metric,
+    latents: Any,
+    *,
+    baseline: Any = 0.0,
+    where: Any = None,
+    at: str | None = None,
+    mask: Any = None,
+) -> Array:
+    """The truth beside `attribute`: m(f) - m(f with one latent at its baseline wherever it counts), (k,)."""
+    own = jnp.asarray(indices(sae, latents))
+    static, given = _prepared(lm, hook, sae, params, tokens, metric, baseline, where, at, mask)
+    return _ablations(*static, *given, own)
+
+
+def _prepared(
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    tokens: Any,
+    metric: Metric,
+    baseline: Any,
+    where: Any,
+    at: str | None,
+    mask: Any,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """What is static of a problem, and its arrays."""
+    fits(lm, hook, sae)
+    ids, positions, valid = lm.prepared(tokens, mask)
+    held = jax.tree_util.Partial(metric) if jax.tree_util.all_leaves([metric]) else metric
+    where = jnp.ones(ids.shape, bool) if where is None else jnp.asarray(where, bool)
+    static = (lm.spec, lm.resolve(hook), None if at is None else lm.resolve(at), sae)
+    arrays = (lm.params, dict(params), ids, positions, valid, jnp.asarray(baseline, jnp.float32), where)
+    return static, (*arrays, held)
+
+
+def _problem(
+    spec: Spec,
+    hook: str,
+    at: str | None,
+    sae: SAE,
+    params: Any,
+    own: Params,
+    ids: Array,
+    positions: Array,
+    valid: Array | None,
+    baseline: Array,
+    where: Array,
+    metric: Metric,
+) -> tuple[Array, Array, Metric]:
+    """f, f0 and m."""
+    x = capture(spec, params, ids, positions, valid, (hook,))[1][hook]
+    flat = x.reshape(*ids.shape, -1).astype(jnp.float32)
+    inside, undo = sae.norm_in(flat)
+    latents = sae.activate(own, sae.pre_acts(own, inside))
+    clean = undo(sae.decode(own, latents, inside))
+    names = () if at is None else (at,)
+
+    def value(f: Array) -> Array:
+        new = (flat - (clean - undo(sae.decode(own, f, inside)))).reshape(x.shape)
+        edits = {hook: Replace(new)}
+        logits, seen = capture(spec, params, ids, positions, valid, names, edits=edits)
+        return metric(logits if at is None else seen[at])
+
+    return latents, jnp.where(where[..., None], baseline, latents), value
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _attribute(*problem: Any) -> Attribution:
+    *given, (points, weights) = problem
+    latents, start, value = _problem(*given)
+    change = latents - start
+
+    def step(slopes: tuple[Array, Array], point: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+        t, weight = point
+        metric, slope = jax.value_and_grad(value)(start + t * change)
+        at_end, mean = slopes
+        return (jnp.where(t == 1, slope, at_end), mean + weight * slope), metric
+
+    zero = jnp.zeros_like(latents)
+    (at_end, mean), metrics = jax.lax.scan(step, (zero, zero), (points, weights))
+    return Attribution(latents, change * at_end, change * mean, metrics[0], metrics[-1])
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _ablations(*problem: Any) -> Array:
+    *given, own = problem
+    latents, start, value = _problem(*given)
+    whole = value(latents)
+    return jax.lax.map(lambda j: whole - value(latents.at[..., j].set(start[..., j])), own)
