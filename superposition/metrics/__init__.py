@@ -54,7 +54,17 @@ from superposition.metrics.reconstruction import (
     relative_norm,
 )
 from superposition.metrics.recovery import Match, cosines, found, match, mcc, mmcs, nearest, uniqueness
-from superposition.metrics.splitting import CoFiring, Splitting, cofiring, split_features
+from superposition.metrics.splitting import (
+    Coalescing,
+    CoFiring,
+    Coverage,
+    Splitting,
+    coalescing,
+    cofiring,
+    coverage,
+    lineage,
+    split_features,
+)
 from superposition.metrics.streaming import Sums, accumulate
 from superposition.metrics.universality import (
     Chance,
@@ -67,20 +77,23 @@ from superposition.metrics.universality import (
     consensus_by_activation,
     correlation_sums,
     correlations,
+    partners,
     rotated,
     shared,
     shuffled,
 )
 
 __all__ = [
-    "Absorption", "AbsorptionCounts", "Bands", "Chance", "Classification", "CoFiring", "Comoments", "Consensus",
-    "DensityHistogram", "Detections", "Detector", "Hedging", "HedgingDegree", "Magnitude", "Match", "Moments",
-    "Partners", "Reconstruction", "Scores", "Shared", "Splitting", "Sums", "absorption_counts", "absorption_from",
-    "absorption_rate", "accumulate", "activation_correlation", "activation_correlation_from", "add", "against_chance",
-    "best_detectors", "best_partners", "classify", "classify_from", "cofiring", "consensus",
-    "consensus_by_activation", "correlation_sums", "correlations", "cosine", "cosines", "dead_fraction",
-    "dense_fraction", "densities", "density_histogram", "detections", "explained_variance", "f1_by_frequency",
-    "f1_by_frequency_from", "found", "fvu", "hedging", "hedging_degree", "judge", "l0", "magnitude_slope",
-    "magnitude_slope_from", "match", "mcc", "mmcs", "nearest", "reconstruction_from", "relative_norm", "rotated",
-    "shared", "shuffled", "split_features", "thresholds_of", "uniqueness",
+    "Absorption", "AbsorptionCounts", "Bands", "Chance", "Classification", "CoFiring", "Coalescing",
+    "Comoments", "Consensus", "Coverage", "DensityHistogram", "Detections", "Detector", "Hedging",
+    "HedgingDegree", "Magnitude", "Match", "Moments", "Partners", "Reconstruction", "Scores", "Shared",
+    "Splitting", "Sums", "absorption_counts", "absorption_from", "absorption_rate", "accumulate",
+    "activation_correlation", "activation_correlation_from", "add", "against_chance", "best_detectors",
+    "best_partners", "classify", "classify_from", "coalescing", "cofiring", "consensus",
+    "consensus_by_activation", "correlation_sums", "correlations", "cosine", "cosines", "coverage",
+    "dead_fraction", "dense_fraction", "densities", "density_histogram", "detections", "explained_variance",
+    "f1_by_frequency", "f1_by_frequency_from", "found", "fvu", "hedging", "hedging_degree", "judge", "l0",
+    "lineage", "magnitude_slope", "magnitude_slope_from", "match", "mcc", "mmcs", "nearest", "partners",
+    "reconstruction_from", "relative_norm", "rotated", "shared", "shuffled", "split_features", "thresholds_of",
+    "uniqueness",
 ]  # fmt: skip

@@ -1,5 +1,10 @@
-"""Feature splitting: which latents of a wide SAE descend from which of a narrow one (Bricken et al. 2023)."""
+"""Feature splitting: which latents of a wide SAE descend from which of a narrow one (Bricken et al. 2023).
 
+The tree is read from both ends: a dictionary that grows splits its latents (`split_features`), one that shrinks
+lets several coalesce into one (`coalescing`); `lineage` follows it over more than two widths.
+"""
+
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +33,23 @@ class Splitting(NamedTuple):
     narrow_alive: np.ndarray  # (d_narrow,) boolean
     split_fraction: float  # of the narrow latents that fire, those with two children or more
     novel_fraction: float  # of the wide latents that fire, those without a parent
+
+
+class Coverage(NamedTuple):
+    """Additive counts of narrow latents and their children on the same examples."""
+
+    narrow: Any  # (d_narrow,) examples on which each narrow latent fires
+    covered: Any  # (d_narrow,) those on which one of its children or more fires too
+
+
+class Coalescing(NamedTuple):
+    """What becomes of a wide SAE's latents in a narrow one."""
+
+    merged: np.ndarray  # (d_narrow,) wide latents that each narrow one stands for
+    covered: np.ndarray  # (d_narrow,) share of its occasions on which one of those fires; 0 for a silent one
+    merged_fraction: float  # of the narrow latents that fire, those that stand for two or more
+    whole_fraction: float  # of those, the ones with covered >= level: no more than the sum of their parts
+    lost_fraction: float  # of the wide latents that fire, those that no narrow one stands for
 
 
 def cofiring(latents_narrow: Any, latents_wide: Any) -> CoFiring:
@@ -82,3 +104,52 @@ def split_features(
         split_fraction=float((children[narrow_alive] >= 2).mean()) if narrow_alive.any() else 0.0,
         novel_fraction=float((parent[wide_alive] < 0).mean()) if wide_alive.any() else 0.0,
     )
+
+
+def coverage(latents_narrow: Any, latents_wide: Any, parent: Any) -> Coverage:
+    """Counts of one batch, (batch, d_narrow) and (batch, d_wide), with `Splitting.parent`; join batches with `add`."""
+    xp = _arrays.namespace(latents_narrow, latents_wide)
+    narrow = _arrays.matrix(xp, "latents_narrow", latents_narrow, "(batch, d_narrow)") != 0
+    wide = _arrays.matrix(xp, "latents_wide", latents_wide, "(batch, d_wide)") != 0
+    _arrays.same_length("batch", 0, latents_narrow=narrow, latents_wide=wide)
+    parent = _arrays.indices(xp, "parent", parent, wide.shape[1], narrow.shape[1])
+    child_of = (parent[:, None] == xp.arange(narrow.shape[1])).astype(xp.float32)
+    fires = wide.astype(xp.float32) @ child_of > 0
+    return Coverage(narrow.sum(0), (narrow & fires).sum(0))
+
+
+def coalescing(splitting: Splitting, counts: Coverage, *, level: float = 0.8) -> Coalescing:
+    """The same tree as the dictionary shrinks, with `coverage` of the two on the same examples.
+
+    Children imply their parent; a parent that fires on other occasions as well (covered < level) is not the sum of
+    its parts. Raises ConfigError for counts of another width, or a level outside (0, 1].
+    """
+    _validate.in_range("level", level, 0.0, 1.0, open_low=True)
+    fired, both = (np.asarray(c, np.float64) for c in counts)
+    _arrays.same_shape("counts", fired, "children", splitting.children)
+    covered = _arrays.ratio(np, both, fired)
+    several = splitting.narrow_alive & (splitting.children >= 2)
+    alive = max(int(splitting.narrow_alive.sum()), 1)
+    return Coalescing(
+        splitting.children,
+        covered,
+        merged_fraction=float(several.sum() / alive),
+        whole_fraction=float((covered[several] >= level).mean()) if several.any() else 0.0,
+        lost_fraction=splitting.novel_fraction,
+    )
+
+
+def lineage(parents: Sequence[Any]) -> tuple[np.ndarray, ...]:
+    """For every width after the first, the latent of the first that each descends from, -1 where a link is missing.
+
+    parents: `Splitting.parent` from each width to the one before. `np.bincount` of the result counts descendants.
+    Raises ConfigError for no link, or one that points outside the width before.
+    """
+    if not parents:
+        raise ConfigError("parents must hold at least one link between two widths; got none")
+    lines: list[np.ndarray] = []
+    for number, link in enumerate(parents):
+        width = len(lines[-1]) if lines else np.iinfo(np.int64).max
+        own = np.asarray(_arrays.indices(np, f"parents[{number}]", link, len(link), width))
+        lines.append(np.where(own >= 0, lines[-1][own], -1) if lines else own)
+    return tuple(lines)

@@ -74,6 +74,17 @@ def correlations(sums: Comoments) -> np.ndarray:
     return correlation(sums)
 
 
+def partners(sums: Comoments) -> tuple[Partners, Partners]:
+    """The most correlated latent of b for each of a, and of a for each of b, from the sums of `correlation_sums`."""
+    c = correlations(sums)
+    return _partners(c), _partners(c.T)
+
+
+def _partners(c: np.ndarray) -> Partners:
+    best = c.max(1)  # 0 where nothing varies
+    return Partners(best, np.where(best != 0, c.argmax(1), -1))
+
+
 def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> Partners:
     """The most correlated latent of b for each of a, without the whole (d_a, d_b) matrix (Bricken et al. 2023).
 
@@ -86,8 +97,7 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
         ConfigError: No batches, a generator that would have to be read twice, shapes that disagree.
     """
     _validate.integer("block", block, 1)
-    values: list[np.ndarray] = []
-    partners: list[np.ndarray] = []
+    found: list[Partners] = []
     start, d_a = 0, 1
     while start < d_a:
         total: Comoments | None = None
@@ -104,12 +114,9 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
             total = sums if total is None else add(total, sums)
         if total is None:
             raise ConfigError("batches must hold at least one pair of activations; got none")
-        c = correlations(total)
-        varies = np.asarray(total.a.m2) > 0
-        values.append(np.where(varies, c.max(1), 0.0))
-        partners.append(np.where(varies & (c.max(1) != 0), c.argmax(1), -1))
+        found.append(_partners(correlations(total)))
         start += block
-    return Partners(np.concatenate(values), np.concatenate(partners))
+    return Partners(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
 def consensus(decoders: Sequence[Any], threshold: float = 0.9) -> Consensus:
