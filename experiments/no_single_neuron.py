@@ -13,34 +13,25 @@ Expect:   no neuron detects Arabic or Hebrew well, and no single latent of a wid
           them; but latents fire on one kind of text alone far more often than neurons
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
+from experiments._detectors import PURE, TOP, activations, encode, judged, second_half
 from experiments._small_lm import HOOK, labels, material
 from experiments.sae_zoo import spread
-from superposition import metrics
 from superposition.llm import LanguageModel
-from superposition.llm.packing import Tokens
 from superposition.llm.stream import lm_stream
 from superposition.optimizer import Adam
 from superposition.plot.detectors import detectors
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.sae_run import SAERun, fit
 
-TOP = 100  # top-activating tokens looked at
-PURE, LEAST = (
-    0.9,
-    10,
-)  # a unit is specific from this share of its firings in one kind on, if it fires so often
 SCRIPTS = ("arabic", "hebrew")  # the lecture's
 
 
@@ -70,17 +61,16 @@ def run(config: Config) -> Result:
     lm = LanguageModel.from_hf()
     train, test = material(lm, config.text, rows=config.rows, test_rows=config.test_rows)
     stream = lm_stream(jax.random.key(2), lm, train, HOOK)
-    neurons, truth = activations(lm, test), labels(test)
-    half = np.broadcast_to((np.arange(len(test.tokens)) % 2)[:, None], test.tokens.shape)[test.usable] == 1
-    arrays = {f"neuron_{k}": v for k, v in _judged(lambda x: x, neurons, truth, half).items()}
-    judged = []
+    neurons, truth, half = activations(lm, test), labels(test), second_half(test)
+    arrays = {f"neuron_{k}": v for k, v in judged(lambda x: x, neurons, truth, half).items()}
+    found = []
     for width, k in zip(config.widths, config.ks, strict=True):
         sae = TopK(d_in=stream.source.d_in, d_sae=width, k=k)
         recipe = SAERun(sae, Adam(config.learning_rate), steps=config.steps, batch_size=config.batch_size)
         saes = fit(recipe, stream, {"seed": range(config.seeds)})
-        judged.append([_judged(partial(_encode, one), neurons, truth, half) for one in saes])
-    for name in judged[0][0]:
-        arrays[f"latent_{name}"] = np.array([[one[name] for one in row] for row in judged])
+        found.append([judged(partial(encode, one.sae, one.params), neurons, truth, half) for one in saes])
+    for name in found[0][0]:
+        arrays[f"latent_{name}"] = np.array([[one[name] for one in row] for row in found])
     kinds = list(test.sources)
     claims = [
         claim
@@ -89,59 +79,6 @@ def run(config: Config) -> Result:
         for claim in _claims(config, kind, kinds.index(kind), arrays)
     ]
     return Result(config, [*claims, *_overall(config, kinds, arrays)], arrays, {"kinds": kinds})
-
-
-def activations(lm: LanguageModel, tokens: Tokens, batch: int = 64) -> np.ndarray:
-    """The neurons at every usable token, (usable tokens, 512)."""
-    parts = []
-    for start in range(0, len(tokens.tokens), batch):
-        rows = slice(start, start + batch)
-        _, seen = lm.run_with_cache(tokens.tokens[rows], [HOOK], stop_at_layer=1)
-        parts.append(np.asarray(seen[HOOK])[tokens.usable[rows]])
-    return np.concatenate(parts)
-
-
-def _encode(one: Trained, x: np.ndarray) -> np.ndarray:
-    return np.asarray(_latents(one.sae, one.params, jnp.asarray(x)))
-
-
-_latents: Any = jax.jit(lambda sae, params, x: sae.encode(params, x), static_argnums=0)
-
-
-def _judged(encode: Any, x: np.ndarray, truth: np.ndarray, half: np.ndarray) -> dict[str, np.ndarray]:
-    """The best unit for every kind, chosen on one half and judged on the other.
-
-    unit, f1, precision, recall, specificity (kinds,); top (kinds, kinds): what its strongest tokens are of;
-    pure: the share of living units that fire at least PURE of the time on one kind.
-    """
-    maximum = np.max([encode(b).max(0) for b in _blocks(x[~half])], 0)
-    thresholds = metrics.thresholds_of(maximum).astype(np.float32)
-
-    def count(chosen: np.ndarray) -> metrics.Detections:
-        total: metrics.Detections | None = None
-        for block, kind in zip(_blocks(x[chosen]), _blocks(truth[chosen]), strict=True):
-            new = metrics.detections(jnp.asarray(encode(block)), jnp.asarray(kind), jnp.asarray(thresholds))
-            total = new if total is None else metrics.add(total, new)
-        assert total is not None
-        return total
-
-    best, counts = metrics.best_detectors(count(~half)), count(half)
-    judged = metrics.judge(counts, best.unit, best.threshold)
-    own = np.concatenate([encode(b)[:, best.unit] for b in _blocks(x[half])])
-    strongest = np.argsort(-own, axis=0, kind="stable")[:TOP]
-    fired = np.asarray(counts.fired[0])
-    alive = fired >= LEAST
-    purity = (np.asarray(counts.hits[0]).max(0) / np.maximum(fired, 1))[alive]
-    return {
-        **{n: getattr(judged, n) for n in ("unit", "f1", "precision", "recall", "specificity")},
-        "top": np.array([truth[half][column].mean(0) for column in strongest.T]),
-        "pure": np.array((purity >= PURE).mean() if alive.any() else 0.0),
-    }
-
-
-def _blocks(x: np.ndarray, size: int = 8192) -> Iterator[np.ndarray]:
-    for start in range(0, len(x), size):
-        yield x[start : start + size]
 
 
 def _claims(config: Config, kind: str, i: int, a: dict[str, np.ndarray]) -> list[Claim]:

@@ -1,0 +1,151 @@
+"""The verdicts of four_questions, one function a question."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments._base import Claim
+from experiments._detectors import PURE
+from experiments._found_again import LEVELS, SAME, Again
+from experiments.sae_zoo import spread
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def claims_1(config: Any, kinds: list[str], a: Arrays) -> list[Claim]:
+    """Meaningful and monosemantic?"""
+    widest, neuron = a["latent_f1"][-1], a["neuron_f1"]
+    won = (widest > neuron).all(0)
+    table = "; ".join(
+        f"{k} neuron {a['neuron_recall'][i]:.2f}/{a['neuron_specificity'][i]:.2f} F1 {neuron[i]:.2f}, latent "
+        f"{a['latent_recall'][-1, :, i].mean():.2f}/{a['latent_specificity'][-1, :, i].mean():.2f} F1 {widest[:, i].mean():.2f}"
+        for i, k in enumerate(kinds)
+    )
+    means = "; ".join(
+        f"{w} latents {spread(f.mean(1))}" for w, f in zip(config.widths, a["latent_f1"], strict=True)
+    )
+    pure = "; ".join(f"{w} latents {spread(p)}" for w, p in zip(config.widths, a["latent_pure"], strict=True))
+    return [
+        Claim("Question 1", "the best single latent of the widest SAE detects a kind of text better than the best single "
+              "neuron, for most kinds and every seed", "a feature is a better detector than any neuron",
+              f"{won.sum()} of {len(kinds)} kinds ({', '.join(k for k, w in zip(kinds, won, strict=True) if w)}); "
+              f"sensitivity/specificity: {table}", bool(won.mean() > 0.5), expected=False),
+        Claim("Question 1", "mean F1 over the kinds of the best latents is above that of the best neurons, at some width",
+              "features are better detectors", f"neurons {neuron.mean():.3f}; {means}",
+              bool((a["latent_f1"].mean(2).min(1) > neuron.mean()).any()), expected=False),
+        Claim("Question 1", f"a larger share of latents than of neurons fires {100 * PURE:.0f} % of the time on one kind of "
+              f"text, at every width and seed, and than of neurons made as sparse (the {config.k} largest a token)",
+              "features are monosemantic, neurons are not",
+              f"neurons {float(a['neuron_pure']):.3f}, as sparse {float(a['sparse_pure']):.3f}; {pure}",
+              bool((a["latent_pure"] > max(a["neuron_pure"], a["sparse_pure"])).all())),
+    ]  # fmt: skip
+
+
+def claims_2(config: Any, again: Mapping[str, Again]) -> list[Claim]:
+    """Found again?"""
+    share = {k: v.shares[:, SAME] for k, v in again.items()}
+    chance = {k: float(v.chance[SAME]) for k, v in again.items()}
+    *_, middle, wide = config.widths
+
+    def cosine(name: str) -> str:
+        both = again[name].cosine
+        return "" if both is None else f", mean best cosine {both[0]:.2f}, turned {both[1]:.2f}"
+
+    def said(names: list[str]) -> str:
+        return "; ".join(
+            f"{n}: {spread(share[n])}, by chance {chance[n]:.3f}, median correlation "
+            f"{again[n].median.mean():.2f}{cosine(n)}"
+            for n in names
+        )
+
+    def beats(names: list[str]) -> bool:
+        return all((share[n] > chance[n]).all() for n in names)
+
+    seeds, models = ([f"another {what}, {w}" for w in (middle, wide)] for what in ("seed", "model"))
+    other, blank = "neurons, another model", f"untrained SAEs, {wide}"
+    kinds = [n for n in again if n.startswith("in ")]
+    across = [f"{middle} in {wide}", f"{wide} in {middle}"]
+    level = f"correlation {LEVELS[SAME]} or more"
+    return [
+        Claim("Question 2", f"another seed has most of the latents of an SAE, at both widths ({level})",
+              "features are found again", said([*seeds, blank]),
+              beats(seeds) and all((share[n] > 0.5).all() for n in seeds), expected=False),
+        Claim("Question 2", f"another architecture has the latents far more often than untrained SAEs share theirs ({level})",
+              "features do not depend on the method", said([*kinds, blank]),
+              beats(kinds) and all(share[n].min() > 3 * share[blank].max() for n in kinds)),
+        Claim("Question 2", f"a wider SAE has what a narrow one has, more often than the other way round ({level})",
+              "a wide dictionary holds the narrow one's features and more", said(across),
+              bool(share[across[0]].min() > share[across[1]].max()) and beats(across)),
+        Claim("Question 2", "a second, independently trained model has the same latents more often than the same neurons, at "
+              f"both widths and every seed ({level})", "features are more universal than neurons",
+              said([*models, other]), beats(models) and all(share[n].min() > share[other].max() for n in models)),
+    ]  # fmt: skip
+
+
+def claims_3(config: Any, a: Arrays) -> list[Claim]:
+    """Splitting and coalescing."""
+    steps = [f"{i} to {j}" for i, j in zip(config.widths, config.widths[1:], strict=False)]
+    steps.append(f"{config.widths[0]} to {config.widths[-1]}")
+
+    def said(name: str) -> str:
+        return "; ".join(f"{s}: {spread(v)}" for s, v in zip(steps, a[f"tree_{name}"], strict=True))
+
+    chance = ", ".join(f"{c:.3f}" for c in a["tree_chance"])
+    descended, split = a["tree_descended"], a["tree_split"]
+    return [
+        Claim("Question 3", "latents of a wide SAE descend from those of a narrow one (what fires with it, and resembles it) "
+              "more often than by chance, at every step and seed", "features split as the dictionary grows",
+              f"share with a parent, {said('descended')}; by chance {chance}; children a latent, {said('children')}",
+              bool((descended > a["tree_chance"][:, None]).all() and (descended.mean(1) > 2 * a["tree_chance"]).all())),
+        Claim("Question 3", "most latents of the narrowest SAE have two descendants or more in the widest",
+              "features split", f"split, {said('split')}", bool((split[-1] > 0.5).all()), expected=False),
+        Claim("Question 3", "most latents of a wider SAE have no counterpart in the one before: they are new, not parts",
+              "some features are new", f"with a parent, {said('descended')}", bool((descended[:-1] < 0.5).all())),
+        Claim("Question 3", "where several latents coalesce as the dictionary shrinks, the narrow one is their sum: in most "
+              "cases one of them fires on 80 % of its occasions", "features coalesce",
+              f"the sum of their parts, {said('whole')}; covered, {said('covered')}",
+              bool((a["tree_whole"][:-1].mean(1) > 0.5).all()), expected=False),
+    ]  # fmt: skip
+
+
+def claims_4(config: Any, a: Arrays) -> list[Claim]:
+    """Predictable intervention?"""
+
+    def quartiles(values: np.ndarray) -> str:
+        low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+        return f"{middle:.2f} (quartiles {low:.2f} to {high:.2f})"
+
+    n = a["steer_up"].size
+    zero, one = (list(config.strengths).index(s) for s in (0, 1))
+    rise, other = (
+        a[f"dose_{name}"][..., one] - a[f"dose_{name}"][..., zero] for name in ("promoted", "others")
+    )
+    drop = a["ablated_promoted"]
+    return [
+        Claim("Question 4", "steering by one largest activation changes the logits as the logit weights say (correlation over "
+              "the vocabulary above 0.8 for 9 latents in 10, either sign)", "the direct path predicts the effect",
+              f"up {quartiles(a['steer_up'])}, down {quartiles(a['steer_down'])}, slope {quartiles(a['steer_slope'])}; a "
+              f"random direction of the same length {quartiles(a['steer_random'])}; neurons, by their own weights, "
+              f"{quartiles(a['steer_neuron'])}: with one layer only the final norm is between",
+              bool(min((a[f"steer_{s}"] > 0.8).mean() for s in ("up", "down")) >= 0.9)),
+        Claim("Question 4", "dose and response: the probability of what a latent promotes rises with every strength, for 9 "
+              "latents in 10", "monotone", f"{100 * a['dose_monotone'].mean():.0f} % of {n} latents over strengths "
+              f"{', '.join(f'{s:g}' for s in config.strengths)}", bool(a["dose_monotone"].mean() >= 0.9)),
+        Claim("Question 4", "steering is selective: what a latent promotes gains more than random other tokens do, for 9 "
+              "latents in 10", "its own tokens, not others",
+              f"log-probability {quartiles(rise)} against {quartiles(other)}, {100 * (rise > other).mean():.0f} % of {n}",
+              bool((rise > other).mean() >= 0.9)),
+        Claim("Question 4", "a latent taken out where it is strongest lowers what it promotes more than random other tokens, "
+              "and raises the loss, for 9 latents in 10", "ablation is steering backwards",
+              f"log-probability {quartiles(drop)} against {quartiles(a['ablated_others'])}, "
+              f"{100 * (drop < a['ablated_others']).mean():.0f} %; loss {quartiles(a['ablated_loss'])} nats, raised for "
+              f"{100 * (a['ablated_loss'] > 0).mean():.0f} %",
+              bool(((drop < a["ablated_others"]) & (a["ablated_loss"] > 0)).mean() >= 0.9)),
+        Claim("Question 4", "what it means says what it does: steered on unrelated text, latents raise the tokens of the kind "
+              "of text they fire on more than those of other kinds, and do so better than neurons",
+              "meaning and effect agree",
+              f"share of other kinds that gain less: latents {a['meant_latent'].mean():.2f}, neurons "
+              f"{a['meant_neuron'].mean():.2f}, random directions {a['meant_random'].mean():.2f} (chance 0.50)",
+              bool(a["meant_latent"].mean() > max(a["meant_neuron"].mean(), 0.5))),
+    ]  # fmt: skip
