@@ -19,6 +19,7 @@ from superposition.sae_run import Trained
 TOP = 100  # top-activating tokens looked at
 # A unit is specific from this share of its firings in one kind on, if it fires so often.
 PURE, LEAST = 0.9, 10
+STRONGEST = 3  # tokens that a unit is named by
 
 Encode = Callable[[np.ndarray], np.ndarray]
 
@@ -97,6 +98,8 @@ class Rule(NamedTuple):
     f1: float
     kind: int
     """The rule's kind of text, of a token that which most of the unit's activation is on."""
+    strongest: tuple[str, ...]
+    """The tokens that most of the unit's activation is on, most first."""
 
 
 def rules(encode: Encode, x: np.ndarray, truth: np.ndarray, tokens: Tokens, tokenizer: Any) -> list[Rule]:
@@ -107,15 +110,22 @@ def rules(encode: Encode, x: np.ndarray, truth: np.ndarray, tokens: Tokens, toke
     here = sparse.csr_matrix(
         (np.ones(len(seen)), (np.arange(len(seen)), seen)), shape=(len(seen), vocabulary)
     )
-    mass = latents.T @ truth
+    mass, strength = latents.T @ truth, (latents.T @ here).toarray()
     latents.data = np.ones_like(latents.data)
     both = np.hstack([(latents.T @ here).toarray(), latents.T @ truth])
     true = np.concatenate([np.bincount(seen, minlength=vocabulary), truth.sum(0)])
     fired = np.asarray(latents.sum(0)).reshape(-1, 1)
     f1 = 2 * both / np.maximum(fired + true, 1)
     best = f1.argmax(1)
+    most = np.argsort(-strength, 1, kind="stable")[:, :STRONGEST]
+    word = [tokenizer.decode([i]) for i in range(vocabulary)]
     return [
-        Rule(tokenizer.decode([int(b)]) if b < vocabulary else kinds[b - vocabulary], bool(b < vocabulary),
-             float(row[b]), int(own.argmax() if b < vocabulary else b - vocabulary))
-        for b, row, own in zip(best, f1, mass, strict=True)
-    ]  # fmt: skip
+        Rule(
+            word[b] if b < vocabulary else kinds[b - vocabulary],
+            bool(b < vocabulary),
+            float(f1[u, b]),
+            int(mass[u].argmax() if b < vocabulary else b - vocabulary),
+            tuple(word[i] for i in most[u] if strength[u, i] > 0),
+        )
+        for u, b in enumerate(best)
+    ]

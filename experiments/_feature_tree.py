@@ -1,7 +1,7 @@
 """The tree of latents over several widths: splitting as the dictionary grows, coalescing as it shrinks, and names."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ ALIKE, IMPLIED = 0.4, 0.8
 class Family(NamedTuple):
     """One seed's SAEs, narrowest first. Steps are from a width to the next, and last from the first to the last.
 
-    parents, rates: by width. split, descended (share of wide latents with a parent), children (mean), merged, whole,
-    covered (mean over those that coalesce): (steps,) each.
+    parents, rates: by width. numbers, (steps,) each: split, descended (share of wide latents with a parent), children (a
+    latent), whole, and of those that two or more coalesce into, merging (how many) and covered (mean).
     """
 
     parents: list[np.ndarray]
@@ -66,6 +66,7 @@ def _step(
         "descended": 1 - splitting.novel_fraction,
         "children": float(splitting.children[alive].mean()) if alive.any() else 0.0,
         "whole": merged.whole_fraction,
+        "merging": float(splitting.children[several].mean()) if several.any() else 0.0,
         "covered": float(merged.covered[several].mean()) if several.any() else 0.0,
     }
     return splitting.parent, counts, numbers
@@ -82,20 +83,26 @@ def _living(counts: metrics.CoFiring) -> metrics.CoFiring:
     return metrics.CoFiring(counts.examples, narrow, wide, both)
 
 
-def largest(parents: Sequence[np.ndarray], width: int, n: int) -> np.ndarray:
-    """The latents of the narrowest SAE with the most descendants over all widths, most first."""
-    counts = sum(np.bincount(line[line >= 0], minlength=width) for line in metrics.lineage(parents))
-    return np.argsort(-np.asarray(counts), kind="stable")[:n]
+def largest(parents: Sequence[np.ndarray], groups: Sequence[int]) -> np.ndarray:
+    """Of every group of the narrowest SAE's latents the one with the most descendants over all widths, groups in order."""
+    counts = np.sum(
+        [np.bincount(line[line >= 0], minlength=len(groups)) for line in metrics.lineage(parents)], 0
+    )
+    order = np.argsort(-counts, kind="stable")
+    own = np.asarray(groups)[order]
+    return np.array([order[own == group][0] for group in np.unique(own)])
 
 
 def shown(rule: Rule, kinds: Sequence[str]) -> str:
-    """A rule as any font can draw it: a token of other letters is named by its kind of text."""
+    """A rule and the strongest tokens, as any font can draw them: a token of other letters is left to its kind's name."""
+    words = [f"‘{w.replace(' ', '␣')}’" for w in rule.strongest if w.isascii() and w.isprintable()]
     if not rule.is_token:
-        return rule.name
-    if rule.name.isascii() and rule.name.isprintable():
-        return f"‘{rule.name.replace(' ', '␣')}’"
-    known = {"\n": "newline", "\t": "tab"}.get(rule.name.strip(" "))
-    return known or f"{kinds[rule.kind]} token"
+        return " ".join([rule.name, *words[:2]])
+    if not (rule.name.isascii() and rule.name.isprintable()):
+        known = {"\n": "newline", "\t": "tab"}.get(rule.name.strip(" "))
+        return known or f"{kinds[rule.kind]} token"
+    own = f"‘{rule.name.replace(' ', '␣')}’"
+    return " ".join([own, *(w for w in words if w != own)][:3])
 
 
 def trees(
@@ -104,9 +111,9 @@ def trees(
     saes: Mapping[str, list[Trained]],
     named: dict[int, list[Rule]],
     kinds: Sequence[str],
-    n: int,
+    group: Callable[[str], int],
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays tree_* (steps, seeds), and the first seed's tree, named, with its n largest roots, for drawing."""
+    """Arrays tree_* (steps, seeds), and the first seed's tree, named, with the largest root of each group, for drawing."""
     columns = list(zip(*(saes[f"topk-{w}"] for w in config.widths), strict=True))
     families = [family(column, x) for column in columns]
     key, order = jax.random.key(0), np.arange(len(x))
@@ -116,13 +123,14 @@ def trees(
     arrays = {f"tree_{n}": np.array([f.numbers[n] for f in families]).T for n in families[0].numbers}
     arrays["tree_chance"] = np.mean([family(columns[0], x, o).numbers["descended"] for o in shuffled], 0)
     first = families[0]
+    groups = [[group(kinds[r.kind]) for r in own] for own in named.values()]
     drawn = {
-        "roots": largest(first.parents, config.widths[0], n).tolist(),
+        "roots": largest(first.parents, groups[0]).tolist(),
+        "groups": groups,
         "parents": [p.tolist() for p in first.parents],
         "rates": [np.round(r, 5).tolist() for r in first.rates],
         "labels": [[shown(r, kinds) for r in own] for own in named.values()],
         "rules": [[r.name for r in own] for own in named.values()],
         "f1": [[round(r.f1, 3) for r in own] for own in named.values()],
-        "kind": [[r.kind for r in own] for own in named.values()],
     }
     return arrays, drawn

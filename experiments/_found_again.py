@@ -86,7 +86,7 @@ def _shares(best: np.ndarray) -> np.ndarray:
 def comparisons(
     config: Any, x: np.ndarray, other: np.ndarray, saes: Mapping[str, list[Trained]]
 ) -> dict[str, Again]:
-    """Every comparison of question 2, by name; "in" reads: how many of the first does the second have."""
+    """Every comparison of question 2, by name; "in": how many of the first the second has."""
     *_, middle, wide = config.widths
     units = {
         name: [
@@ -106,13 +106,16 @@ def comparisons(
     def turned(name: str) -> list[Units]:
         return [*units[name][1:], units[name][0]]
 
-    pairs = {f"another seed, {w}": (units[f"topk-{w}"], turned(f"topk-{w}")) for w in (middle, wide)}
-    pairs |= {f"{middle} in {wide}": (units[f"topk-{middle}"], units[f"topk-{wide}"])}
-    pairs |= {f"{wide} in {middle}": (units[f"topk-{wide}"], units[f"topk-{middle}"])}
+    pairs = {f"another seed, {w} latents": (units[f"topk-{w}"], turned(f"topk-{w}")) for w in (middle, wide)}
+    pairs |= {f"{middle} latents in {wide}": (units[f"topk-{middle}"], units[f"topk-{wide}"])}
+    pairs |= {f"{wide} latents in {middle}": (units[f"topk-{wide}"], units[f"topk-{middle}"])}
     pairs |= {
-        f"in {NAMES[name]}, {middle}": (units[f"topk-{middle}"], units[name]) for name in config.architectures
+        f"{middle} latents in {NAMES[name]}": (units[f"topk-{middle}"], units[name])
+        for name in config.architectures
     }
-    pairs |= {f"another model, {w}": (units[f"topk-{w}"], units[f"other-{w}"]) for w in (middle, wide)}
+    pairs |= {
+        f"another model, {w} latents": (units[f"topk-{w}"], units[f"other-{w}"]) for w in (middle, wide)
+    }
     pairs |= {"neurons, another model": (neurons, neurons[::-1])}
-    pairs |= {f"untrained SAEs, {wide}": (units["untrained"], turned("untrained"))}
+    pairs |= {f"untrained SAEs, {wide} latents": (units["untrained"], turned("untrained"))}
     return {name: again(list(zip(*both, strict=True)), config.draws) for name, both in pairs.items()}

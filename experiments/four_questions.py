@@ -12,7 +12,12 @@ All SAEs are trained here, on text sampled from the model; `--text FOLDER` takes
 
 Command:  python -m experiments.four_questions
 Time:     five minutes on two free cores
-Expect:   see the verdicts
+Expect:   (1) the best latent of a kind is no better a detector than the best neuron (mean F1 0.66 to 0.69), but 8 % of
+          1,024 latents fire on one kind alone, 2 % of the neurons, 6 % where as sparse; (2) two thirds of the latents
+          are found by another seed, half or more by another architecture, 16 % in another model, where 12 % of the
+          neurons are; (3) three or four latents in ten have a parent in the width before, a narrow latent has 1.2
+          children among 256 and 1.6 among 1,024, and fires on more than its parts; (4) the logit weights predict
+          steering with a correlation of 0.95, dose and response are monotone and selective
 """
 
 from dataclasses import dataclass
@@ -41,7 +46,6 @@ from superposition.sae import ARCHITECTURES, SAE, TopK
 from superposition.sae_run import SAERun, Trained, fit
 
 OTHER = "superposition/small-lm-seed1"
-ROOTS = 6  # trees drawn
 GROUPS = {"other scripts": ("arabic", "hebrew", "cherokee", "chinese"), "English": ("english",),
           "code": ("python", "c", "javascript"),
           "data": ("dna", "base64 of text", "base64 of floats", "base64 of noise", "hex")}  # fmt: skip
@@ -54,13 +58,13 @@ class Config:
 
     text: tuple[Path, ...] = ()
     rows: int = 200
-    test_rows: int = 60
+    test_rows: int = 40
     widths: tuple[int, ...] = (64, 256, 1024)
     """Of the tree; architectures are compared at the last but one, models at the last two."""
     k: int = 16
-    architectures: tuple[str, ...] = ("batch-topk", "gated", "relu")
+    architectures: tuple[str, ...] = ("batch-topk", "relu")
     seeds: int = 3
-    steps: int = 1000
+    steps: int = 800
     batch_size: int = 500
     learning_rate: float = 6e-3
     draws: int = 2
@@ -111,7 +115,7 @@ def answer(config: Config, models: list[LanguageModel], held: Material, saes: Sa
     detected = _detect(config, x, truth, half, saes)
     again = comparisons(config, x[half], other, saes)
     named = {w: rules(encoder(saes[f"topk-{w}"][0]), x, truth, test, lm.tokenizer) for w in config.widths}
-    tree, drawn = trees(config, x[half], saes, named, kinds, ROOTS)
+    tree, drawn = trees(config, x[half], saes, named, kinds, _group)
     pushed = intervened(config, lm, held, x, half, saes[f"topk-{config.widths[-1]}"], truth)
     claims = [
         *claims_1(config, kinds, detected),
@@ -148,16 +152,40 @@ def draw(result: Result) -> Figure:
                           (sensitivity, specificity))  # fmt: skip
     again = {k: (np.asarray(v["shares"])[:, SAME], float(v["chance"][SAME])) for k, v in n["again"].items()}
     drawn = n["tree"]
-    groups = [[list(GROUPS).index(_group(n["kinds"][k])) for k in own] for own in drawn["kind"]]
-    tree = Tree(config.widths, drawn["labels"], groups, drawn["parents"], drawn["rates"], drawn["roots"])
+    tree = Tree(
+        config.widths, drawn["labels"], drawn["groups"], drawn["parents"], drawn["rates"], drawn["roots"]
+    )
     correlations = {"latent\nup": a["steer_up"], "latent\ndown": a["steer_down"], "neuron\nup": a["steer_neuron"],
                     "random\ndirection": a["steer_random"]}  # fmt: skip
     dose = Dose(config.strengths, *(np.concatenate(a[f"dose_{m}"]) for m in ("promoted", "others")))
-    return four_questions(detection, again, LEVELS[SAME], tree, list(GROUPS), correlations, dose)
+    return four_questions(
+        detection, again, LEVELS[SAME], tree, list(GROUPS), correlations, dose, _notes(result)
+    )
 
 
-def _group(kind: str) -> str:
-    return next(name for name, kinds in GROUPS.items() if kind in kinds)
+def _group(kind: str) -> int:
+    return next(i for i, kinds in enumerate(GROUPS.values()) if kind in kinds)
+
+
+def _notes(result: Result) -> list[str]:
+    """What a panel does not draw, a line each."""
+    a, widths = result.arrays, result.config.widths
+    pure = ", ".join(
+        f"{100 * p.mean():.0f} % of {w} latents" for w, p in zip(widths, a["latent_pure"], strict=True)
+    )
+    born = ", ".join(
+        f"{100 * d.mean():.0f} % of {w}" for w, d in zip(widths[1:], a["tree_descended"], strict=False)
+    )
+    whole = ", ".join(f"{100 * c.mean():.0f} %" for c in a["tree_covered"][:-1])
+    return [
+        f"On one kind of text alone fire {100 * float(a['neuron_pure']):.0f} % of the neurons, "
+        f"{100 * float(a['sparse_pure']):.0f} % where as sparse as latents; {pure}",
+        "Where another unit correlates with it on the same tokens",
+        f"With a parent in the width before: {born} (chance {100 * a['tree_chance'].max():.0f} %). Where several have one "
+        f"parent, one of them fires on {whole} of its occasions",
+        f"On unrelated text. Own kind of text raised above {100 * a['meant_latent'].mean():.0f} % of the other kinds (neurons "
+        f"{100 * a['meant_neuron'].mean():.0f} %, chance 50 %)",
+    ]
 
 
 def alt(result: Result) -> str:

@@ -31,6 +31,7 @@ from superposition.llm import LanguageModel
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import Tokens
 from superposition.page.llm import feature_pages
+from superposition.page.pieces import piece
 from superposition.page.write import write
 from superposition.plot.tutorial import tutorial
 from superposition.sae import SAE, Params
@@ -96,7 +97,7 @@ def histogram(f: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def top_logits(lm: LanguageModel, params: Params, latent: int) -> list[tuple[str, float]]:
     """The ten tokens a latent promotes most."""
     weights = np.asarray(logit_weights(lm, HOOK, params["W_dec"][latent]))[0]
-    return [(str(lm.tokenizer.decode([i])), float(weights[i])) for i in np.argsort(-weights)[:10]]
+    return [(piece(lm.tokenizer, int(i)), float(weights[i])) for i in np.argsort(-weights)[:10]]
 
 
 def steer(lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latent: int, ids: list[int],

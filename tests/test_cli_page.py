@@ -27,7 +27,7 @@ from superposition.llm_cli.text import read_tokens
 from superposition.page import llm as page_llm
 from superposition.page._served import read_index
 from superposition.page.pieces import pieces
-from superposition.page.server import Limits
+from superposition.page.server import Limits, Server
 from superposition.sae import TopK
 from superposition.sweep import open_sweep, sweep
 from superposition.toy import ReLUOutput
@@ -343,7 +343,10 @@ def test_importance_is_that_of_the_cell():
 # --- serve
 
 
-def test_serving_is_refused_without_pages_of_this_sae(pages, own, sae, model, store, tmp_path, capsys):
+def test_serving_is_refused_without_pages_of_this_sae(
+    pages, own, sae, model, store, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(Server, "serve_forever", lambda self: None)  # what is not refused shall end at once
     toy, other = tmp_path / "toy", write_sae(tmp_path / "other", seed=3)
     assert run("page", "--toy", store, "--out", toy, capsys=capsys)[0] == 0
     small = tmp_path / "small"

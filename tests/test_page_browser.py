@@ -732,6 +732,9 @@ def test_print_is_light_with_all_panels_and_no_controls(page):
     assert (
         page.js("return getComputedStyle(document.querySelector('.line > .on')).printColorAdjust") == "exact"
     )
+    page.open("#t=0")
+    assert page.all("button, select") == []
+    assert page.all(".line > .on")
 
 
 def test_nothing_is_cut_off_on_a_narrow_screen(page):

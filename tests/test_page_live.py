@@ -94,18 +94,21 @@ def test_steering_says_what_the_command_says(live, opened, maxima, temperature):
     assert rows == live["/api/steer"](asked)["rows"]
 
 
-def test_the_end_of_the_text_ends_a_row(live, opened):
+def test_the_end_of_the_text_ends_a_row(live, opened, maxima):
     lm = opened.lm
     for seed in range(200):
-        asked = ASKED | {"temperature": 3, "seed": seed, "n": 16, "strengths": [0]}
+        asked = ASKED | {"temperature": 3, "seed": seed, "n": 16, "strengths": [1]}
         row = live["/api/steer"](asked)["rows"][0]
-        if len(row["tokens"]) < row["prompt_length"] + 16:
+        if row["prompt_length"] < len(row["tokens"]) < row["prompt_length"] + 16:
             break
     else:
         pytest.fail("no text ended")
     assert len(row["act"]) == len(row["tokens"])
     assert lm.tokenizer.convert_ids_to_tokens(lm.spec.eos) not in row["tokens"]
-    assert row["kl"] == 0
+    prompt = [lm.spec.bos, *lm.tokenizer(ENGLISH, add_special_tokens=False)["input_ids"]]
+    text = continuations(opened, 3, [maxima[3]], prompt, 16, temperature=3, seed=seed)[0]
+    assert row["tokens"] == pieces(lm.tokenizer, text.tokens[1:])
+    assert row["kl"] == pytest.approx(text.kl, rel=1e-3)
 
 
 def test_requests_of_other_lengths_compile_nothing_new(live):

@@ -51,9 +51,12 @@ def data_of(folder):
 
 
 def sibling(path):
-    """Key and value of a sibling: one call of two string literals."""
-    key, value = re.fullmatch(r'superposition\.take\(("[^"]*"),(".*")\);\n', path.read_text("utf-8")).groups()
-    return json.loads(key), json.loads(json.loads(value))
+    """Key and value of a sibling: one call of a string and a raw string, in which nothing but its end has a meaning."""
+    key, value = re.fullmatch(
+        r'superposition\.take\(("[^"]*"),String\.raw`(.*)`\);\n', path.read_text("utf-8")
+    ).groups()
+    assert not set(value) & set("`$")
+    return json.loads(key), json.loads(value)
 
 
 def files(folder):

@@ -33,7 +33,6 @@ def regular(path: Path) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object in UTF-8: numbers finite, keys distinct, at most MAX_JSON bytes; or CorruptError."""
-
     with open(regular(path), "rb") as file:
         data = file.read(MAX_JSON + 1)
     if len(data) > MAX_JSON:

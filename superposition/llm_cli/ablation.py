@@ -134,7 +134,8 @@ def _effects(
         ("on the SAE's reconstruction", splice(lm, hook, sae, params)),
     ]
     if config.latent:
-        name = f"latents {', '.join(map(str, config.latent))} to {config.to}"
+        plural = "s" * (len(config.latent) > 1)
+        name = f"latent{plural} {', '.join(map(str, config.latent))} to {config.to}"
         edits = [
             ablated(lm, hook, sae, params, config.latent, config.to, error_term=kept, **options)
             for kept in (True, False)

@@ -64,7 +64,7 @@ def write_pages(config: PageConfig) -> str:
 
         index, features, texts = pages_of(config)
         n = _write(config, out, index, features, texts)
-    return f"{n} pages in {out}: open {out / 'index.html'}"
+    return _where(n, out)
 
 
 def _language_model(config: PageConfig, out: Path) -> str:
@@ -93,7 +93,7 @@ def _language_model(config: PageConfig, out: Path) -> str:
         seed=config.data_seed,
     )
     n = _write(config, out, pages.index | {"of": made_of(opened)}, pages.features, pages.texts)
-    return f"{n} pages in {out}: open {out / 'index.html'}\nto steer, and to read text of your own: {_serving(config, out)}"
+    return f"{_where(n, out)}\nto steer, and to read text of your own: {_serving(config, out)}"
 
 
 def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
@@ -157,6 +157,10 @@ def _leave_out(config: PageConfig, names: Iterable[str], why: str) -> None:
     for name in names:
         if getattr(config, name) != getattr(plain, name):
             raise ConfigError(f"{why}; leave --{name.replace('_', '-')} out")
+
+
+def _where(n: int, out: Path) -> str:
+    return visible(f"{n} pages in {out}: open {out / 'index.html'}")
 
 
 def _serving(config: PageConfig, out: Path) -> str:

@@ -176,7 +176,7 @@ def _about(lm: LanguageModel, sae: SAE, hook: str, found: Findings) -> list[list
     s, n = found.statistics, len(found.ids)
     pages = f"all {n:,}" if n == sae.d_sae else f"{n:,} of {sae.d_sae:,}"
     return [
-        ["Model", f"{_name(lm)}: {lm.spec.n_layers} layers of width {lm.spec.d_model}"],
+        ["Model", f"{_name(lm)}: {lm.spec.n_layers} layer{'s' * (lm.spec.n_layers > 1)} of width {lm.spec.d_model}"],
         ["Hook point", f"{hook}, {sae.d_in:,} {found.coordinate}s"],
         ["SAE", f"{type(sae).__name__}, {sae.d_sae:,} latents; pages of {pages}"],
         ["Text", f"{s.tokens:,} tokens in rows of {found.tokens.tokens.shape[1]}: {', '.join(found.tokens.sources)}"],

@@ -56,7 +56,9 @@ def _tsne(unit: np.ndarray, seed: int) -> np.ndarray:
     )  # as sklearn's own init="pca", which takes no random signs here
     perplexity = min(30.0, (len(unit) - 1) / 3)
     model = TSNE(metric="cosine", init=start.astype(np.float32), perplexity=perplexity, random_state=seed)
-    with threadpool_limits(1, "openmp"):  # the same map whatever the cores; waiting threads spin where others work
+    with threadpool_limits(
+        1, "openmp"
+    ):  # the same map whatever the cores; waiting threads spin where others work
         return np.asarray(model.fit_transform(unit), np.float64)
 
 

@@ -106,8 +106,9 @@ def _json(value: Any, what: str) -> str:
 
 
 def _call(key: str, text: str) -> str:
-    """A sibling: JSON in a string literal, to be parsed as data and not read as code."""
-    return f"superposition.take({json.dumps(key)},{json.dumps(text, ensure_ascii=False)});\n"
+    """A sibling: JSON in a raw string, in which ` and ${ alone would be code; it is parsed as data."""
+    raw = text.replace("`", "\\u0060").replace("$", "\\u0024")
+    return f"superposition.take({json.dumps(key)},String.raw`{raw}`);\n"
 
 
 def _page(index: Mapping[str, Any], data: Mapping[str, str], siblings: bool) -> str:
@@ -169,7 +170,9 @@ def _ours(path: Path, names: list[str]) -> bool:
         child = path / name
         if child.is_symlink() or name not in ("index.html", "features", "texts"):
             return False
-        if name != "index.html" and not (child.is_dir() and all(_sibling(child / name) for name in os.listdir(child))):
+        if name != "index.html" and not (
+            child.is_dir() and all(_sibling(child / name) for name in os.listdir(child))
+        ):
             return False
     page = path / "index.html"
     if not page.is_file():

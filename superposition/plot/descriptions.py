@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, FONT, INK, MUTED, fitted, grid, styled
 
 
 def descriptions(
@@ -51,8 +52,14 @@ def descriptions(
             at -= 1.2 / lines
             for unit, label in rows:
                 right.text(0.0, at, f"{unit}", fontsize=9, color=MUTED, va="top", transform=right.transAxes)
-                right.text(0.1, at, fitted(label, 9, 300), fontsize=9, color=INK, va="top", parse_math=False,
+                right.text(0.1, at, fitted(_drawable(label), 9, 300), fontsize=9, color=INK, va="top", parse_math=False,
                            transform=right.transAxes)  # fmt: skip
                 at -= 1 / lines
             at -= 0.3 / lines
     return figure
+
+
+def _drawable(text: str) -> str:
+    """Letters that the figure's font lacks by their code points."""
+    known = get_font(findfont(FONT)).get_charmap()
+    return "".join(c if ord(c) in known else f"⟨U+{ord(c):04X}⟩" for c in text)

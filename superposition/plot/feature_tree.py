@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from superposition.errors import ConfigError
 from superposition.plot.style import INK, MUTED, fitted
 
+WIDTH = 125.0  # points of a label
+
 
 class Tree(NamedTuple):
     """What is drawn: for every width its latents' labels and groups, and (from the second on) parents and rates.
@@ -26,13 +28,13 @@ class Tree(NamedTuple):
 
 
 class Node(NamedTuple):
-    """A latent in its place: column, height, and whether it stands for several that are not shown."""
+    """A latent in its place, or (latent -1) a line that says how many of the parent's children are not shown."""
 
     column: int
     latent: int
     height: float
     parent: int  # place in the list, -1 for a root
-    hidden: int
+    hidden: int = 0
 
 
 def placed(tree: Tree, most: int = 3) -> list[Node]:
@@ -51,18 +53,20 @@ def placed(tree: Tree, most: int = 3) -> list[Node]:
     def grow(column: int, latent: int, parent: int) -> float:
         nonlocal line
         place = len(nodes)
-        nodes.append(Node(column, latent, 0.0, parent, 0))
+        nodes.append(Node(column, latent, 0.0, parent))
         own: list[int] = []
         if column + 1 < n:
             children = np.flatnonzero(np.asarray(tree.parents[column]) == latent)
             rates = np.asarray(tree.rates[column + 1])[children]
             own = [int(c) for c in children[np.argsort(-rates, kind="stable")]]
         heights = [grow(column + 1, child, place) for child in own[:most]]
-        if not heights:
-            heights = [line]
+        if len(own) > most:
+            nodes.append(Node(column + 1, -1, line, place, len(own) - most))
+            heights.append(line)
+        if len(own) > most or not own:
             line += 1
-        height = (heights[0] + heights[-1]) / 2
-        nodes[place] = Node(column, latent, height, parent, max(len(own) - most, 0))
+        height = (heights[0] + heights[-1]) / 2 if heights else line - 1
+        nodes[place] = nodes[place]._replace(height=height)
         return height
 
     for root in tree.roots:
@@ -79,25 +83,19 @@ def feature_tree(
     last = len(tree.widths) - 1
     bottom = max(node.height for node in nodes)
     for node in nodes:
+        text, colour = f"+ {node.hidden} more", MUTED
+        if node.latent >= 0:
+            text = fitted(tree.labels[node.column][node.latent], size, WIDTH)
+            colour = colours[tree.groups[node.column][node.latent]]
         if node.parent >= 0:
             above = nodes[node.parent]
-            colour = colours[tree.groups[node.column][node.latent]]
-            bend = node.column - 0.30
-            axes.plot((above.column + 0.14, bend, node.column - 0.16), (above.height, node.height, node.height),
+            begin = above.column + (0.03 if above.column == 0 else 0.36)
+            axes.plot((begin, node.column - 0.24, node.column - 0.16), (above.height, node.height, node.height),
                       color=colour, linewidth=1.3, alpha=0.75, zorder=1, solid_joinstyle="round")  # fmt: skip
-    for node in nodes:
-        text = fitted(tree.labels[node.column][node.latent], size, 105)
-        more = f"  +{node.hidden}" if node.hidden else ""
         axes.text(node.column - (0.15 if node.column else 0.0), node.height, text, fontsize=size, va="center",
-                  ha="left" if node.column else "right", parse_math=False, zorder=2,
-                  color=colours[tree.groups[node.column][node.latent]])  # fmt: skip
-        if more:
-            axes.text(
-                node.column + 0.1, node.height + 0.42, more, fontsize=size - 2, color=MUTED, va="center"
-            )
+                  ha="left" if node.column else "right", parse_math=False, zorder=2, color=colour)  # fmt: skip
     for column, width in enumerate(tree.widths):
-        axes.text(
-            column, -1.3, f"{width} latents", fontsize=size, color=INK, ha="left" if column else "right"
-        )
-    axes.set(xlim=(-0.45, last + 0.45), ylim=(bottom + 0.7, -1.8), xticks=[], yticks=[])
+        axes.text(column - (0.15 if column else 0.0), -1.3, f"{width} latents", fontsize=size + 1, color=INK,
+                  ha="left" if column else "right")  # fmt: skip
+    axes.set(xlim=(-0.45, last + 0.35), ylim=(bottom + 0.7, -1.8), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)

@@ -43,36 +43,40 @@ def four_questions(
     groups: Sequence[str],
     correlations: Mapping[str, np.ndarray],
     dose: Dose,
+    notes: Sequence[str],
 ) -> Figure:
     """A panel a question.
 
     again: comparison -> (share of units found again of each pair, the share by chance), at correlation `level`;
-    correlations: what was steered -> realised with predicted change of the logits, one a unit.
+    correlations: what was steered -> realised with predicted change of the logits, one a unit; notes: a line under each title.
     """
     with styled():
         spaced = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14, wspace=0.02, hspace=0.03)
         figure = Figure(figsize=(18, 13.2), dpi=DPI, facecolor="white", layout=spaced)
         rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.12))
         (left, right), (below, beside) = (row.subfigures(1, 2, width_ratios=(1.25, 1)) for row in rows)
-        _detect(left.subplots(), detection, tree.widths)
-        _again(right.subplots(), again, level)
+        _detect(left.subplots(), detection, tree.widths, notes[0])
+        _again(right.subplots(), again, level, notes[1])
         colours = {i: (COLOURS[0], COLOURS[2], COLOURS[1], COLOURS[3])[i % 4] for i in range(len(groups))}
         axes = below.subplots()
-        feature_tree(axes, tree, colours, most=2, size=SMALL)
-        _title(axes, "3  Split as the dictionary grows, coalesce as it shrinks?")
+        feature_tree(axes, tree, colours, most=3, size=WORDS)
+        _title(axes, "3  Split as the dictionary grows, coalesce as it shrinks?", notes[2])
         axes.legend(handles=[Line2D([], [], color=c, linewidth=3, label=groups[i]) for i, c in colours.items()],
                     loc="upper left", bbox_to_anchor=(0, -0.005), ncols=4, frameon=False, fontsize=SMALL)  # fmt: skip
         first, second = beside.subplots(1, 2, width_ratios=(0.8, 1))
-        _predicted(first, correlations)
+        _predicted(first, correlations, notes[3])
         _dose(second, dose)
     return figure
 
 
-def _title(axes: Axes, text: str) -> None:
-    axes.set_title(text, fontsize=TITLE, loc="left", color=INK, pad=12, fontweight="bold")
+def _title(axes: Axes, text: str, note: str) -> None:
+    axes.set_title(text, fontsize=TITLE, loc="left", color=INK, pad=28, fontweight="bold")
+    line = axes.annotate(note, (0, 1), (0, 12), xycoords="axes fraction", textcoords="offset points", fontsize=SMALL,
+                         color=MUTED)  # fmt: skip
+    line.set_in_layout(False)
 
 
-def _detect(axes: Axes, d: Detection, widths: Sequence[int]) -> None:
+def _detect(axes: Axes, d: Detection, widths: Sequence[int], note: str) -> None:
     """F1 on a line a kind; sensitivity and specificity of both in columns beside it."""
     n = len(d.kinds)
     f1, neuron = grid(d.latent_f1, "latent_f1", (len(widths), None, n)), grid(d.neuron_f1, "neuron_f1", (n,))
@@ -117,10 +121,10 @@ def _detect(axes: Axes, d: Detection, widths: Sequence[int]) -> None:
             axes.text(x + 0.10, row, f"{b:.2f}", fontsize=WORDS, ha="left", va="center", color=MUTED)
     axes.legend(loc="upper left", bbox_to_anchor=(-0.01, -0.1), ncols=2, frameon=False, fontsize=SMALL,
                 columnspacing=1.2, handletextpad=0.4)  # fmt: skip
-    _title(axes, "1  Meaningful and monosemantic?")
+    _title(axes, "1  Meaningful and monosemantic?", note)
 
 
-def _again(axes: Axes, again: Mapping[str, tuple[np.ndarray, float]], level: float) -> None:
+def _again(axes: Axes, again: Mapping[str, tuple[np.ndarray, float]], level: float, note: str) -> None:
     """Share of units found again on a line a comparison, every pair, and chance."""
     y = np.arange(len(again))
     for row, (shares, chance) in enumerate(again.values()):
@@ -151,10 +155,10 @@ def _again(axes: Axes, again: Mapping[str, tuple[np.ndarray, float]], level: flo
         fontsize=SMALL,
         ncols=2,
     )
-    _title(axes, "2  Found again?")
+    _title(axes, "2  Found again?", note)
 
 
-def _predicted(axes: Axes, correlations: Mapping[str, np.ndarray]) -> None:
+def _predicted(axes: Axes, correlations: Mapping[str, np.ndarray], note: str) -> None:
     """Correlations of predicted with realised changes, a column a group, a dot a unit."""
     for i, values in enumerate(correlations.values()):
         own = np.sort(np.asarray(values).ravel())
@@ -163,13 +167,14 @@ def _predicted(axes: Axes, correlations: Mapping[str, np.ndarray]) -> None:
             i + spread, own, MARKERS[i], color=COLOURS[i], markersize=5.5, alpha=0.75, markeredgewidth=0
         )
         axes.hlines(np.median(own), i - 0.4, i + 0.4, color=INK, linewidth=2)
-    axes.set(ylim=(-0.25, 1.04), xlim=(-0.6, len(correlations) - 0.4))
+    low = min(float(np.min(values)) for values in correlations.values())
+    axes.set(ylim=(min(low, 0) - 0.05, 1.04), xlim=(-0.6, len(correlations) - 0.4))
     axes.set_xticks(range(len(correlations)), list(correlations), fontsize=SMALL)
     quiet(axes)
     axes.tick_params(axis="y", labelsize=WORDS)
     axes.tick_params(axis="x", labelsize=SMALL, length=0)
     axes.set_ylabel("logits: realised with predicted change, correlation", fontsize=WORDS)
-    _title(axes, "4  Predictable intervention?")
+    _title(axes, "4  Predictable intervention?", note)
 
 
 def _dose(axes: Axes, dose: Dose) -> None:
@@ -192,7 +197,7 @@ def _dose(axes: Axes, dose: Dose) -> None:
     axes.axhline(0, color=MUTED, linewidth=0.8)
     quiet(axes)
     axes.tick_params(labelsize=WORDS)
-    axes.set_xticks(list(dose.strengths), [f"{s:+g}" if s else "0" for s in dose.strengths])
+    axes.set_xticks(list(dose.strengths), [f"{s:+g}".replace("-", "−") if s else "0" for s in dose.strengths])
     axes.set_xlabel("steered by, in largest activations", fontsize=WORDS)
     axes.set_ylabel("log-probability, change in nats (a line a latent)", fontsize=WORDS)
     axes.legend(loc="upper left", frameon=False, fontsize=SMALL)

@@ -43,7 +43,8 @@ const chip = (text) => el(odd(text) ? "bdi.chip.odd" : "bdi.chip",
 const whole = (value) => Math.round(value).toLocaleString("en");
 function num(value) {
   if (value === null || value === undefined) return "–";
-  return (Math.abs(value) >= 1000 ? whole(value) : `${Number(value.toPrecision(3))}`).replaceAll("-", "−");
+  const size = Math.abs(value), text = size >= 1000 ? whole(value) : Number(value.toPrecision(3));
+  return `${size && size < 1e-3 ? value.toExponential(1) : text}`.replaceAll("-", "−");
 }
 const signed = (value) => (value > 0 ? "+" : "") + num(value);
 const percent = (share) => `${num(100 * share)} %`;
@@ -277,7 +278,7 @@ function arrange() {
   const column = columns[sort[0]], sign = down ? -1 : 1, wanted = fold(query.trim());
   const none = (row) => column[row] === null; // not known: last either way
   const compare = (a, b) => none(a) - none(b) || sign * (column[a] - column[b]) || a - b;
-  const exact = wanted && rowOf.get(Number(wanted)); // a bare index comes first
+  const exact = wanted && rowOf.get(Number(wanted)); // a bare number first
   order = rows.filter((row) => hay[row].includes(wanted))
     .sort((a, b) => (b === exact) - (a === exact) || compare(a, b));
 }
@@ -443,7 +444,7 @@ function textView(tokens, top, scale) {
   const sizes = (one) => [percent(one.share), signed(one.direct)].slice(0, heads.length);
   const choose = (i) => picked.replaceChildren(el("h2", "At ", chip(tokens[i]), el("small", ` token ${i}`)),
     top[i].length ? table([unit, "activation", ...heads],
-      ranked(top[i]).map((one) => [link(one.id), one.act, ...sizes(one)]), "At it") : "Nothing here fires on it.");
+      ranked(top[i]).map((one) => [link(one.id), one.act, ...sizes(one)]), "Here") : "Nothing fires on it.");
   const renew = () => {
     const rows = ranked([...seen.values()].map((ones) => ({ ...ranked(ones)[0], n: ones.length }))).slice(0, 30);
     list.replaceChildren(el("h2", "Strongest on this text"), table([unit, "strongest at", ...heads, "tokens", "colour"],
