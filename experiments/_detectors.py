@@ -65,7 +65,7 @@ def judged(encode: Encode, x: np.ndarray, truth: np.ndarray, half: np.ndarray) -
     def count(chosen: np.ndarray) -> metrics.Detections:
         total: metrics.Detections | None = None
         for block, kind in zip(blocks(x[chosen]), blocks(truth[chosen]), strict=True):
-            new = metrics.detections(jnp.asarray(encode(block)), jnp.asarray(kind), jnp.asarray(thresholds))
+            new = _detections(jnp.asarray(encode(block)), jnp.asarray(kind), jnp.asarray(thresholds))
             total = new if total is None else metrics.add(total, new)
         assert total is not None
         return total
@@ -82,6 +82,9 @@ def judged(encode: Encode, x: np.ndarray, truth: np.ndarray, half: np.ndarray) -
         "top": np.array([truth[half][column].mean(0) for column in strongest.T]),
         "pure": np.array((purity >= PURE).mean() if alive.any() else 0.0),
     }
+
+
+_detections: Any = jax.jit(metrics.detections)
 
 
 def blocks(x: np.ndarray, size: int = 8192) -> Iterator[np.ndarray]:

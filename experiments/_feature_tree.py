@@ -13,8 +13,8 @@ from experiments._detectors import LEAST, Rule, blocks, encode
 from superposition import metrics
 from superposition.sae_run import Trained
 
-# Decoder rows keep part of their random start after so short a training: the same latent of two seeds has a cosine of
-# 0.6, not 0.9. Random directions have 0.04, and the best of a thousand 0.15.
+# Decoder rows keep part of their random start after so short a training: the best cosine with another seed's rows is
+# 0.7 on average at 256 latents and 0.45 at 1,024; with rows turned at random it is 0.14.
 ALIKE, IMPLIED = 0.4, 0.8
 
 

@@ -76,7 +76,7 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=4, test_rows=4, widths=(16, 32), k=4, architectures=("relu",), seeds=2, steps=4,
+        return cls(rows=4, test_rows=4, widths=(16, 32), k=4, architectures=(), seeds=2, steps=4,
                    batch_size=100, latents=2, strengths=(-1, 0, 1))  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from superposition.page.rules import Counts, describe
 from superposition.page.spill import Fired, Spill
 from superposition.page.statistics import BINS, INTERVALS, intervals, measure
 from superposition.sae import ReLU, TopK
-from tests.oracles import tiny_lm
+from tests.oracles import tiny_lm, tiny_models
 
 HOOK, WIDTH, D_SAE, DEAD = "blocks.0.mlp.hook_post", 24, 12, 5
 RANDOM = np.random.default_rng(0)
@@ -554,6 +554,22 @@ def test_a_coordinate_far_from_zero_keeps_its_correlation():
     np.testing.assert_allclose(got.pearson[0], np.sort(whole)[::-1], atol=1e-5)
 
 
+def test_a_first_batch_unlike_the_others_changes_nothing():
+    from superposition.page.correlation import Pairs
+
+    a = RANDOM.normal(size=(600, 3)).astype(np.float32).clip(0)
+    b = (a @ RANDOM.normal(size=(3, 4)) + RANDOM.normal(size=(600, 4)) + 1).astype(np.float32)
+    b[:100] += 5
+    sums = Pairs(3, 4, centred=True)
+    for part in np.split(np.arange(600), 6):
+        sums.add(a[part], b[part])
+    got = sums.similar(4)
+    cosine = a.T @ b / np.outer(np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0))
+    pearson = np.corrcoef(np.concatenate([a, b], 1).T)[:3, 3:]
+    np.testing.assert_allclose(got.cosine, np.take_along_axis(cosine, got.which, 1), atol=1e-5)
+    np.testing.assert_allclose(got.pearson, -np.sort(-pearson, 1), atol=1e-5)
+
+
 def write_cache(folder, world, tokens=None, keep=slice(None)):
     tokens = world.tokens if tokens is None else tokens
     row, at = (n[keep] for n in np.nonzero(tokens.usable))
@@ -726,8 +742,9 @@ def test_the_best_of_a_stream_are_the_best_of_all():
                 ):
                     left.setdefault(which, place)
                 wanted = sorted(left.values(), key=lambda p: (value[p], p))[:8]
-                assert best.at[g].tolist() == wanted
-                assert best.priority[g].tolist() == value[wanted].tolist()
+                held = len(wanted)
+                assert best.at[g].tolist() == wanted + [-1] * (8 - held)
+                assert best.priority[g].tolist() == value[wanted].tolist() + [np.inf] * (8 - held)
             assert (best.at[9] == -1).all()
 
 
@@ -798,3 +815,28 @@ def test_a_map_of_few_directions(n):
         np.testing.assert_allclose(
             np.abs(got / np.abs(got).max()), np.abs(wanted / np.abs(wanted).max()), atol=1e-6
         )
+
+
+def test_a_post_norm_is_taken_as_it_was_on_the_direct_path(tmp_path):
+    tiny_models.write(tmp_path, "gemma2")
+    lm = LanguageModel.from_hf(tmp_path)
+    i, hook = lm.spec.n_layers - 1, f"blocks.{lm.spec.n_layers - 1}.mlp.hook_post"
+    ids = np.random.default_rng(6).integers(3, lm.spec.d_vocab, (3, 12))
+    tokens = Tokens(ids, np.arange(12) > np.zeros((3, 1)), np.zeros(3, int), ("a",))
+    sae = TopK(d_in=lm.width(hook), d_sae=6, k=3)
+    directions = np.random.default_rng(7).normal(size=(6, sae.d_in)).astype(np.float32)
+    own = Effects(lm, hook, sae, directions)
+    assert own.direct_path
+    assert not own.only_direct
+    got = own.direct(own.clean(tokens, 0, 3, 3), np.arange(3), np.full(3, 7), np.arange(3), np.ones(3))
+    last, scale = f"blocks.{i}.hook_resid_post", f"blocks.{i}.ln2_post.hook_scale"
+    logits, seen = lm.run_with_cache(ids, [last, scale])
+    w = 1 + np.asarray(lm.params[f"blocks.{i}.ln2_post.w"])
+    written = (
+        directions[:3] @ np.asarray(lm.params[f"blocks.{i}.mlp.W_out"]) * w / np.asarray(seen[scale])[:, 7]
+    )
+    residual = np.asarray(seen[last])[:, 7] - written
+    new = next_loss(lm.spec, lm.params, residual, jnp.asarray(ids[:, 8]))
+    wanted = np.asarray(new) - losses(logits, ids)[:, 8]
+    assert np.abs(wanted).max() > 1e-3
+    np.testing.assert_allclose(got, wanted, atol=1e-5)
