@@ -1,6 +1,7 @@
 """What the experiments on the small language model share: the model, and text by script and format."""
 
 import fnmatch
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from experiments._small_lm_data import split_off
 from superposition.errors import ConfigError
-from superposition.llm import LanguageModel
+from superposition.llm import SMALL_LM, LanguageModel
 from superposition.llm.demo import demo_text
 from superposition.llm.packing import Tokens, flatten, pack_text, tokenize
 from superposition.llm.sampled import sampled_tokens
@@ -28,6 +29,12 @@ DEMO = {
     "python": "python", "c": "c", "dna": "dna", "base64 of text": "base64_ascii",
     "base64 of floats": "base64_binary", "base64 of noise": "base64_random", "hex": "hex",
 }  # fmt: skip
+
+
+@cache
+def small_lm(name: str = SMALL_LM) -> LanguageModel:
+    """The model that ships (or its second seed), one for all experiments of a process."""
+    return LanguageModel.from_hf(name)
 
 
 class Material(NamedTuple):
@@ -58,16 +65,18 @@ def material(
         ordered = [{k: part[k] for k in KINDS if k in part} for part in parts]
         packed = [pack_text(tokenizer, p, spec.n_ctx, bos=spec.bos, eos=spec.eos) for p in ordered]
         return Material(*packed)
+    return Material(*(_sampled(lm, part, n, seed) for part, n in enumerate((rows, test_rows))))
+
+
+@lru_cache(maxsize=4)
+def _sampled(lm: LanguageModel, part: int, rows: int, seed: int) -> Tokens:
     demo = demo_text(seed)
     prompts = {
-        kind: flatten(tokenize(tokenizer, demo[name]), vocab=spec.d_vocab, bos=None, eos=None)
+        kind: flatten(tokenize(lm.tokenizer, demo[name]), vocab=lm.spec.d_vocab, bos=None, eos=None)
         for kind, name in DEMO.items()
         if name in demo
     }
-    key = jax.random.key(seed)
-    return Material(
-        *(sampled_tokens(jax.random.fold_in(key, i), lm, prompts, n) for i, n in enumerate((rows, test_rows)))
-    )
+    return sampled_tokens(jax.random.fold_in(jax.random.key(seed), part), lm, prompts, rows)
 
 
 def labels(tokens: Tokens) -> np.ndarray:

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._latents import by_kind, shipped
-from experiments._small_lm import HOOK, material
+from experiments._small_lm import HOOK, material, small_lm
 from superposition import interventions
 from superposition.interventions import At, Logit
 from superposition.llm import LanguageModel
@@ -58,12 +58,12 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=6, test_rows=1, prompts=3, ctx=8, top=2)
+        return cls(rows=4, test_rows=4, prompts=3, ctx=8, top=2)
 
 
 def run(config: Config) -> Result:
     """One by one against attribution, then kind by kind."""
-    lm = LanguageModel.from_hf()
+    lm = small_lm()
     sae, params = shipped()
     held = material(lm, config.text, rows=config.rows, test_rows=config.test_rows)
     attributed, sums = _one_by_one(lm, sae, params, held.test, config)

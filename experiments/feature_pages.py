@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._latents import shipped
-from experiments._small_lm import HOOK, material
+from experiments._small_lm import HOOK, material, small_lm
 from superposition import AdamW, ReLUOutput, ToyRun
 from superposition.activations import toy_stream
 from superposition.features import SparseUniform
@@ -74,12 +74,12 @@ class Config:
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         toy = Toy(steps=50, sae_steps=20)
-        return cls(rows=2, latents=12, other_steps=2, toy=toy, out=Path("runs/quick-pages"))
+        return cls(rows=4, latents=12, other_steps=2, toy=toy, out=Path("runs/quick-pages"))
 
 
 def run(config: Config) -> Result:
     """Write both sets of pages; describe the neurons by the same rule."""
-    lm = LanguageModel.from_hf()
+    lm = small_lm()
     sae, params = shipped()
     held = material(lm, config.text, rows=config.rows, test_rows=config.rows)
     text = held.test

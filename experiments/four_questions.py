@@ -35,7 +35,7 @@ from experiments._feature_tree import trees
 from experiments._found_again import LEVELS, SAME, comparisons
 from experiments._four_claims import claims_1, claims_2, claims_3, claims_4
 from experiments._pushed import intervened
-from experiments._small_lm import HOOK, Material, labels, material
+from experiments._small_lm import HOOK, Material, labels, material, small_lm
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
@@ -82,7 +82,7 @@ class Config:
 
 def run(config: Config) -> Result:
     """Train the SAEs, then ask."""
-    models = [LanguageModel.from_hf(), LanguageModel.from_hf(OTHER)]
+    models = [small_lm(), small_lm(OTHER)]
     held = material(models[0], config.text, rows=config.rows, test_rows=config.test_rows)
     saes = train(config, models, held)
     return answer(config, models, held, saes)

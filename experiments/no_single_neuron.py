@@ -23,9 +23,8 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._detectors import PURE, TOP, activations, encode, judged, second_half
-from experiments._small_lm import HOOK, labels, material
+from experiments._small_lm import HOOK, labels, material, small_lm
 from experiments.sae_zoo import spread
-from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
 from superposition.optimizer import Adam
 from superposition.plot.detectors import detectors
@@ -53,12 +52,12 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=8, test_rows=4, widths=(16, 64), ks=(2, 4), seeds=2, steps=4, batch_size=100)
+        return cls(rows=4, test_rows=4, widths=(16, 64), ks=(2, 4), seeds=2, steps=4, batch_size=100)
 
 
 def run(config: Config) -> Result:
     """Train the SAEs, then choose and judge the best neuron and latents for every kind of text."""
-    lm = LanguageModel.from_hf()
+    lm = small_lm()
     train, test = material(lm, config.text, rows=config.rows, test_rows=config.test_rows)
     stream = lm_stream(jax.random.key(2), lm, train, HOOK)
     neurons, truth, half = activations(lm, test), labels(test), second_half(test)

@@ -56,7 +56,7 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=2, new=4, strengths=(-1, 0, 1))
+        return cls(rows=4, new=4, strengths=(-1, 0, 1))
 
 
 # -- the steps
@@ -149,7 +149,7 @@ THEIRS: dict[str, tuple[Callable[..., Any], tuple[int, ...], int]] = {
 def run(config: Config) -> Result:
     """All steps, one after the other."""
     lm, sae, params = load()
-    text = material(lm, rows=1, test_rows=config.rows).test
+    text = material(lm, rows=config.rows, test_rows=config.rows).test
     ids, latents = cache(lm, sae, params, config.prompts[0])
     differing = contrast(lm, sae, params, config.prompts)
     latent = int(differing.latents[0])

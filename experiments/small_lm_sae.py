@@ -22,7 +22,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from experiments._small_lm import HOOK, Material, material
+from experiments._small_lm import HOOK, Material, material, small_lm
 from experiments.sae_zoo import JUMPRELU, NAMES
 from superposition import interventions, plot
 from superposition.activations import Stream
@@ -66,13 +66,13 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=8, test_rows=2, architectures=("relu", "topk"), l0=(4, 8), d_sae=64, steps=4,
+        return cls(rows=4, test_rows=4, architectures=("relu", "topk"), l0=(4, 8), d_sae=64, steps=4,
                    batch_size=100, wide=128, wide_l0=8, wide_steps=4, wide_batch_size=100)  # fmt: skip
 
 
 def run(config: Config) -> Result:
     """Train every architecture, sparsity and seed; splice each into the model; then the wide one."""
-    lm = LanguageModel.from_hf()
+    lm = small_lm()
     held = material(lm, config.text, rows=config.rows, test_rows=config.test_rows)
     stream = lm_stream(jax.random.key(1), lm, held.train, HOOK)
     floor = interventions.ablations(lm, HOOK, held.test)

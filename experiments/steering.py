@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._latents import Kinds, by_kind, one_a_kind, shipped
-from experiments._small_lm import HOOK, material
+from experiments._small_lm import HOOK, material, small_lm
 from superposition import interventions
 from superposition.llm import LanguageModel
 from superposition.llm.direct import logit_weights
@@ -56,7 +56,7 @@ class Config:
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
-        return cls(rows=6, test_rows=1, seeds=2, strengths=(-1, 0, 1), prompt=4, new=4)
+        return cls(rows=4, test_rows=2, seeds=2, strengths=(-1, 0, 1), prompt=4, new=4)
 
 
 class Subject(NamedTuple):
@@ -69,7 +69,7 @@ class Subject(NamedTuple):
 
 def run(config: Config) -> Result:
     """Choose the latents, steer each, measure."""
-    lm = LanguageModel.from_hf()
+    lm = small_lm()
     sae, params = shipped()
     held = material(lm, config.text, rows=config.rows, test_rows=config.seeds * config.test_rows)
     kinds = held.train.sources

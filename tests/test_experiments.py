@@ -11,7 +11,18 @@ from superposition import theory
 EXPERIMENTS = discover()
 
 
-@pytest.mark.parametrize("module", EXPERIMENTS, ids=lambda m: m.__name__.rsplit(".", 1)[-1])
+# Half a minute or more each, even quick: most of it is compilation.
+LONG = {"absorption_and_hedging", "feature_pages", "feature_splitting", "four_questions", "phase_diagram_3_2"}
+
+
+def _name(module):
+    return module.__name__.rsplit(".", 1)[-1]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [pytest.param(m, id=_name(m), marks=pytest.mark.slow if _name(m) in LONG else ()) for m in EXPERIMENTS],
+)
 def test_every_experiment_runs_quick_and_writes_picture_numbers_and_report(module, tmp_path):
     result = _base.execute(module, module.Config.quick(), tmp_path)
     name = module.__name__.rsplit(".", 1)[-1]

@@ -266,6 +266,7 @@ def uninterrupted(tmp_path_factory):
     return open_sweep(out).load(), time.monotonic() - begun
 
 
+@pytest.mark.slow  # a minute: nine processes, killed and continued
 def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path, uninterrupted):
     expected, seconds = uninterrupted
     dice = random.Random(0)

@@ -1,6 +1,9 @@
 """Folders of models: where they are, what is in them, and fetching them from the Hugging Face hub."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +93,8 @@ def read(folder: Path, dtype: str, put: weights.Put) -> tuple[Spec, Family, dict
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     """The tokenizer of a folder, by transformers, without code from the folder; or ConfigError."""
-    from transformers import AutoTokenizer
+    with _quietly():
+        from transformers import AutoTokenizer
 
     if not any((folder / name).exists() for name in TOKENIZERS):  # transformers would give an empty one
         raise ConfigError(
@@ -108,3 +112,18 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:200]
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' advice, as it is imported, that there is no torch: models here need none."""
+    name = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
