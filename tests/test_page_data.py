@@ -155,6 +155,13 @@ def test_intervals_hold_what_they_say_and_their_examples_are_in_them(world, page
     assert (first.fired == (f > 0).sum(0)).all()
 
 
+def test_an_activation_on_an_edge_is_in_the_interval_below_it_and_counted_once():
+    largest = np.full(4, 500.0)
+    assert statistics.bins(np.array([10.0, 10.001, 500.0, 1e-9]), largest).tolist() == [0, 1, BINS - 1, 0]
+    everywhere = statistics.bins(np.arange(1, 501.0), np.full(500, 500.0))
+    assert np.bincount(everywhere).tolist() == [10] * BINS
+
+
 def test_random_examples_are_uniform_and_follow_the_seed(world, parts):
     first, second, spill = parts
     ids = np.arange(D_SAE)

@@ -29,7 +29,7 @@ TEXTS = {
 DANGEROUS = [
     *range(0x20), *range(0x7F, 0xA0), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A),
     0x2028, 0x2029, 0x61C, 0xAD, 0x180E, 0xFEFF, *range(0xE0000, 0xE0080), *range(0xFDD0, 0xFDF0), 0xFFFE, 0xFFFF,
-    0x10FFFF, 0xD800, 0xDFFF,
+    0x10FFFF, 0xD800, 0xDFFF, 0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0,
 ]  # fmt: skip
 BYTES = re.compile("⟨[0-9A-F]{2}( [0-9A-F]{2})*⟩")
 
@@ -126,6 +126,7 @@ def test_bytes_that_are_no_character_stay_bytes(byte_by_byte):
     assert shown(b"\xed\xa0\x80!") == "⟨ED⟩⟨A0⟩⟨80⟩!"  # a surrogate
     assert shown(b"\xf5\x80\x80\x80") == "⟨F5⟩⟨80⟩⟨80⟩⟨80⟩"  # beyond Unicode
     assert shown("é".encode()[:1] + b"a") == "⟨C3⟩a"
+    assert shown("你".encode()[:2] + "é".encode()) == "⟨E4⟩⟨BD⟩⟨C3⟩é"  # a character broken off by another
 
 
 def enumerate_bytes(tokenizer):

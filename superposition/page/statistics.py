@@ -133,8 +133,9 @@ def intervals(spill: Spill, ids: np.ndarray, largest: np.ndarray, ctx: int, seed
 
 def bins(value: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """The bin of (0, largest] that a value lies in: bin i is (i, i + 1] largest / BINS."""
-    share = value.astype(np.float64) / largest.astype(np.float64)
-    return np.clip(np.ceil(share * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    # The product of float32 numbers is exact in float64 and the quotient rounded once: an edge is an edge.
+    edge = np.ceil(value.astype(np.float64) * BINS / largest.astype(np.float64))
+    return np.clip(edge.astype(np.int64) - 1, 0, BINS - 1)
 
 
 def _encoder(sae: SAE, params: Params, size: int) -> Encode:
