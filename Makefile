@@ -40,6 +40,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.phase
 	$(BIN)/python -m benchmarks.sae
 	$(BIN)/python -m benchmarks.llm
+	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
