@@ -25,7 +25,7 @@ from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import Opened, hook_for, open_sae
 from superposition.llm_cli.serve import made_of
 from superposition.llm_cli.text import check_text, read_tokens
-from superposition.page.write import _replaceable, write
+from superposition.page.write import replaceable, write
 from superposition.sae import SAE, Params
 from superposition.sae_cli.report import visible
 from superposition.sae_cli.training import progress
@@ -145,7 +145,7 @@ def _free(config: PageConfig) -> Path:
         raise ConfigError(
             f"{config.out} exists; give --overwrite to replace the pages there, or another --out"
         )
-    _replaceable(out, overwrite=True)
+    replaceable(out, overwrite=True)
     parent = next(path for path in out.parents if os.path.lexists(path))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise StoreError(f"{config.out}: cannot write in {parent}; give another --out")

@@ -45,7 +45,7 @@ def write(
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     temporary, doomed = (path.parent / f".tmp-{kind}-{unique}" for kind in ("new", "old"))
     with checkpoint._system(path):
-        _replaceable(path, overwrite)
+        replaceable(path, overwrite)
         checkpoint._create(path.parent)
         try:
             temporary.mkdir()
@@ -59,7 +59,7 @@ def write(
             for folder in (temporary / "features", temporary / "texts", temporary):
                 if folder.is_dir():
                     checkpoint._fsync(folder)
-            _replaceable(path, overwrite)
+            replaceable(path, overwrite)
             try:
                 if os.path.lexists(path):  # no portable call exchanges two folders
                     os.rename(path, doomed)
@@ -148,7 +148,7 @@ def _put(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _replaceable(path: Path, overwrite: bool) -> None:
+def replaceable(path: Path, overwrite: bool) -> None:
     """StoreError unless there is nothing at `path`, an empty folder, or with `overwrite` pages and nothing else."""
     if not os.path.lexists(path):
         return
