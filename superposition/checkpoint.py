@@ -9,15 +9,12 @@ doomed, and belong to nobody once their process is gone. One process at a time m
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
 import re
 import secrets
-import shutil
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +23,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from superposition import _validate
+from superposition import _folder, _validate
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.typing import PyTree
 
@@ -52,11 +49,6 @@ DTYPES = {
 _PROCESS = secrets.token_hex(4)
 _STEP = re.compile("step-([0-9]{12})")
 _TEMPORARY = re.compile("[.]tmp-[0-9]+-([0-9]+)-([0-9a-f]{8})[0-9a-f]{8}")
-_MENDS = {
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free space, or raise the limit on it",
-    (errno.EACCES, errno.EPERM, errno.EROFS): "choose a directory that can be written",
-    (errno.ENOTDIR, errno.EEXIST): "choose a directory, not a file",
-}
 
 
 def save(
@@ -82,11 +74,13 @@ def save(
     manifest = _manifest(int(step), state, {name: _describe(leaf) for name, leaf in leaves.items()}, metadata)
     directory = Path(directory)
     target = _path(directory, int(step))
-    with _system(directory):
-        _create(directory)
+    with _folder.system(directory):
+        _folder.create(directory)
         _sweep(directory)
         if not _holds(target, manifest):
-            _publish(target, {STATE: state, MANIFEST: manifest})
+            with _folder.replacing(target, _temporary(target), _temporary(target)) as new:
+                _folder.put(new / STATE, state)
+                _folder.put(new / MANIFEST, manifest)
         _prune(directory, int(step), keep)
     return target
 
@@ -247,7 +241,7 @@ def _header_bytes(state: bytes) -> int:
 
 def _verified(path: Path) -> tuple[dict[str, Any], Arrays]:
     """Manifest and arrays of the step at `path`: names, sizes, hashes and headers first, arrays last."""
-    with _system(path):
+    with _folder.system(path):
         names = sorted(os.listdir(path)) if path.is_dir() else "no directory"
         if names != [MANIFEST, STATE]:
             raise CorruptError(f"{path}: expected the files {[MANIFEST, STATE]}, got {names}")
@@ -293,31 +287,6 @@ def _holds(target: Path, manifest: bytes) -> bool:
     return False
 
 
-def _publish(target: Path, files: dict[str, bytes]) -> None:
-    temporary, doomed = _temporary(target), _temporary(target)
-    try:
-        temporary.mkdir()
-        for name, data in files.items():
-            with open(temporary / name, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        _fsync(temporary)
-        try:
-            if os.path.lexists(target):  # no portable call exchanges two directories
-                os.rename(target, doomed)
-            os.rename(temporary, target)
-        except BaseException:
-            if os.path.lexists(doomed) and not os.path.lexists(target):
-                os.rename(doomed, target)
-            raise
-        _fsync(target.parent)
-    finally:
-        _remove(temporary)
-        if os.path.lexists(target):
-            _remove(doomed)
-
-
 def _prune(directory: Path, saved: int, keep: int) -> None:
     valid = 0
     for step in _steps(directory):
@@ -327,7 +296,7 @@ def _prune(directory: Path, saved: int, keep: int) -> None:
         elif valid >= keep:
             doomed = _temporary(path)
             os.rename(path, doomed)  # what is half removed must not carry a step's name
-            _remove(doomed)
+            _folder.remove(doomed)
         else:
             with contextlib.suppress(StoreError):
                 _verified(path)
@@ -337,7 +306,7 @@ def _prune(directory: Path, saved: int, keep: int) -> None:
 def _sweep(directory: Path) -> None:
     for name in os.listdir(directory):
         if (match := _TEMPORARY.fullmatch(name)) and not _is_live(int(match[1]), match[2]):
-            _remove(directory / name)
+            _folder.remove(directory / name)
 
 
 def _is_live(pid: int, process: str) -> bool:
@@ -363,39 +332,6 @@ def _path(directory: Path, step: int) -> Path:
 
 def _steps(directory: Path) -> list[int]:
     """Newest first."""
-    with _system(directory):
+    with _folder.system(directory):
         names = os.listdir(directory) if os.path.lexists(directory) else []
     return sorted((int(match[1]) for name in names if (match := _STEP.fullmatch(name))), reverse=True)
-
-
-def _create(directory: Path) -> None:
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        _fsync(path.parent)
-
-
-def _fsync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    """Remove what is there; what cannot be removed stays hidden until a later save sweeps it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-@contextlib.contextmanager
-def _system(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        mend = next((mend for codes, mend in _MENDS.items() if error.errno in codes), "mend it and try again")
-        raise StoreError(f"{error.filename or path}: {error.strerror or error}; {mend}") from error

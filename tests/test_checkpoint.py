@@ -25,7 +25,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superposition import checkpoint
+from superposition import _folder, checkpoint
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 
 STATE, MANIFEST = checkpoint.STATE, checkpoint.MANIFEST
@@ -562,7 +562,7 @@ class Faults:
         self.calls, self.at, self.forever, self.fault = 0, at, forever, fault
         for name in ("rename", "fsync", "mkdir"):
             monkeypatch.setattr(os, name, self.failing(getattr(os, name)))
-        monkeypatch.setattr(checkpoint, "open", self.open, raising=False)
+        monkeypatch.setattr(_folder, "open", self.open, raising=False)
 
     def strike(self):
         self.calls += 1

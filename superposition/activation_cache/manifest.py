@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import checkpoint
+from superposition import _folder, checkpoint
 from superposition.activations.files import stamp
 from superposition.errors import ConfigError, CorruptError, StoreError
 
@@ -120,7 +120,7 @@ def read(directory: Path) -> Manifest:
     path = directory / MANIFEST
     if not path.exists():
         raise ConfigError(f"{directory}: no cache of activations here, {MANIFEST} is missing; check the path")
-    with checkpoint._system(path):
+    with _folder.system(path):
         data = checkpoint._read(path, 0, MAX_BYTES)
     try:
         body = checkpoint._decode(data)
@@ -147,21 +147,18 @@ def write(directory: Path, manifest: Manifest) -> None:
 def publish(path: Path, data: bytes) -> None:
     """Write a file that has its name only once all its bytes are on the disk. Raises StoreError."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
-    with checkpoint._system(path):
+    with _folder.system(path):
         try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            _folder.put(temporary, data)
             os.replace(temporary, path)
-            checkpoint._fsync(path.parent)
+            _folder.fsync(path.parent)
         finally:
-            checkpoint._remove(temporary)
+            _folder.remove(temporary)
 
 
 def check(path: Path, expected: File, *, verify: bool) -> tuple[int, int]:
     """The stamp of a file of the right size and, to `verify`, of the right SHA-256. Raises CorruptError."""
-    with checkpoint._system(path):
+    with _folder.system(path):
         if not path.is_file():
             raise CorruptError(f"{path}: expected a file of {expected.bytes} bytes, got none")
         with FileIO(path) as file:
@@ -175,7 +172,7 @@ def check(path: Path, expected: File, *, verify: bool) -> tuple[int, int]:
 
 def offsets(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], str]], label: Any) -> dict[str, int]:
     """Byte at which each tensor (shape, dtype) begins. Raises CorruptError if the header says anything else."""
-    with checkpoint._system(path), open(path, "rb") as file:
+    with _folder.system(path), open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
         data = file.read(min(length, checkpoint.MAX_HEADER))
         size = os.fstat(file.fileno()).st_size

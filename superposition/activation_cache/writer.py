@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from superposition import _validate, checkpoint
+from superposition import _folder, _validate
 from superposition._version import __version__
 from superposition.activation_cache._rows import check_finite, norm_sum, order_of
 from superposition.activation_cache.manifest import (
@@ -89,7 +89,7 @@ class CacheWriter:
     def __enter__(self) -> "CacheWriter":
         from superposition.sweep import lock  # readers need no lock, and not what else that room brings
 
-        with checkpoint._system(self.directory):
+        with _folder.system(self.directory):
             others = sorted(p.name for p in self.directory.iterdir()) if self.directory.is_dir() else []
         if not is_cache(self.directory) and any(n != "lock" and not n.startswith(TEMPORARY) for n in others):
             raise ConfigError(f"{self.directory} holds {others[0]} and is no cache; choose another directory")
@@ -233,7 +233,7 @@ class CacheWriter:
     def _sweep(self, manifest: Manifest) -> None:
         """Remove what a kill left: files half written, and shards that no manifest names."""
         named = {manifest.name(i) for i in range(len(manifest.shards))}
-        with checkpoint._system(self.directory):
+        with _folder.system(self.directory):
             for path in self.directory.iterdir():
                 if path.name.startswith(TEMPORARY) or (SHARD.fullmatch(path.name) and path.name not in named):
                     path.unlink()

@@ -6,13 +6,12 @@ import html
 import json
 import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from superposition import checkpoint
+from superposition import _folder
 from superposition.errors import ConfigError, StoreError
 from superposition.page import check
 
@@ -42,37 +41,17 @@ def write(
     check.index(index)
     pages = _pages(index, features, texts)
     siblings = len(index["columns"]["id"]) > EMBEDDED
-    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-    temporary, doomed = (path.parent / f".tmp-{kind}-{unique}" for kind in ("new", "old"))
-    with checkpoint._system(path):
+    with _folder.system(path):
         replaceable(path, overwrite)
-        checkpoint._create(path.parent)
-        try:
-            temporary.mkdir()
+        _folder.create(path.parent)
+        with _folder.replacing(path, check=lambda: replaceable(path, overwrite)) as new:
             data = {"index": _json(index, "the index")}
             if siblings:
                 for key, text in pages:
-                    _put(temporary / f"{key}.js", _call(key, text))
+                    _put(new / f"{key}.js", _call(key, text))
             else:
                 data |= dict(pages)
-            _put(temporary / "index.html", _page(index, data, siblings))
-            for folder in (temporary / "features", temporary / "texts", temporary):
-                if folder.is_dir():
-                    checkpoint._fsync(folder)
-            replaceable(path, overwrite)
-            try:
-                if os.path.lexists(path):  # no portable call exchanges two folders
-                    os.rename(path, doomed)
-                os.rename(temporary, path)
-            except BaseException:
-                if os.path.lexists(doomed) and not os.path.lexists(path):
-                    os.rename(doomed, path)
-                raise
-            checkpoint._fsync(path.parent)
-        finally:
-            checkpoint._remove(temporary)
-            if os.path.lexists(path):
-                checkpoint._remove(doomed)
+            _put(new / "index.html", _page(index, data, siblings))
     return path
 
 
@@ -142,10 +121,7 @@ def _hash(text: str) -> str:
 
 def _put(path: Path, text: str) -> None:
     path.parent.mkdir(exist_ok=True)
-    with open(path, "xb") as file:
-        file.write(text.encode("utf-8", "xmlcharrefreplace"))  # a lone surrogate in the title
-        file.flush()
-        os.fsync(file.fileno())
+    _folder.put(path, text.encode("utf-8", "xmlcharrefreplace"))  # a lone surrogate in the title
 
 
 def replaceable(path: Path, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from superposition import checkpoint, formats, metrics
+from superposition import _folder, formats, metrics
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.formats import Loaded
 from superposition.provenance import provenance
@@ -197,7 +197,7 @@ def write_json(path: Path, value: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_text(json.dumps(finite(value), indent=1, allow_nan=False))
-            checkpoint._fsync(temporary)
+            _folder.fsync(temporary)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition import checkpoint, formats, train
+from superposition import _folder, formats, train
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
 from superposition.sae_cli.config import TrainSettings
@@ -197,9 +197,9 @@ def _publish(
         if data.dictionary is not None:
             np.save(new / DICTIONARY, data.dictionary)
         for path in (*(p for p in new.iterdir() if p.is_file()), new):
-            checkpoint._fsync(path)
+            _folder.fsync(path)
         os.rename(new, out)
-        checkpoint._fsync(out.parent)
+        _folder.fsync(out.parent)
     return results
 
 

@@ -1,0 +1,99 @@
+"""A folder that is there as a whole or not at all, whatever dies while it is written."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from superposition.errors import StoreError
+
+_MENDS = {
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG): "free space, or raise the limit on it",
+    (errno.EACCES, errno.EPERM, errno.EROFS): "choose a directory that can be written",
+    (errno.ENOTDIR, errno.EEXIST): "choose a directory, not a file",
+}
+
+
+@contextlib.contextmanager
+def replacing(
+    target: Path,
+    temporary: Path | None = None,
+    doomed: Path | None = None,
+    *,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Path]:
+    """A new folder to write into; once its bytes are on the disk it takes the place of `target`.
+
+    `check` is asked right before that, and what it raises leaves `target` as it was, as any error does. The exchange
+    is two renames, as no portable call exchanges folders: a kill between them leaves the old one under the name
+    `doomed`. Both names are hidden siblings of `target` unless given. Files are written with `put`.
+    """
+    unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = temporary or target.with_name(f".tmp-new-{unique}")
+    doomed = doomed or target.with_name(f".tmp-old-{unique}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        for folder, _, _ in os.walk(temporary, topdown=False):
+            fsync(Path(folder))
+        check()
+        try:
+            if os.path.lexists(target):
+                os.rename(target, doomed)
+            os.rename(temporary, target)
+        except BaseException:
+            if os.path.lexists(doomed) and not os.path.lexists(target):
+                os.rename(doomed, target)
+            raise
+        fsync(target.parent)
+    finally:
+        remove(temporary)
+        if os.path.lexists(target):
+            remove(doomed)
+
+
+def put(path: Path, data: bytes) -> None:
+    """Write a new file, down to the disk."""
+    with open(path, "xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def create(directory: Path) -> None:
+    """Make a directory and its parents, down to the disk."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        fsync(path.parent)
+
+
+def fsync(directory: Path) -> None:
+    """Bring a directory's names to the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove what is there; what cannot be removed is left, under a name that means nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def system(path: Path) -> Iterator[None]:
+    """Turn what the system refuses into a StoreError that says how to mend it."""
+    try:
+        yield
+    except OSError as error:
+        mend = next((mend for codes, mend in _MENDS.items() if error.errno in codes), "mend it and try again")
+        raise StoreError(f"{error.filename or path}: {error.strerror or error}; {mend}") from error
