@@ -11,6 +11,7 @@ from rich.table import Table
 
 from superposition import geometry
 from superposition.sweep import DIVERGED, PENDING
+from superposition.toy import TOY_MODELS, Tied
 
 MAX_ROWS = 60
 
@@ -19,7 +20,8 @@ def summary(results: xr.Dataset) -> None:
     """Print loss and what is represented, best seed first chosen, one row for each other setting."""
     table = Table(title=_title(results))
     others = [d for d in results["loss"].dims if d != "seed"]
-    for name in (*others, "best loss", "mean loss", "norm>½", "superposed", "pending", "diverged"):
+    of_features = ("norm>½", "superposed") if tied(results) else ()
+    for name in (*others, "best loss", "mean loss", *of_features, "pending", "diverged"):
         table.add_column(str(name), justify="right", no_wrap=True)
     rows = best_rows(results)
     for row in rows[:MAX_ROWS]:
@@ -39,23 +41,33 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
     """The table's rows: settings, losses, features with norm > 1/2, and with interference > 1/2."""
     flat, dims = by_setting(results)
     loss = np.where(flat["status"].values == PENDING, np.nan, flat["loss"].values)
-    best = best_seed(loss)
-    W = flat["W"].values[np.arange(len(best)), best]
-    W = np.nan_to_num(W)
+    best = np.arange(len(loss)), best_seed(loss)
+    W = np.nan_to_num(flat["W"].values[best]) if tied(results) else None
     rows = []
-    for k in range(len(best)):
+    for k in range(len(loss)):
         finite = loss[k][np.isfinite(loss[k])]
         status = flat["status"].values[k]
         numbers = (f"{finite.min():.5g}", f"{finite.mean():.5g}") if len(finite) else ("-", "-")
-        represented = geometry.norms(W[k]) > 0.5
-        superposed = represented & (geometry.interference(W[k]) > 0.5)
+        of_features = [] if W is None else _represented(W[k])
         labels = [
             f"{np.asarray(flat[d].values[k]).item():.6g}" if _is_number(flat[d]) else str(flat[d].values[k])
             for d in dims
         ]
-        counts = (represented.sum(), superposed.sum(), (status == PENDING).sum(), (status == DIVERGED).sum())
+        counts = (*of_features, (status == PENDING).sum(), (status == DIVERGED).sum())
         rows.append((*labels, *numbers, *(str(c) for c in counts)))
     return rows
+
+
+def tied(results: xr.Dataset) -> bool:
+    """Whether the columns of W are the features' directions: a model without a hidden activation."""
+    recipe = json.loads(results.attrs["config"])["run"]["model"]["recipe"]
+    return any(kind.__name__ == recipe and issubclass(kind, Tied) for kind in TOY_MODELS.values())
+
+
+def _represented(W: np.ndarray) -> list[int]:
+    """Features with norm > 1/2, and how many of them have interference > 1/2; W (m, n)."""
+    represented = geometry.norms(W) > 0.5
+    return [int(represented.sum()), int((represented & (geometry.interference(W) > 0.5)).sum())]
 
 
 def _is_number(values: xr.DataArray) -> bool:
@@ -81,8 +93,11 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     """Draw what the axes allow into `folder`; returns the files.
 
     Over density alone: W^T W, b and norms of the best seed, a column a density. Over density and
-    importance_base at n_features = 2: the phase diagram of the second feature.
+    importance_base at n_features = 2: the phase diagram of the second feature. Nothing for models with a hidden
+    activation, whose W is no dictionary.
     """
+    if not tied(results):
+        return []
     from superposition import plot
 
     run: dict[str, Any] = json.loads(results.attrs["config"])["run"]

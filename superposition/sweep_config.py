@@ -20,7 +20,7 @@ class SweepConfig:
     """
 
     model: str = "relu-output"
-    """Toy model: linear or relu-output."""
+    """Toy model: linear, relu-output, relu-hidden or absolute-value."""
     n_features: tuple[int, ...] = (20,)
     """Number of features n."""
     n_hidden: tuple[int, ...] = (5,)
@@ -58,7 +58,7 @@ class SweepConfig:
     sampling: str = "conditional"
     """conditional: only examples in which something fires, the rest exactly; plain: as the notebook."""
     init: str = "xavier"
-    """xavier (per model), or anthropic (the released notebook's)."""
+    """xavier (per model), or, for linear and relu-output, anthropic (the released notebook's)."""
     out: Path | None = None
     """Zarr store to write, for example runs/lecture.zarr. Required on the command line."""
     resume: bool = False
@@ -78,6 +78,7 @@ class SweepConfig:
         from superposition import _validate
         from superposition.features import FEATURES
         from superposition.optimizer import AdamW
+        from superposition.sweep.axes import new_model
         from superposition.toy import TOY_MODELS
         from superposition.toy_run import ToyRun
 
@@ -103,8 +104,10 @@ class SweepConfig:
         law: Any = FEATURES[self.features]
         extra = {} if self.features == "sparse-uniform" else {"n_sets": self.n_sets}
         run = ToyRun(
-            model=TOY_MODELS[self.model](
-                n_features=self.n_features[0], n_hidden=self.n_hidden[0], init=self.init
+            model=new_model(
+                self.model,
+                {"n_features": self.n_features[0], "n_hidden": self.n_hidden[0], "init": self.init},
+                {"init": "xavier"},
             ),
             features=law(signed=self.signed, **extra),
             importance=self.importance or 1.0,

@@ -1,6 +1,7 @@
 """A training run of a toy model as a recipe, and many of them as one compiled program."""
 
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,12 +15,11 @@ from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss
 from superposition.features import FeatureLaw, SparseUniform, Thresholds, key_words, thresholds, uniform
 from superposition.optimizer import AdamW
-from superposition.toy import ReLUOutput, ToyModel, gradient
-from superposition.typing import PyTree, ToyParams
+from superposition.toy import ReLUOutput, Tied, ToyModel
+from superposition.typing import PyTree
 
 OBJECTIVES = ("sampled", "exact")
 SAMPLINGS = ("conditional", "plain")
-NARROW_FEATURES = 4
 EVALUATION_EXAMPLES = 65_536
 EVALUATION_NODES = 128  # of the series, for n > 3: truncation below 5e-5 relative in the worst cases tried
 
@@ -63,6 +63,11 @@ class ToyRun:
                 "objective='exact' needs independent features (SparseUniform); got "
                 f"{type(self.features).__name__}; use objective='sampled'"
             )
+        if self.objective == "exact" and not isinstance(self.model, Tied):
+            raise ConfigError(
+                "objective='exact' needs a model without a hidden activation (linear, relu-output); got "
+                f"{type(self.model).__name__}; use objective='sampled'"
+            )
         known = _validate.is_concrete(self.importance) and _validate.is_concrete(self.importance_base)
         if known and not np.all(np.isfinite(np.float32(self.importance_vector()))):
             raise ConfigError(
@@ -94,7 +99,7 @@ class Cells(NamedTuple):
 class State(NamedTuple):
     """What the next step needs. A cell whose update is not finite is frozen at its last good step."""
 
-    params: ToyParams
+    params: PyTree  # of `model.init_params`, a row a cell
     opt_state: PyTree
     alive: Array  # (cell,) bool
     steps: Array  # (cell,) int32, steps applied
@@ -118,7 +123,7 @@ class Program:
     @property
     def narrow(self) -> bool:
         """Whether models, not examples, fill the vector lanes."""
-        return self.run.model.n_features <= NARROW_FEATURES
+        return self.run.model.narrow
 
     def start(self, cells: Cells) -> tuple[Inputs, State]:
         """Fresh parameters and random streams, each a function of the cell's own seed alone."""
@@ -132,13 +137,14 @@ class Program:
         else:
             grads = self._sampled_gradient(inputs, state.params, i)
 
-        def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: ToyParams) -> tuple[PyTree, PyTree]:
+        def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: PyTree) -> tuple[PyTree, PyTree]:
             updates, opt = self._transformation(swept).update(g, opt, p)
             return optax.apply_updates(p, updates), opt
 
         params, opt_state = jax.vmap(update)(cells.optimizer, grads, state.opt_state, state.params)
-        finite = jnp.isfinite(params.W).all((1, 2)) & jnp.isfinite(params.b).all(1)
-        alive = state.alive & finite
+        alive = state.alive
+        for leaf in jax.tree.leaves(params):
+            alive = alive & jnp.isfinite(leaf).all(tuple(range(1, leaf.ndim)))
 
         def keep(new: Array, old: Array) -> Array:
             return jnp.where(alive.reshape(-1, *(1 for _ in range(new.ndim - 1))), new, old)
@@ -151,17 +157,13 @@ class Program:
             return self.run.optimizer
         return replace(self.run.optimizer, **swept).build(self.run.steps)  # type: ignore[arg-type]
 
-    def _exact_gradient(self, cells: Cells, params: ToyParams) -> ToyParams:
-        law: FeatureLaw = self.run.features
-
-        def loss(p: ToyParams, importance: Array, density: Array) -> Array:
-            return expected_loss(
-                p, importance, density, activation=self.run.model.activation, signed=law.signed
-            )
+    def _exact_gradient(self, cells: Cells, params: PyTree) -> PyTree:
+        def loss(p: PyTree, importance: Array, density: Array) -> Array:
+            return _exact(self.run, p, importance, density)
 
         return jax.vmap(jax.grad(loss))(params, cells.importance, cells.density)
 
-    def _sampled_gradient(self, inputs: Inputs, params: ToyParams, i: Array) -> ToyParams:
+    def _sampled_gradient(self, inputs: Inputs, params: PyTree, i: Array) -> PyTree:
         run, cells = self.run, inputs.cells
         n, batch = run.model.n_features, run.batch_size
         conditional = run.sampling == "conditional"
@@ -171,22 +173,27 @@ class Program:
         if self.narrow:
             u = u[..., None] if self.shared_draw else u
             x = run.features.rows(u, inputs.at, n, conditional=conditional)
-            grads = gradient.narrow(run.model.activation, params, cells.importance, x)
+            grads = run.model.narrow_gradient(params, cells.importance, x)
         else:
 
-            def one(p: ToyParams, importance: Array, at: Thresholds, u_cell: Array) -> ToyParams:
+            def one(p: PyTree, importance: Array, at: Thresholds, u_cell: Array) -> PyTree:
                 x = run.features.transform(u_cell, at, n, conditional=conditional)
-                return gradient.wide(run.model.activation, p, importance, x)
+                return run.model.gradient(p, importance, x)
 
             axes = (0, 0, 0, None if self.shared_draw else 0)
             grads = jax.vmap(one, in_axes=axes)(params, cells.importance, inputs.at, u)
         if not conditional:
             return grads
-        q = inputs.at.any.reshape(-1, 1)
-        silent = gradient.silent_bias_gradient(run.model.activation, params, cells.importance)
-        return ToyParams(q[..., None] * grads.W, q * grads.b + (1 - q) * silent)
+        silent = jax.vmap(run.model.silent_gradient)(params, cells.importance)
+        any_fires = inputs.at.any.reshape(-1)
 
-    def evaluate(self, cells: Cells, params: ToyParams) -> np.ndarray:
+        def both(g: Array, s: Array) -> Array:
+            q = any_fires.reshape(-1, *(1 for _ in range(g.ndim - 1)))
+            return q * g + (1 - q) * s
+
+        return jax.tree.map(both, grads, silent)
+
+    def evaluate(self, cells: Cells, params: PyTree) -> np.ndarray:
         """Loss of every cell, (cell,): exact for independent features, else over 65,536 fresh examples.
 
         In float64: of an antipodal pair's loss, O(p^2), float32 loses digits to terms of O(p).
@@ -214,14 +221,16 @@ def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
 _start = jax.jit(_start_impl, static_argnums=0)
 
 
-def _evaluate_impl(program: Program, importance: Array, density: Array, params: ToyParams) -> Array:
+def _exact(run: ToyRun, params: PyTree, importance: Array, density: Array, nodes: int | None = None) -> Array:
+    activation = run.model.activation  # type: ignore[attr-defined]
+    signed = run.features.signed
+    return expected_loss(params, importance, density, activation=activation, signed=signed, nodes=nodes)
+
+
+def _evaluate_impl(program: Program, importance: Array, density: Array, params: PyTree) -> Array:
     run = program.run
-    if isinstance(run.features, SparseUniform):
-
-        def exact(p: ToyParams, weight: Array, own: Array) -> Array:
-            activation, signed = run.model.activation, run.features.signed
-            return expected_loss(p, weight, own, activation=activation, signed=signed, nodes=EVALUATION_NODES)
-
+    if isinstance(run.model, Tied) and isinstance(run.features, SparseUniform):
+        exact = partial(_exact, run, nodes=EVALUATION_NODES)
         return jax.vmap(exact)(params, importance, density)
     u = uniform(
         key_words(jax.random.key(0)),
@@ -229,7 +238,7 @@ def _evaluate_impl(program: Program, importance: Array, density: Array, params: 
         (run.features.n_uniforms(run.model.n_features), EVALUATION_EXAMPLES),
     )
 
-    def one(p: ToyParams, importance: Array, density: Array) -> Array:
+    def one(p: PyTree, importance: Array, density: Array) -> Array:
         at = thresholds(density[:, None])
         x = run.features.transform(u, at, run.model.n_features, conditional=True)
         mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, importance).mean()

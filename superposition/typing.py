@@ -31,3 +31,11 @@ class ToyParams(NamedTuple):
 
     W: Weights
     b: Bias
+
+
+class ComputationParams(NamedTuple):
+    """Parameters of a toy model that computes: W_in (n_hidden, n_features), W_out (n_features, n_hidden), b (n_features,)."""
+
+    W_in: Weights
+    W_out: Float[Array, "*cell n_features n_hidden"]
+    b: Bias

@@ -55,6 +55,24 @@ def test_sweep_then_show(tmp_path, capsys):
     assert "density" in errors
 
 
+@pytest.mark.parametrize("model", ["relu-hidden", "absolute-value"])
+def test_models_with_a_hidden_layer_sweep_and_show(tmp_path, capsys, model):
+    out = str(tmp_path / "a.zarr")
+    options = ["--model", model, "--signed", "--densities", "1", "0.1", "--seeds", "2", "--out", out]
+    assert run("sweep", *TINY, *options, capsys=capsys)[0] == 0
+    status, printed, _ = run("show", out, capsys=capsys)
+    assert status == 0
+    assert "best loss" in printed
+    assert "superposed" not in printed
+    arguments = ["--toy", out, "--cell", "density=0.1", "--architecture", "topk", "--k", "1"]
+    status, _, errors = run("sae", "train", *arguments, "--out", str(tmp_path / "sae"), capsys=capsys)
+    assert status == 2
+    assert "takes a model with tied weights" in errors
+    status, _, errors = run("sweep", *TINY, *options, "--init", "anthropic", capsys=capsys)
+    assert status == 2
+    assert f"{model} has no init" in errors
+
+
 def test_show_draws_a_phase_diagram(tmp_path, capsys):
     out = str(tmp_path / "a.zarr")
     axes = ["--densities", "1", "0.1", "0.01", "--importance-base", "0.1", "1", "10"]

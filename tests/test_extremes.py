@@ -81,8 +81,8 @@ def test_every_configuration_is_refused_or_finite(setting):
     except ConfigError:
         return
     data = sweep(run, {"seed": (0, 2**32 - 1)})
-    assert np.isfinite(data["W"]).all()
-    assert np.isfinite(data["b"]).all()
+    for name in run.model.shapes:
+        assert np.isfinite(data[name]).all()
     assert set(np.unique(data["status"])) <= {DONE, DIVERGED}
     assert (np.isfinite(data["loss"]) | (data["status"] == DIVERGED)).all()
     if setting["learning_rate"] <= 1e-2 and np.max(np.abs(setting["importance"])) <= 1e6:

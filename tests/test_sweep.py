@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -14,12 +15,12 @@ import xarray as xr
 from superposition import geometry, train
 from superposition.errors import ConfigError, StoreError
 from superposition.expected_loss import reference_loss
-from superposition.features import Anticorrelated, Correlated
+from superposition.features import Anticorrelated, Correlated, SparseUniform
 from superposition.optimizer import AdamW
 from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, sweep
 from superposition.sweep import run as sweep_run
 from superposition.sweep.axes import cells_at, parse
-from superposition.toy import Linear, ReLUOutput
+from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
 from superposition.toy_run import Program, ToyRun, static_part
 from superposition.typing import ToyParams
 
@@ -161,6 +162,32 @@ def test_other_laws_train_and_report_a_sampled_loss():
     for law in (Correlated(n_sets=2), Anticorrelated(n_sets=2)):
         data = sweep(ToyRun(ReLUOutput(4, 2), law, steps=20, batch_size=32), {"density": (0.5, 0.1)})
         assert np.isfinite(data["loss"]).all()
+
+
+def test_models_with_other_parameters_are_stored_under_the_names_of_theirs(tmp_path):
+    model = AbsoluteValue(3, 4)
+    run = ToyRun(model, SparseUniform(0.3, signed=True), steps=20, batch_size=32)
+    data = sweep(run, {"density": (0.1, 0.5), "seed": range(3)}, out=tmp_path / "a.zarr")
+    assert data["W_in"].dims == ("density", "seed", "n_hidden", "n_features")
+    assert data["W_out"].dims == ("density", "seed", "n_features", "n_hidden")
+    assert data["b"].dims == ("density", "seed", "n_features")
+    assert (data["status"] == DONE).all()
+    assert set(open_sweep(tmp_path / "a.zarr").data_vars) == {"W_in", "W_out", "b", "loss", "steps", "status"}
+    sizes = sweep(run, {"n_hidden": (2, 4), "seed": (1,)})
+    assert sizes["W_out"].shape == (2, 1, 3, 4)
+    assert np.isnan(sizes["W_out"].values[0, 0, :, 2:]).all()
+    assert np.isfinite(sizes["W_out"].values[0, 0, :, :2]).all()
+
+
+def test_models_of_one_sweep_share_their_parameters():
+    run = ToyRun(ReLUOutput(3, 2), steps=2, batch_size=4)
+    assert sweep(run, {"model": ("relu-output", "relu-hidden")})["W"].shape == (2, 2, 3)
+    with pytest.raises(ConfigError, match="got AbsoluteValue, ReLUOutput: sweep them one at a time"):
+        sweep(run, {"model": ("relu-output", "absolute-value")})
+    with pytest.raises(ConfigError, match="relu-hidden has no init; got init='anthropic'"):
+        sweep(replace(run, model=ReLUOutput(3, 2, init="anthropic")), {"model": ("relu-hidden",)})
+    with pytest.raises(ConfigError, match="needs a model without a hidden activation"):
+        ToyRun(ReLUHidden(3, 2), objective="exact")
 
 
 def test_exact_objective_descends_to_the_linear_optimum():

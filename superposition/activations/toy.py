@@ -11,7 +11,7 @@ from superposition import _validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.errors import ConfigError
 from superposition.features import FeatureLaw, SparseUniform, key_words, thresholds, uniform
-from superposition.toy import ReLUOutput, ToyModel
+from superposition.toy import ReLUOutput, ToyModel, require_tied
 from superposition.typing import PRNGKey, PyTree, ToyParams
 
 TARGETS = ("hidden", "output")
@@ -56,6 +56,7 @@ def toy_stream(
     key: PRNGKey, model: ToyModel, params: ToyParams, features: FeatureLaw, *, target: str = "hidden"
 ) -> Stream:
     """The stream of a trained toy model's hidden activations; its dictionary is W^T (n_features, n_hidden)."""
+    require_tied(model, "a stream of hidden activations")
     W = np.asarray(params.W)
     if W.shape != (model.n_hidden, model.n_features):
         raise ConfigError(f"W must be ({model.n_hidden}, {model.n_features}) for this model; got {W.shape}")

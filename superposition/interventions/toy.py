@@ -19,7 +19,7 @@ from superposition import _validate, metrics
 from superposition.errors import ConfigError
 from superposition.metrics._arrays import indices, matrix
 from superposition.sae import SAE, Params
-from superposition.toy import ToyModel
+from superposition.toy import Tied, require_tied
 from superposition.typing import ToyParams
 
 NO_PAIR = 1e-6  # |cosine| below which a direction does not move its feature, and has no amount
@@ -58,7 +58,7 @@ def partners(directions: Any, dictionary: Any) -> np.ndarray:
 
 
 def steering_error(
-    model: ToyModel,
+    model: Tied,
     params: ToyParams,
     directions: Any,
     x: Any,
@@ -107,7 +107,7 @@ def steering_error(
 
 
 def ablation_error(
-    model: ToyModel, params: ToyParams, sae: SAE, sae_params: Params, x: Any, *, feature: Any = None
+    model: Tied, params: ToyParams, sae: SAE, sae_params: Params, x: Any, *, feature: Any = None
 ) -> Effects:
     """Setting a latent to 0 against setting its feature to 0, over inputs x (batch, n_features).
 
@@ -131,8 +131,9 @@ def ablation_error(
     return _effects(model, params, rows, x, feature, cosine, np.where(pair, a, 0.0), delta)
 
 
-def _checked(model: ToyModel, params: ToyParams, directions: Any, x: Any, feature: Any) -> tuple[Any, ...]:
+def _checked(model: Tied, params: ToyParams, directions: Any, x: Any, feature: Any) -> tuple[Any, ...]:
     """W, x, directions, and their features with the pairs that are none taken out; float64 on the host."""
+    require_tied(model, "measuring an intervention against the truth")
     W = matrix(np, "W", np.asarray(params.W), "(n_hidden, n_features)")
     rows = matrix(np, "directions", np.asarray(directions), "(k, n_hidden)")
     x = matrix(np, "x", np.asarray(x), "(batch, n_features)")
@@ -151,7 +152,7 @@ def _checked(model: ToyModel, params: ToyParams, directions: Any, x: Any, featur
 
 
 def _effects(
-    model: ToyModel,
+    model: Tied,
     params: ToyParams,
     rows: np.ndarray,
     x: np.ndarray,

@@ -17,6 +17,7 @@ from superposition.sae_cli.config import DataConfig
 from superposition.sae_cli.data import open_data
 from superposition.sae_cli.report import load_all
 from superposition.sweep import open_sweep
+from superposition.toy import require_tied
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,7 +48,7 @@ def pages_of(config: PageConfig) -> Pages:
     toy = data.stream.inputs["params"]
     cell = ", ".join(f"{name} {_plain(value)}" for name, value in data.about["cell"].items())
     return toy_pages(
-        source.model,
+        require_tied(source.model, "a toy model's pages"),
         np.asarray(toy.W),
         np.asarray(toy.b),
         law,

@@ -14,7 +14,7 @@ from superposition.expected_loss import expected_losses
 from superposition.features import FeatureLaw, SparseUniform
 from superposition.interventions.toy import Effects, ablation_error, partners, steering_error
 from superposition.sae import SAE, Params
-from superposition.toy import ToyModel
+from superposition.toy import Tied, require_tied
 from superposition.typing import PRNGKey, ToyParams
 
 REPRESENTED = 0.5  # norm from which a feature has a place in the hidden space
@@ -74,9 +74,10 @@ class Found(NamedTuple):
 
 
 def truth(
-    model: ToyModel, params: ToyParams, law: FeatureLaw, importance: Any, key: PRNGKey, examples: int
+    model: Tied, params: ToyParams, law: FeatureLaw, importance: Any, key: PRNGKey, examples: int
 ) -> Truth:
     """Everything true about a model on a law; ConfigError for arrays that do not fit or are not finite."""
+    require_tied(model, "a toy model's pages")
     m, n = model.n_hidden, model.n_features
     W, b = (np.asarray(v, np.float64) for v in params)
     if W.shape != (m, n) or b.shape != (n,):
@@ -129,7 +130,7 @@ def components(W: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
     return names, groups
 
 
-def found(model: ToyModel, params: ToyParams, of: Truth, sae: SAE, sae_params: Params, key: PRNGKey) -> Found:
+def found(model: Tied, params: ToyParams, of: Truth, sae: SAE, sae_params: Params, key: PRNGKey) -> Found:
     """Everything about an SAE of the hidden activations; ConfigError for one of another width."""
     rows = np.asarray(sae_params["W_dec"], np.float64)
     if rows.shape != (sae.d_sae, model.n_hidden) or sae.d_in != model.n_hidden or sae.d_out is not None:
@@ -166,7 +167,7 @@ def found(model: ToyModel, params: ToyParams, of: Truth, sae: SAE, sae_params: P
     )
 
 
-def response(model: ToyModel, of: Truth, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def response(model: Tied, of: Truth, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x'_i over x_i in `at`, (n, len(at)): with all other features 0, and the mean over their distribution."""
     A = of.W.T @ of.W
     own = np.diagonal(A)
@@ -176,12 +177,12 @@ def response(model: ToyModel, of: Truth, at: np.ndarray) -> tuple[np.ndarray, np
     return _out(model, alone), mean
 
 
-def _out(model: ToyModel, z: np.ndarray) -> np.ndarray:
+def _out(model: Tied, z: np.ndarray) -> np.ndarray:
     return np.maximum(z, 0) if model.activation == "relu" else z
 
 
 def _exact(
-    model: ToyModel,
+    model: Tied,
     W: np.ndarray,
     b: np.ndarray,
     weight: np.ndarray,
@@ -210,7 +211,7 @@ def _losses(activation: str, signed: bool, W: Any, b: Any, density: Any) -> tupl
 
 
 def _sampled(
-    model: ToyModel,
+    model: Tied,
     W: np.ndarray,
     b: np.ndarray,
     weight: np.ndarray,

@@ -16,7 +16,7 @@ from superposition.page._toy_panels import FOUND, Book, latent_panels, nearest, 
 from superposition.page.llm import Pages
 from superposition.page.pack import Dictionary, number
 from superposition.sae import SAE, Params
-from superposition.toy import ToyModel
+from superposition.toy import Tied
 from superposition.typing import PRNGKey, ToyParams
 
 SORTS = (
@@ -33,7 +33,7 @@ SORTS = (
 
 
 def toy_pages(
-    model: ToyModel,
+    model: Tied,
     W: Any,
     b: Any,
     features: FeatureLaw,
@@ -156,7 +156,7 @@ def _sides(truth: list[dict[str, Any]], latent: list[dict[str, Any]]) -> list[di
     return [p | {"side": "truth"} for p in truth] + [p | {"side": "latent"} for p in latent]
 
 
-def _about(book: Book, model: ToyModel, law: FeatureLaw, sae: SAE | None) -> list[list[str]]:
+def _about(book: Book, model: Tied, law: FeatureLaw, sae: SAE | None) -> list[list[str]]:
     of, seen = book.of, book.seen
     kept = of.norms > REPRESENTED
     output = "ReLU(Wᵀ W x + b)" if model.activation == "relu" else "Wᵀ W x + b"

@@ -32,7 +32,7 @@ from superposition.geometry import norms
 from superposition.provenance import recipe
 from superposition.sae_cli.config import DataConfig, choose
 from superposition.sae_cli.files import read_array
-from superposition.toy import TOY_MODELS
+from superposition.toy import TOY_MODELS, require_tied
 from superposition.typing import PRNGKey, ToyParams
 
 if TYPE_CHECKING:
@@ -210,8 +210,10 @@ def _toy(config: DataConfig) -> Data:
     row = results.isel(at)
     labels = {str(name): row[name].values.item() for name in at}
     sizes: dict[str, Any] = {n: int(labels.get(n, run["model"][n])) for n in ("n_hidden", "n_features")}
-    kinds = {kind.__name__: kind for kind in TOY_MODELS.values()}
-    model = kinds[str(labels.get("model", run["model"]["recipe"]))](**sizes)
+    kinds = {
+        kind.__name__: kind for kind in TOY_MODELS.values()
+    } | TOY_MODELS  # a recipe's name, or an axis's
+    model = require_tied(kinds[str(labels.get("model", run["model"]["recipe"]))](**sizes), "--toy")
     W = np.asarray(row["W"].values)[: sizes["n_hidden"], : sizes["n_features"]]  # the rest is padding
     b = np.asarray(row["b"].values)[: sizes["n_features"]]
     stored = run["features"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.toy import TOY_MODELS
+from superposition.toy import TOY_MODELS, ToyModel
 from superposition.toy_run import Cells, ToyRun, optimizer_fields
 
 CARRIED = ("density", "sparsity", "importance", "importance_base", "seed")
@@ -85,8 +85,9 @@ def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
     model_changes = {f.name: changes[f.name] for f in fields(model) if f.name in changes}
     if "model" in changes:
         _validate.choice("model", changes["model"], tuple(TOY_MODELS))
-        model_changes = {f.name: getattr(model, f.name) for f in fields(model)} | model_changes
-        model = TOY_MODELS[changes["model"]](**model_changes)
+        settings = {f.name: getattr(model, f.name) for f in fields(model)} | model_changes
+        usual = {f.name: f.default for f in fields(model)}
+        model = new_model(changes["model"], settings, usual)
     else:
         model = replace(model, **model_changes)
     law = replace(law, **{f.name: changes[f.name] for f in fields(law) if f.name in changes})
@@ -94,6 +95,16 @@ def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
         optimizer = replace(optimizer, schedule=changes["schedule"])  # type: ignore[type-var]
     own = {f.name: changes[f.name] for f in fields(run) if f.name in changes and f.name != "model"}
     return replace(run, model=model, features=law, optimizer=optimizer, **own)
+
+
+def new_model(name: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) -> ToyModel:
+    """The model of that name; ConfigError for a setting it has not, unless that has its `usual` value."""
+    kind = TOY_MODELS[name]
+    own = {f.name for f in fields(kind)}
+    for setting, value in settings.items():
+        if setting not in own and value != usual.get(setting):
+            raise ConfigError(f"{name} has no {setting}; got {setting}={value!r}: leave it out")
+    return kind(**{k: v for k, v in settings.items() if k in own})
 
 
 @dataclass(frozen=True)

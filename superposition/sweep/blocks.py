@@ -8,7 +8,7 @@ import numpy as np
 
 from superposition.errors import ConfigError
 from superposition.sweep.axes import Axis
-from superposition.toy_run import NARROW_FEATURES, ToyRun
+from superposition.toy_run import ToyRun
 from superposition.train import worker_count
 
 # Sizes that keep a block's batch near the second-level cache on a CPU, measured in `make bench`.
@@ -33,10 +33,12 @@ class Plan:
 def bytes_per_cell(run: ToyRun) -> int:
     """Estimated peak bytes one cell needs while it trains."""
     m, n = run.model.n_hidden, run.model.n_features
-    state = 4 * (m * n + n) * 6
+    sizes = {"n_features": n, "n_hidden": m}
+    numbers = sum(int(np.prod([sizes[d] for d in dims])) for dims in run.model.shapes.values())
+    state = 4 * numbers * 6
     if run.objective == "exact":
         work = 4 * 64 * n * n if n > 3 else 4 * 40 * 3**n
-    elif n <= NARROW_FEATURES:
+    elif run.model.narrow:
         work = 4 * run.batch_size * (m * n + 3 * n + m)
     else:
         work = 4 * run.batch_size * 4 * n
@@ -49,7 +51,7 @@ def plan(run: ToyRun, carried: list[Axis], memory_gb: float, share: bool) -> Pla
     names = [axis.name for axis in carried]
     seeds = lengths[names.index("seed")] if "seed" in names else 1
     per_seed = int(np.prod(lengths)) // seeds
-    narrow = run.model.n_features <= NARROW_FEATURES
+    narrow = run.model.narrow
     # A block of one seed draws once for all its cells: worth it unless that leaves the block nearly empty.
     shared = run.objective == "sampled" and share and (seeds == 1 or per_seed >= (16 if narrow else 2))
     limit = _cell_limit(run, memory_gb, per_seed if shared else per_seed * seeds)
@@ -76,13 +78,13 @@ def _cell_limit(run: ToyRun, memory_gb: float, available: int) -> int:
         return fits
     n = run.model.n_features
     if run.objective == "exact":
-        cache = max(1, EXACT_CELLS // max(1, (n // NARROW_FEATURES) ** 2))
-    elif n <= NARROW_FEATURES:
+        cache = max(1, EXACT_CELLS // max(1, (n // 4) ** 2))
+    elif run.model.narrow:
         cache = max(64, CACHE_EXAMPLES // run.batch_size)
     else:
         cache = max(1, WIDE_ELEMENTS // (run.batch_size * n))
         # Threads pay once each has a few hundred narrow models; below that one loop over all is faster.
-    least = 256 if n <= NARROW_FEATURES else 1
+    least = 256 if run.model.narrow else 1
     return max(1, min(fits, cache, max(least, -(-available // workers))))
 
 

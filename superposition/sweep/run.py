@@ -36,15 +36,16 @@ def sweep(
     progress: Callable[[int], Progress] = quiet,
     checkpoint_seconds: float = 30.0,
 ) -> xr.Dataset:
-    """Train a toy model at every combination of `axes`; returns W, b, loss, steps, status by axis.
+    """Train a toy model at every combination of `axes`; returns parameters, loss, steps, status by axis.
 
     axes: name -> values, in the order of the result's dimensions. density, sparsity, importance (numbers
     or vectors), importance_base, seed and any float of the optimizer are carried as arrays: one
     compilation, however many. Other fields (n_hidden, batch_size, model ...) are static: one compilation a
-    value, results padded with NaN to the largest. W is (*axes, n_hidden, n_features), b (*axes,
-    n_features); when n_hidden or n_features is itself an axis those dimensions are called hidden and
-    feature. loss is the exact expected loss of the trained parameters where the law allows. status is 1
-    for done, 2 for a model whose loss is not finite (its neighbours are unaffected).
+    value, results padded with NaN to the largest. Each parameter is a variable, for the tied models
+    W (*axes, n_hidden, n_features) and b (*axes, n_features); when n_hidden or n_features is itself an axis
+    those dimensions are called hidden and feature. loss is the exact expected loss of the trained parameters
+    where the law and the model allow. status is 1 for done, 2 for a model whose loss is not finite (its
+    neighbours are unaffected).
 
     Cells of one seed share one random draw across the other axes unless share_draws is False; cells of
     different seeds never do. With `out`, blocks are written to a Zarr store as they finish and the sweep
@@ -81,6 +82,11 @@ class _Job:
     def __post_init__(self) -> None:
         self.carried = [axis for axis in self.axes if axis.carried]
         self.groups = static_groups(self.run, self.axes)
+        if any(g.run.model.shapes != self.groups[0].run.model.shapes for g in self.groups):
+            raise ConfigError(
+                "the models of one sweep must have the same parameters; got "
+                f"{', '.join(sorted({type(g.run.model).__name__ for g in self.groups}))}: sweep them one at a time"
+            )
         plans = [blocks.plan(g.run, self.carried, self.memory_gb, self.share) for g in self.groups]
         shape = tuple(min(p.shape[k] for p in plans) for k in range(len(self.carried)))
         self.plan = blocks.Plan(shape, all(p.shared_draw for p in plans))
@@ -88,8 +94,14 @@ class _Job:
     def create(self, path: Path | None) -> Store:
         sizes = [(g.run.model.n_hidden, g.run.model.n_features) for g in self.groups]
         names = {axis.name for axis in self.axes}
-        m = {"hidden" if "n_hidden" in names else "n_hidden": max(s[0] for s in sizes)}
-        n = {"feature" if "n_features" in names else "n_features": max(s[1] for s in sizes)}
+        axes_of = {
+            "n_hidden": ("hidden" if "n_hidden" in names else "n_hidden", max(s[0] for s in sizes)),
+            "n_features": ("feature" if "n_features" in names else "n_features", max(s[1] for s in sizes)),
+        }
+        parameters = {
+            name: (dict(axes_of[d] for d in dims), "float32", np.nan)
+            for name, dims in self.groups[0].run.model.shapes.items()
+        }
         chunk_of = dict(zip((a.name for a in self.carried), self.plan.shape, strict=True))
         coordinates: dict[str, Any] = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
         coordinates |= {
@@ -102,8 +114,7 @@ class _Job:
             dims={axis.name: len(axis.values) for axis in self.axes},
             chunks={axis.name: chunk_of.get(axis.name, 1) for axis in self.axes},
             variables={
-                "W": (m | n, "float32", np.nan),
-                "b": (n, "float32", np.nan),
+                **parameters,
                 "loss": ({}, "float64", np.nan),
                 "steps": ({}, "int32", 0),
                 "status": ({}, "int8", 0),
@@ -239,7 +250,7 @@ def _results(
     count = int(np.prod(shape))
     loss = program.evaluate(cells, state.params)
     good = np.asarray(state.alive) & np.isfinite(loss)
-    values = {"W": state.params.W, "b": state.params.b, "loss": loss, "steps": state.steps}
+    values = state.params._asdict() | {"loss": loss, "steps": state.steps}
     cut = {k: np.asarray(v)[:count] for k, v in values.items()}
     status = np.where(good[:count], DONE, DIVERGED).astype(np.int8).reshape(shape)
     return {k: v.reshape(*shape, *v.shape[1:]) for k, v in cut.items()}, status

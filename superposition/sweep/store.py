@@ -19,10 +19,11 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from superposition.errors import ConfigError, CorruptError, StoreError
+from superposition.toy import TOY_MODELS
 
 PENDING, DONE, DIVERGED = 0, 1, 2
 STATUS_NAMES = {"pending": PENDING, "done": DONE, "diverged": DIVERGED}
-VARIABLES = ("W", "b", "loss", "steps", "status")
+VARIABLES = {"loss", "steps", "status"}.union(*(model.shapes for model in TOY_MODELS.values()))
 Region = tuple[slice | int, ...]
 
 

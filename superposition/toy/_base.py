@@ -1,64 +1,78 @@
-"""What the toy models share: W and b, their start, and the importance-weighted loss.
+"""What every toy model is: sizes, parameters, a map of features to outputs, and the importance-weighted loss.
 
-A model is a frozen dataclass of hyperparameters; its methods are pure and written for one example.
+A model is a frozen dataclass of hyperparameters; its methods are pure and written for one example. A model may
+replace the gradients below by faster ones; they must stay equal to autodiff of `loss` (tests/test_toy.py).
 """
 
-import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
-from superposition.typing import PRNGKey, ToyParams
-
-INITS = ("xavier", "anthropic")
+from superposition.typing import PRNGKey, PyTree
 
 
 @dataclass(frozen=True)
-class ToyModel:
-    """h = W x, x' = f(W^T h + b): W (n_hidden, n_features), b (n_features,), tied weights.
+class ToyModel(ABC):
+    """A map from features x (n_features,) through n_hidden numbers to as many outputs.
 
-    init="xavier": W_ij ~ U(-r, r), r = sqrt(6 / (n_hidden + n_features)), the same for a model whether it
-    trains alone or among thousands. init="anthropic": N(0, 2 / (n_hidden (n_features + notebook_instances))),
-    the released notebook's, whose spread depends on how many instances it batched (10 in its introduction).
-    b starts at 0. Raises ConfigError for sizes < 1 or an unknown init.
+    `shapes` names the axes of every parameter, in the order of the NamedTuple that `init_params` returns.
+    Raises ConfigError for sizes < 1.
     """
 
-    activation: ClassVar[Literal["linear", "relu"]]
+    shapes: ClassVar[dict[str, tuple[str, ...]]]
 
     n_features: int = 20
     n_hidden: int = 5
-    init: str = "xavier"
-    notebook_instances: int = 10
 
     def __post_init__(self) -> None:
         _validate.sizes(self)
-        _validate.choice("init", self.init, INITS)
-        _validate.integer("notebook_instances", self.notebook_instances, 1)
 
-    def init_params(self, key: PRNGKey) -> ToyParams:
+    @property
+    def narrow(self) -> bool:
+        """Whether thousands of these train fastest with models, not examples, in the vector lanes."""
+        return False
+
+    @abstractmethod
+    def init_params(self, key: PRNGKey) -> Any:
         """Fresh parameters from a key."""
-        shape = (self.n_hidden, self.n_features)
-        if self.init == "anthropic":
-            std = math.sqrt(2 / (self.n_hidden * (self.n_features + self.notebook_instances)))
-            W = std * jax.random.normal(key, shape)
-        else:
-            bound = math.sqrt(6 / (self.n_hidden + self.n_features))
-            W = jax.random.uniform(key, shape, minval=-bound, maxval=bound)
-        return ToyParams(W, jnp.zeros(self.n_features))
 
-    def encode(self, params: ToyParams, x: Array) -> Array:
-        """H = W x, (n_features,) -> (n_hidden,)."""
-        return params.W @ x
+    @abstractmethod
+    def encode(self, params: Any, x: Array) -> Array:
+        """Features (n_features,) -> hidden numbers (n_hidden,)."""
 
-    def apply(self, params: ToyParams, x: Array) -> Array:
-        """X' = f(W^T W x + b), (n_features,) -> (n_features,)."""
-        z = params.W.T @ self.encode(params, x) + params.b
-        return jax.nn.relu(z) if self.activation == "relu" else z
+    @abstractmethod
+    def apply(self, params: Any, x: Array) -> Array:
+        """Features (n_features,) -> outputs (n_features,)."""
 
-    def loss(self, params: ToyParams, x: Array, importance: Array) -> Array:
-        """sum_i I_i (x_i - x'_i)^2 for one example (Elhage et al. 2022, "Loss")."""
-        return jnp.sum(importance * (x - self.apply(params, x)) ** 2)
+    def target(self, x: Array) -> Array:
+        """What the outputs should be; the features themselves unless a model computes something."""
+        return x
+
+    def loss(self, params: Any, x: Array, importance: Array) -> Array:
+        """sum_i I_i (target_i - x'_i)^2 for one example (Elhage et al. 2022, "Loss")."""
+        return jnp.sum(importance * (self.target(x) - self.apply(params, x)) ** 2)
+
+    def gradient(self, params: Any, importance: Array, x: Array) -> Any:
+        """Gradient of the mean loss of one model on a batch: importance (n,), x (n, batch)."""
+
+        def mean_loss(p: PyTree) -> Array:
+            return jnp.mean(jax.vmap(self.loss, in_axes=(None, 1, None))(p, x, importance))
+
+        return jax.grad(mean_loss)(params)
+
+    def narrow_gradient(self, params: Any, importance: Array, x: Sequence[Array]) -> Any:
+        """Gradients of many models: parameters (cell, ...), importance (cell, n), x n arrays (batch, cell).
+
+        Called where `narrow` holds.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no layout with models last")
+
+    def silent_gradient(self, params: Any, importance: Array) -> Any:
+        """Gradient of one model's loss on the all-zero example."""
+        return jax.grad(self.loss)(params, jnp.zeros(self.n_features), importance)
