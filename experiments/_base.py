@@ -1,7 +1,8 @@
 """What every experiment shares: claims with verdicts, files written whole, one command line.
 
 An experiment is a module with a docstring (claim, command, time, number to expect), `Config`,
-`run(config) -> Result` (no drawing, no files), `draw(result) -> Figure`, and `alt(result) -> str`.
+`run(config) -> Result` (no drawing, no files), `draw(result) -> Figure`, and `alt(result) -> str`; it may have
+`animate(result) -> Animation`, and `SHARED`, the name of costly work that other experiments use too.
 """
 
 import json
@@ -88,10 +89,13 @@ def _rounded(array: np.ndarray) -> Any:
 
 def write_json(path: Path, content: Any) -> None:
     """Replace a JSON file in one instant."""
+    write_text(path, json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one instant."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(
-        json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    temporary.write_text(text)
     os.replace(temporary, path)
 
 
@@ -111,7 +115,10 @@ def execute(module: ModuleType, config: Any, folder: Path) -> Result:
     begun = time.monotonic()
     result: Result = module.run(config)
     seconds = time.monotonic() - begun
-    plot.save(module.draw(result), folder / f"{name}.png", alt=module.alt(result), title=title_of(module))
+    alt, title = module.alt(result), title_of(module)
+    plot.save(module.draw(result), folder / f"{name}.png", alt=alt, title=title)
+    if hasattr(module, "animate"):
+        plot.save_animation(module.animate(result), folder / f"{name}.gif", alt=alt, title=title)
     write_json(folder / f"{name}.json", to_json(name, title_of(module), result, seconds))
     _report.write(folder)
     print(f"{name}: {seconds:.1f} s -> {folder / name}.png", file=sys.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments._base import Claim
+from experiments._base import Claim, write_text
 
 HEADER = """# What reproduces
 
@@ -54,7 +54,7 @@ def write(folder: Path) -> None:
     text = HEADER
     for work, rows in itertools.groupby(collect(folder), key=lambda row: _work(row[1].figure)):
         text += TABLE.format(work=work) + "".join(_row(name, claim) for name, claim in rows)
-    (folder / "REPORT.md").write_text(text)
+    write_text(folder / "REPORT.md", text)
 
 
 def _row(name: str, c: Claim) -> str:

@@ -1,10 +1,12 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 
-from experiments import _base, _phase, _report
+from experiments import __main__, _all, _base, _phase, _report
 from experiments.__main__ import discover
 from superposition import theory
 
@@ -72,3 +74,46 @@ def test_phase_classes_and_boundary_distance():
     assert not far[on].any()
     assert far[-1].all()
     assert far.mean() > 0.7
+
+
+def test_experiments_that_share_work_run_in_one_process_the_longest_first(tmp_path, monkeypatch):
+    def module(name, seconds, **settings):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"seconds": seconds}))
+        return SimpleNamespace(__name__=f"experiments.{name}", **settings)
+
+    monkeypatch.setattr(_base, "FIGURES", tmp_path)
+    modules = [module("a", 3), module("b", 2, SHARED="sweep"), module("c", 9), module("d", 8, SHARED="sweep")]
+    new = SimpleNamespace(__name__="experiments.never_run")
+    names = [[n.removeprefix("experiments.") for n in group] for group in _all.grouped([new, *modules])]
+    assert names == [["b", "d"], ["c"], ["a"], ["never_run"]]
+
+
+def test_all_runs_in_other_processes_and_brings_the_claims_back(tmp_path):
+    intro = next(m for m in EXPERIMENTS if _name(m) == "intro")
+    claims = _all.run([intro], quick=True, folder=tmp_path, jobs=1)
+    assert [c.figure for c in claims] == ["F1"] * len(claims)
+    assert len(claims) == len(json.loads((tmp_path / "intro.json").read_text())["claims"]) > 0
+    assert (tmp_path / "intro.png").exists()
+
+
+def test_a_moving_picture_is_written_beside_the_still_one(tmp_path, monkeypatch):
+    from experiments import intro
+
+    def animate(result):
+        figure = Figure(figsize=(1, 1))
+        (line,) = figure.subplots().plot([0, 1])
+        return FuncAnimation(figure, lambda k: line.set_ydata([0, k]), frames=3)
+
+    monkeypatch.setattr(intro, "animate", animate, raising=False)
+    _base.execute(intro, intro.Config.quick(), tmp_path)
+    assert (tmp_path / "intro.gif").read_bytes()[:6] == b"GIF89a"
+    assert (tmp_path / "intro.png").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--jobs", "0"], ["--jobs", "two"], ["--every"]])
+def test_bad_arguments_are_refused_with_the_usage(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["experiments", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        __main__.main()
+    assert stop.value.code == 2
+    assert "usage: python -m experiments" in capsys.readouterr().err
