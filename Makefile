@@ -16,15 +16,15 @@ reproduce: .venv/core
 	$(BIN)/python -m experiments --all
 
 test: .venv/test
-	$(BIN)/python -m pytest -m "not slow and not peers and not parity"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not parity"
 	@echo "left out: make test-slow (science that takes minutes), make test-parity (the language-model bridge against"
 	@echo "transformers on torch), make test-peers (sae-lens, dictionary-learning, sparsify)"
 
 test-slow: .venv/test
-	$(BIN)/python -m pytest -m "slow and not peers and not parity"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers and not parity"
 
 test-parity: .venv/parity
-	$(BIN)/python -m pytest -m parity
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m parity
 
 test-peers: .venv/peers
 	$(BIN)/python -m pytest -m peers
@@ -41,6 +41,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.sae
 	$(BIN)/python -m benchmarks.llm
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.neurons
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -92,7 +92,7 @@ def test_the_truth_is_that_of_the_closed_forms():
         assert columns["loss_effect"][i] == pytest.approx(effect, rel=1e-3, abs=1e-9)
     assert columns["loss_effect"][0] > 0.01
     names = [stats(page, "Feature")["Component"] for page in features[:N]]
-    assert names == ["triangle"] * 3 + ["antipodal pair"] * 2 + ["not represented"]
+    assert names == ["triangle"] * 3 + ["digon"] * 2 + ["not represented"]
     assert columns["label"][5] == "not represented"
 
 
@@ -235,13 +235,13 @@ def test_the_map_is_the_directions_themselves_where_there_are_two():
     assert one.index["columns"]["y"] == [0] * 4
 
 
-def test_components_are_named_by_size_and_dimensions():
+def test_components_are_named_after_their_polytopes():
     angles = 2 * np.pi * np.arange(5) / 5
     names, groups = components(np.stack([np.cos(angles), np.sin(angles)]))
     assert names == ["pentagon"] * 5
     assert groups[3].tolist() == [0, 1, 2, 3, 4]
-    assert components(np.eye(2))[0] == ["alone", "alone"]
-    assert components(np.array([[1, 0.6], [0, 0.8]]))[0] == ["2 features in 2 dimensions"] * 2
+    assert components(np.eye(2))[0] == ["dedicated", "dedicated"]
+    assert components(np.array([[1, 0.6], [0, 0.8]]))[0] == ["2 in 2"] * 2
     assert components(np.zeros((2, 2)))[0] == ["not represented"] * 2
 
 

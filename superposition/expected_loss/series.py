@@ -12,10 +12,16 @@ from jax import Array
 # Complex numbers per array and model. More nodes take turns, recomputed in the backward pass.
 _CHUNK = 2**19
 
-_Triple = tuple[Array, Array, Array]
+Triple = tuple[Array, Array, Array]
+Events = Callable[
+    [Array, Array, Callable[[Array, int], Array], Callable[[Array, Array], Array]],
+    tuple[Array, Array, Array, Array],
+]
 
 
-def positive_moments(A: Array, b: Array, density: Array, signed: bool, nodes: int) -> tuple[Array, Array]:
+def positive_moments(
+    A: Array, b: Array, density: Array, signed: bool, nodes: int, events: Events | None = None
+) -> tuple[Array, Array]:
     r"""E (z_i)_+^2 and E x_i (z_i)_+ for every i, with z = b + A x.
 
     With y = z / P, P the largest |z| possible, the periodic Bernoulli functions carry the kink: for |y| <= 1
@@ -29,9 +35,10 @@ def positive_moments(A: Array, b: Array, density: Array, signed: bool, nodes: in
     form and left out of the rest, which also keeps the rest accurate relative to its own, small,
     probability.
 
-    A (n, n), b (n,), density (n,); returns two arrays (n,). Cost n^2 nodes; nothing overflows, whatever n
-    and density.
+    A (n, n), b (n,), density (n,), or of whatever units `events` takes; returns two arrays (n,). Cost
+    n^2 nodes; nothing overflows, whatever n and density.
     """
+    events = events or independent
     low, high = (-1, 1) if signed else (0, 1)
     highest = b + jnp.maximum(A * low, A * high).sum(1)
     lowest = b + jnp.minimum(A * low, A * high).sum(1)
@@ -42,7 +49,7 @@ def positive_moments(A: Array, b: Array, density: Array, signed: bool, nodes: in
     own = jnp.diagonal(A)
 
     taylor = functools.partial(_taylor, low=low, high=high)
-    none, square, cross = _two_or_more_active(A, density, taylor, _multiply_taylor)
+    silent, single, square, cross = events(A, density, taylor, _multiply_taylor)
     two, nothing = jnp.full_like(b, 2), jnp.zeros_like(b)
     kinked_derivatives = jnp.stack(
         [((b / 3 + 0.5) * b + 1 / 6) * b, (b + 1) * b + 1 / 6, 2 * b + 1, two], axis=1
@@ -56,15 +63,13 @@ def positive_moments(A: Array, b: Array, density: Array, signed: bool, nodes: in
     def alone(a: Array, b: Array) -> Array:
         return _mean_positive_square(b + a * low, b + a * high)
 
-    square += (1 - density) * none * jnp.maximum(b, 0) ** 2 + (
-        alone(A, b[:, None]) * (density * none)[None]
-    ).sum(1)
-    cross += density * none * jax.jvp(lambda a: alone(a, b), (own,), (jnp.ones_like(own),))[1] / 2
+    square += silent * jnp.maximum(b, 0) ** 2 + (alone(A, b[:, None]) * single[None]).sum(1)
+    cross += single * jax.jvp(lambda a: alone(a, b), (own,), (jnp.ones_like(own),))[1] / 2
 
     def partial_sums(start: Array, weights: Array) -> tuple[Array, Array]:
         k = start + jnp.arange(1, size + 1, dtype=A.dtype)
         factor = functools.partial(_characteristic, start=start, k=k, signed=signed)
-        _, plain, tilted = _two_or_more_active(A, density, factor, jnp.multiply)
+        _, _, plain, tilted = events(A, density, factor, jnp.multiply)
         phase = _rotations(2 * math.pi * b, start, size)
         third = (jnp.imag(phase * plain) * (weights / k)[None]).sum(1) * (12 / (2 * math.pi) ** 3)
         second = (jnp.real(phase * tilted) * weights[None]).sum(1) * (4 / (2 * math.pi) ** 2)
@@ -96,24 +101,24 @@ def _weights(nodes: int) -> np.ndarray:
     return 1 / k**2 + average / average.sum() * (math.pi**2 / 6 - (1 / k**2).sum())
 
 
-def _two_or_more_active(
+def independent(
     A: Array,
     density: Array,
     factor: Callable[[Array, int], Array],
     multiply: Callable[[Array, Array], Array],
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, Array]:
     """A product of one factor per feature, over events with two or more active features.
 
-    factor(a, k) stands for E x^k e^(a x) in some algebra with product `multiply`. Returns for every row of
-    A: the probability (n,) that no other feature is active, and over those events the means of e^z and of
-    x_i e^z (n, ...).
+    factor(a, k) stands for E x^k e^(a x) in some algebra with product `multiply`. Returns the probabilities
+    (n,), the same for every row of A, that nothing is active and that feature i alone is; and over all other
+    events, for every row, the means of e^z and of x_i e^z (n, ...).
     """
     n = len(density)
     itself = jnp.eye(n, dtype=bool)
     present = jnp.where(itself, 0, density[:, None])
     absent = jnp.where(itself, 1, 1 - density[:, None])
 
-    def add_feature(active: _Triple, feature: _Triple) -> tuple[_Triple, None]:
+    def add_feature(active: Triple, feature: Triple) -> tuple[Triple, None]:
         # Keeping apart how many are active needs no division, and no subtraction that loses rare events.
         none, one, more = active
         a, p, q = feature
@@ -124,7 +129,8 @@ def _two_or_more_active(
     start = jnp.ones_like(A[:, :1]), jnp.zeros_like(plain), jnp.zeros_like(plain)
     (none, one, more), _ = jax.lax.scan(add_feature, start, (A.T, present, absent))
     return (
-        none[:, 0],
+        (1 - density) * none[:, 0],
+        density * none[:, 0],
         (1 - density)[:, None] * more + multiply(plain, one + more),
         multiply(tilted, one + more),
     )
@@ -164,7 +170,7 @@ def _plain(a: Array, start: Array, k: Array, signed: bool) -> Array:
 
 
 @_plain.defjvp
-def _(signed: bool, primals: _Triple, tangents: _Triple) -> tuple[Array, Array]:
+def _(signed: bool, primals: Triple, tangents: Triple) -> tuple[Array, Array]:
     # The derivative is the tilted mean, which is at hand; differentiating the code takes twice as long.
     plain, tilted = _plain_and_tilted(*primals, signed)
     angle = tangents[0][:, None] * (2 * math.pi * primals[2])[None]

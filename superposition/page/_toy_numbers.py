@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from superposition import geometry, metrics
 from superposition.errors import ConfigError
@@ -23,14 +22,6 @@ EXACT = 64  # features up to which losses are exact; their cost grows as n^3
 NODES = 256  # of the series in float64: 1e-7 relative on trained models of 32 features
 ACTED = 2048  # examples that interventions are measured on
 DELTA = 0.5
-SHAPES = {  # (features, dimensions) of a connected component
-    (1, 1): "alone",
-    (2, 1): "antipodal pair",
-    (3, 2): "triangle",
-    (4, 3): "tetrahedron",
-    (5, 2): "pentagon",
-    (8, 3): "square antiprism",
-}
 
 
 class Truth(NamedTuple):
@@ -116,17 +107,12 @@ def truth(
 
 
 def components(W: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
-    """Name and members of every feature's connected component among represented features with |cosine| > NEAR."""
-    kept = geometry.norms(W) > REPRESENTED
-    near = (np.abs(geometry.cosines(W)) > NEAR) & kept & kept[:, None]
-    _, label = connected_components(near, directed=False)
-    groups = [np.flatnonzero(label == one) for one in label]
-    names = []
-    for i, members in enumerate(groups):
-        spread = np.linalg.svd(W[:, members], compute_uv=False)
-        size, rank = len(members), int((spread > 0.1 * spread.max(initial=0)).sum())
-        words = SHAPES.get((size, rank), f"{size} features in {rank} dimensions")
-        names.append(words if kept[i] else "not represented")
+    """Name and members of every feature's polytope; a feature that is not represented is alone in its group."""
+    n = W.shape[1]
+    names, groups = ["not represented"] * n, [np.array([i]) for i in range(n)]
+    for part in geometry.recognise(W, edge=NEAR, represented=REPRESENTED).components:
+        for i in part.features:
+            names[i], groups[i] = part.name, np.array(part.features)
     return names, groups
 
 

@@ -6,7 +6,7 @@ a damped Newton method in float64. A minimum over starts is an upper bound on th
 """
 
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,12 @@ import optax
 from jax import Array
 
 from superposition.expected_loss import expected_loss
+from superposition.features import FeatureLaw, SparseUniform
 from superposition.typing import PRNGKey, ToyParams
 
 BLOCK, SMALLEST = 2048, 512
+CHEAP = 3  # features up to which a row costs less than another compilation, and small blocks are filled up
+INDEPENDENT = SparseUniform(density=1.0)
 LEARNING_RATE = 0.05
 DIFFERENCE = 1e-5
 
@@ -32,7 +35,7 @@ class Minimum(NamedTuple):
 
 
 def exact_minimum(
-    activation: Literal["linear", "relu"],
+    activation: str,
     importance: Any,
     density: Any,
     n_hidden: int,
@@ -43,29 +46,37 @@ def exact_minimum(
     polish: int = 3,
     starts: ToyParams | None = None,
     newton_steps: int = 20,
+    law: FeatureLaw = INDEPENDENT,
 ) -> Minimum:
     """Least loss over W and b for importance (setting, n) and density (setting,) or (setting, n).
 
+    `activation` is any that `expected_loss` knows at that n.
     `restarts` random starts take `steps` of Adam; the best `polish` of each setting, and all of `starts`
-    (setting, start, ...), take Newton steps. Practical for n up to about 5.
+    (setting, start, ...), take Newton steps. Practical for n up to about 6. With features in sets (`law`, whose
+    own density is ignored) density is the sets', (setting,) or (setting, n_sets).
     """
     weight = np.asarray(importance, np.float64)
     settings, n = weight.shape
-    p = np.broadcast_to(np.asarray(density, np.float64).reshape(settings, -1), weight.shape)
-    weight_scale = (weight * p).sum(1, keepdims=True)  # Adam and Newton then see losses of one size
+    units = law.n_units(n)
+    p = np.broadcast_to(np.asarray(density, np.float64).reshape(settings, -1), (settings, units))
+    # Adam and Newton then see losses of one size.
+    weight_scale = (weight * np.repeat(p, n // units, 1)).sum(1, keepdims=True)
     scaled = weight / weight_scale
     candidates = []
     if restarts:
-        descend = partial(_descend, activation, n_hidden, restarts, steps, min(polish, restarts))
-        candidates.append(_in_blocks(descend, (scaled, p), np.float32, BLOCK // restarts, key))
+        descend = partial(_descend, activation, n_hidden, restarts, steps, min(polish, restarts), law)
+        smallest = SMALLEST if n <= CHEAP else 1
+        block = max(1, BLOCK // restarts)
+        candidates.append(_in_blocks(descend, (scaled, p), np.float32, block, smallest, key))
     if starts is not None:
         candidates.append([np.asarray(starts.W), np.asarray(starts.b)])
     W, b = (np.concatenate(part, 1).astype(np.float64) for part in zip(*candidates, strict=True))
     count = W.shape[1]
     flat = np.concatenate([W.reshape(settings, count, -1), b], 2).reshape(settings * count, -1)
     tiled = [np.repeat(a, count, 0) for a in (scaled, p)]
-    newton = partial(_newton, activation, n_hidden, newton_steps)
-    x, loss, slope = _in_blocks(newton, (flat, *tiled), np.float64, BLOCK)
+    newton = partial(_newton, activation, n_hidden, law, np.int32(newton_steps))
+    smallest = SMALLEST if n <= CHEAP else 1
+    x, loss, slope, _ = _in_blocks(newton, (flat, *tiled), np.float64, BLOCK, smallest)
     loss, slope = (a.reshape(settings, count) for a in (loss, slope))
     rows, best = np.arange(settings), np.argmin(np.where(np.isfinite(loss), loss, np.inf), 1)
     x = x.reshape(settings, count, -1)[rows, best]
@@ -79,11 +90,11 @@ def exact_minimum(
 
 
 def _in_blocks(
-    function: Any, arrays: tuple[np.ndarray, ...], dtype: Any, size: int, *keys: PRNGKey
+    function: Any, arrays: tuple[np.ndarray, ...], dtype: Any, size: int, smallest: int, *keys: PRNGKey
 ) -> list[np.ndarray]:
     """Map over blocks of rows; the last block wraps round, so that all have one shape and one compilation."""
     rows = len(arrays[0])
-    size = min(size, max(SMALLEST, 1 << (rows - 1).bit_length()))
+    size = min(size, max(smallest, 1 << (rows - 1).bit_length()))
 
     def one(begin: int) -> list[np.ndarray]:
         index = np.arange(begin, begin + size) % rows
@@ -95,9 +106,17 @@ def _in_blocks(
     return [np.concatenate(part)[:rows] for part in zip(*found, strict=True)]
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4, 5))
 def _descend(
-    activation: Any, m: int, restarts: int, steps: int, keep: int, weight: Array, p: Array, key: PRNGKey
+    activation: Any,
+    m: int,
+    restarts: int,
+    steps: int,
+    keep: int,
+    law: FeatureLaw,
+    weight: Array,
+    p: Array,
+    key: PRNGKey,
 ) -> tuple[Array, Array]:
     """Adam on the exact loss from random starts; the best `keep` of each setting, W and b."""
     settings, n = weight.shape
@@ -109,7 +128,7 @@ def _descend(
     weights, ps = (jnp.repeat(a, restarts, 0) for a in (weight, p))
 
     def loss(q: ToyParams, w: Array, d: Array) -> Array:
-        return expected_loss(q, w, d, activation=activation)
+        return expected_loss(q, w, d, activation=activation, law=law)
 
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
@@ -130,9 +149,11 @@ def _descend(
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _newton(
-    activation: Any, m: int, steps: int, x: Array, weight: Array, p: Array
-) -> tuple[Array, Array, Array]:
+    activation: Any, m: int, law: FeatureLaw, steps: Any, x: Array, weight: Array, p: Array
+) -> tuple[Array, Array, Array, Array]:
     """Damped Newton, a step kept only if it lowers the loss; x (row, m n + n), W then b.
+
+    Returns the best x, and there the loss, the norm of the gradient and the Hessian.
 
     The Hessian is taken by central differences of the gradient: in float64 it is good to ten digits, and
     differentiating the exact loss a second time takes longer to compile than everything else to run.
@@ -141,7 +162,7 @@ def _newton(
 
     def loss(flat: Array, w: Array, d: Array) -> Array:
         params = ToyParams(flat[: m * n].reshape(m, n), flat[m * n :])
-        return expected_loss(params, w, d, activation=activation)
+        return expected_loss(params, w, d, activation=activation, law=law)
 
     value_and_slope = jax.vmap(jax.value_and_grad(loss))
     size = x.shape[1]
@@ -168,5 +189,5 @@ def _newton(
     infinite = jnp.full(rows, jnp.inf, x.dtype)
     eye = jnp.broadcast_to(jnp.eye(size, dtype=x.dtype), (rows, size, size))
     start = (x, infinite, jnp.zeros_like(x), eye, jnp.full(rows, 5e-3, x.dtype), x)
-    x, value, slope, *_ = jax.lax.fori_loop(0, steps, step, start)
-    return x, value, jnp.linalg.norm(slope, axis=1)
+    x, value, slope, hessian, *_ = jax.lax.fori_loop(0, steps, step, start)
+    return x, value, jnp.linalg.norm(slope, axis=1), hessian

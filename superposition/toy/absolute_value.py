@@ -7,9 +7,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition import _validate
+from superposition.toy import unrolled
 from superposition.toy._base import ToyModel
 from superposition.toy._tied import xavier
 from superposition.typing import ComputationParams, PRNGKey
+
+INITS = ("open", "xavier")
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,10 @@ class AbsoluteValue(ToyModel):
     """h = ReLU(W_in x), y = ReLU(W_out h + b), target |x|: W_in (n_hidden, n_features), W_out (n_features, n_hidden).
 
     Elhage et al. 2022, "Computation in superposition", where x is signed (U[-1, 1] when active) and the hidden layer
-    has no bias. One feature takes two neurons: |x| = ReLU(x) + ReLU(-x). Weights start as Xavier's uniform, b at 0.
+    has no bias. One feature takes two neurons: |x| = ReLU(x) + ReLU(-x). W_in starts as Xavier's uniform, b at 0.
+    init="open": W_out = |W_in|^T / 4, so that every output rises with either sign of its feature. init="xavier": W_out
+    is Xavier's uniform too; then about half the outputs start below 0 for one of the signs or both, where their ReLU
+    passes no gradient, and most never learn it. Raises ConfigError for sizes < 1 or an unknown init.
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -26,11 +33,19 @@ class AbsoluteValue(ToyModel):
         "b": ("n_features",),
     }
 
+    init: str = "open"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _validate.choice("init", self.init, INITS)
+
     def init_params(self, key: PRNGKey) -> ComputationParams:
         """Fresh parameters from a key."""
         into, out = jax.random.split(key)
         n, m = self.n_features, self.n_hidden
-        return ComputationParams(xavier(into, m, n), xavier(out, n, m), jnp.zeros(n))
+        W_in = xavier(into, m, n)
+        W_out = jnp.abs(W_in.T) / 4 if self.init == "open" else xavier(out, n, m)
+        return ComputationParams(W_in, W_out, jnp.zeros(n))
 
     def encode(self, params: ComputationParams, x: Array) -> Array:
         """H = ReLU(W_in x), (n_features,) -> (n_hidden,)."""
@@ -45,14 +60,8 @@ class AbsoluteValue(ToyModel):
         return jnp.abs(x)
 
     def gradient(self, params: ComputationParams, importance: Array, x: Array) -> ComputationParams:
-        """As autodiff, with examples last throughout: five matrix products and nothing transposed between them."""
-        before = params.W_in @ x
-        h = jax.nn.relu(before)
-        z = params.W_out @ h + params.b[:, None]
-        scale = 2 / x.shape[1]
-        g = jnp.where(z > 0, (scale * importance)[:, None] * (z - jnp.abs(x)), 0.0)
-        back = jnp.where(before > 0, params.W_out.T @ g, 0.0)
-        return ComputationParams(back @ x.T, g @ h.T, g @ jnp.ones(x.shape[1]))
+        """As autodiff, by superposition.toy.unrolled.hidden_relu."""
+        return ComputationParams(*unrolled.hidden_relu(*params, importance, x, jnp.abs(x)))
 
     def silent_gradient(self, params: ComputationParams, importance: Array) -> ComputationParams:
         """dL/db = 2 I_i ReLU(b_i): on the all-zero example y = ReLU(b)."""
