@@ -37,12 +37,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Diagram:
-    """A model of a phase diagram: its size, the paper's candidates, and where their best one changes."""
+    """A model of a phase diagram: its size, the paper's candidates, where their best changes, its activation."""
 
     n_features: int
     n_hidden: int
     phases: Sequence[theory.Phase]
     boundary: Callable[[Any], np.ndarray]
+    activation: str = "relu"
 
     def importance(self, r: np.ndarray) -> np.ndarray:
         """(1, ..., 1, r) for every r, (r, n_features)."""
@@ -50,7 +51,18 @@ class Diagram:
 
 
 def exact(diagram: Diagram, grid: Grid, cells: int) -> dict[str, np.ndarray]:
-    """The exact minimum on a cells x cells grid: loss, norm and interference of the extra feature, (p, r).
+    """The exact minimum on a cells x cells grid: loss, norm and interference of the extra feature, (p, r)."""
+    best, improved = minimum(diagram, grid, cells)
+    return {
+        "loss": best.loss.reshape(cells, cells),
+        "norm": geometry.norms(best.W)[:, -1].reshape(cells, cells),
+        "interference": geometry.interference(best.W)[:, -1].reshape(cells, cells),
+        "improved_by_neighbours": np.array(improved),
+    }
+
+
+def minimum(diagram: Diagram, grid: Grid, cells: int) -> tuple[theory.Minimum, list[int]]:
+    """The exact minimum of every cell, rows of densities; how many cells each round of neighbours improved.
 
     Random restarts on a grid `coarsening` times coarser; then every cell polishes the minima of the coarse cells
     about it, and after that those of its four neighbours, until none improves.
@@ -80,17 +92,12 @@ def exact(diagram: Diagram, grid: Grid, cells: int) -> dict[str, np.ndarray]:
         improved.append(int(better.sum()))
         if not improved[-1]:
             break
-    return {
-        "loss": best.loss.reshape(cells, cells),
-        "norm": geometry.norms(best.W)[:, -1].reshape(cells, cells),
-        "interference": geometry.interference(best.W)[:, -1].reshape(cells, cells),
-        "improved_by_neighbours": np.array(improved),
-    }
+    return best, improved
 
 
 def _minimum(diagram: Diagram, r: np.ndarray, p: np.ndarray, **options: Any) -> theory.Minimum:
     importance, density = np.tile(diagram.importance(r), (len(p), 1)), np.repeat(p, len(r))
-    return theory.exact_minimum("relu", importance, density, diagram.n_hidden, **options)
+    return theory.exact_minimum(diagram.activation, importance, density, diagram.n_hidden, **options)
 
 
 def _rows(found: theory.Minimum, cells: int, i: np.ndarray, j: np.ndarray) -> ToyParams:

@@ -64,11 +64,12 @@ def test_exact_minimum_takes_sets():
         key=jax.random.key(0),
         restarts=0,
         starts=starts,
+        newton_steps=80,
         law=Correlated(n_sets=2),
     )
     cosines = geometry.cosines(found.W)
     assert np.abs(cosines[:, [0, 2], [1, 3]]).max() < 0.15  # partners at right angles, Elhage et al. 2022
-    assert found.gradient.max() < 1e-7
+    assert found.gradient.max() < 1e-6
 
 
 def test_shapes_that_do_not_fit_are_refused():

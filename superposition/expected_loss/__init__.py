@@ -192,7 +192,9 @@ def _settings(
     if method not in METHODS:
         raise ConfigError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     if method == "enumeration" and (2**n if corners is None else corners) > 2**MAX_ENUMERATED:
-        in_sets = "" if corners is None else f" ({corners} corners, at most {2**MAX_ENUMERATED}) in these sets"
+        in_sets = (
+            "" if corners is None else f" ({corners} corners, at most {2**MAX_ENUMERATED}) in these sets"
+        )
         raise ConfigError(
             f"enumeration takes at most {MAX_ENUMERATED} features, the model has {n}{in_sets}; use method='series'"
         )

@@ -1,5 +1,6 @@
 """Drawings in the papers' manner: plain numpy arrays in, a matplotlib Figure out."""
 
+from superposition.plot.animation import save_animation
 from superposition.plot.columns import Group, columns
 from superposition.plot.features_2d import features_2d
 from superposition.plot.phase import (
@@ -41,4 +42,5 @@ __all__ = [
     "phase_colour",
     "phase_diagram",
     "save",
+    "save_animation",
 ]
