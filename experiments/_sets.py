@@ -41,6 +41,11 @@ class Found:
         return (self.loss - self.exact.loss[:, None]) / self.power[:, None]
 
 
+def params(W: Any, b: Any) -> ToyParams:
+    """Parameters of NumPy arrays, which keep double precision."""
+    return ToyParams(W, b)
+
+
 def found(law: FeatureLaw, n: int, density: np.ndarray, training: Training) -> Found:
     """Train on sets of features at every density (m = 2); minimise exactly from the best seeds and neighbours'."""
     recipe = ToyRun(
@@ -50,12 +55,12 @@ def found(law: FeatureLaw, n: int, density: np.ndarray, training: Training) -> F
         steps=training.steps,
         batch_size=training.batch_size,
     )
-    data = sweep(recipe, {"density": density, "seed": range(training.seeds)})
+    data = sweep(recipe, {"density": density.tolist(), "seed": range(training.seeds)})
     W, b, loss = (data[name].values for name in ("W", "b", "loss"))
     # Two starts a density here, and two neighbours later: one shape, one compilation.
     rank = np.argsort(loss, 1)[:, [0, min(1, training.seeds - 1)]]
     rows = np.arange(len(density))[:, None]
-    exact = minimum(law, n, density, ToyParams(W[rows, rank], b[rows, rank]))
+    exact = minimum(law, n, density, params(W[rows, rank], b[rows, rank]))
     power = np.array([np.trace(replace(law, density=float(p)).second_moment(n)) for p in density])
     return Found(density, W, b, loss, power, settled(law, n, density, exact))
 
@@ -70,7 +75,7 @@ def minimum(law: FeatureLaw, n: int, density: np.ndarray, starts: ToyParams) -> 
         2,
         key=jax.random.key(0),
         restarts=0,
-        starts=ToyParams(np.asarray(starts.W, np.float64) + off, starts.b),
+        starts=params(np.asarray(starts.W, np.float64) + off, starts.b),
         newton_steps=10,
         law=law,
     )
@@ -83,7 +88,7 @@ def settled(
     index = np.arange(len(density))
     for _ in range(rounds):
         near = np.clip(index[:, None] + np.array([[-1, 1]]), 0, len(density) - 1)
-        again = minimum(law, n, density, ToyParams(best.W[near], best.b[near]))
+        again = minimum(law, n, density, params(best.W[near], best.b[near]))
         better = again.loss < best.loss * (1 - 1e-7)
         if not better.any():
             break

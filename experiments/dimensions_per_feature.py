@@ -21,6 +21,7 @@ from experiments._blocks import blocks, filling
 from experiments._uniform import UniformSweep, trained
 from superposition.plot.dimensionality import Curve, dimensions_per_feature
 
+SHARED = trained.__module__  # one training for three figures
 NEAR, DECADES = 0.03, 0.3  # a plateau: |D* - value| < 0.03 over this many decades of 1 / (1 - S)
 
 

@@ -34,6 +34,7 @@ from superposition.geometry.polytopes import TOLERANCE
 from superposition.plot.dimensionality import KINDS, Graph, feature_dimensionality
 from superposition.theory import kgons
 
+SHARED = trained.__module__  # one training for three figures
 GUIDES = {"3/4": 3 / 4, "2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8}
 LABELS = (
     (1.0, "1: dedicated"), (3 / 4, "3/4: tetrahedron"), (2 / 3, "2/3: triangle"), (1 / 2, "1/2: digon"),

@@ -17,7 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyParams, ToyRun, geometry
+from experiments._sets import params
+from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyRun, geometry
 from superposition.expected_loss import reference_loss
 from superposition.plot.sets import grams
 from superposition.sweep import sweep
@@ -105,7 +106,7 @@ def _local(
 
 def _against_hand(config: Config, losses: np.ndarray) -> Claim:
     """Trained losses (density, seed) beside two orthonormal bases, opposite each other: pairs (i, i + 10)."""
-    pair = ToyParams(np.array([[1.0, -1.0]]), np.zeros(2))
+    pair = params(np.array([[1.0, -1.0]]), np.zeros(2))
     hand = [M * reference_loss(pair, np.ones(2), p, activation="relu") for p in config.densities]
     best, spread = losses.min(1) / hand, losses.max(1) / losses.min(1) - 1
     words = ", ".join(f"{x:.2f} at {p:g}" for x, p in zip(best, config.densities, strict=True))
@@ -130,8 +131,8 @@ def draw(result: Result) -> Figure:
     """W^T W grouped by set, beside the uncorrelated model's."""
     at = result.config.shown
     p = result.config.densities[at]
-    titles = (f"two correlated sets of {N // SETS}, 1 − S = {p:g}", f"{N} independent features")
-    return grams(result.arrays["W"][:, at], titles, (N // SETS, N // SETS))
+    titles = (f"2 correlated sets, 1 − S = {p:g}", f"independent, 1 − S = {p:g}")
+    return grams(result.arrays["W"][:, at], titles, (N // SETS, 0))
 
 
 def alt(result: Result) -> str:

@@ -7,7 +7,7 @@ introduction's (n=5, m=2, I = 0.9^i) and the paper's second figure's (n=20, m=5,
 decay, 1,500 steps of 128 examples, learning rate 1e-2 falling to 0 as a cosine, the best of 4 seeds by exact loss.
 
 Command:  python -m experiments.loss_decomposition
-Time:     ten seconds on two cores
+Time:     twenty seconds on two cores
 Expect:   closed forms to 1e-10; what L_0 and L_1 leave falls as p^2.00
 """
 

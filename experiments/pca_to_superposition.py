@@ -17,8 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from experiments._sets import Training, found, minimum, partners
-from superposition import Correlated, ToyParams, geometry, theory
+from experiments._sets import Training, found, minimum, params, partners
+from superposition import Correlated, geometry, theory
 from superposition.plot.sets import collapse
 
 LAW = Correlated(n_sets=3)
@@ -99,7 +99,7 @@ def _refined(density: np.ndarray, best: theory.Minimum, points: int) -> tuple[np
     step = np.minimum(step, 1.0)
     new = density[left] ** (1 - step) * density[left + 1] ** step
     sides = np.stack([left, left + 1], 1)
-    extra = minimum(LAW, 6, new, ToyParams(best.W[sides], best.b[sides]))
+    extra = minimum(LAW, 6, new, params(best.W[sides], best.b[sides]))
     density, order = np.unique(np.concatenate([density, new]), return_index=True)
     return density, theory.Minimum(*(np.concatenate(pair)[order] for pair in zip(best, extra, strict=True)))
 

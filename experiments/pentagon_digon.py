@@ -2,8 +2,8 @@
 
 Elhage et al. 2022, "Non-Uniform Superposition": I = 1, density 0.05, the density of one feature varied. The
 paper states no training: here both solutions are minimised exactly (expected loss in closed form, Newton) and
-followed as the density changes, each minimum from its neighbour's. Behind them refits: AdamW, 3,000 steps of
-256 examples, learning rate 1e-2 falling to 0 as a cosine, 12 seeds at each of 21 densities.
+followed as the density changes, each minimum from its neighbour's. Behind them refits: AdamW, 2,000 steps of
+256 examples, learning rate 1e-2 falling to 0 as a cosine, 10 seeds at each of 21 densities.
 
 Command:  python -m experiments.pentagon_digon
 Time:     half a minute on two cores
@@ -19,6 +19,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
+from experiments._sets import params
 from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyParams, ToyRun, geometry, theory
 from superposition.plot.branches import Branch, branches
 from superposition.sweep import sweep
@@ -37,8 +38,8 @@ class Config:
     highest: float = 3.0
     points: int = 20
     refit_densities: int = 21
-    seeds: int = 12
-    steps: int = 3_000
+    seeds: int = 10
+    steps: int = 2_000
     batch_size: int = 256
     learning_rate: float = 1e-2
 
@@ -85,11 +86,11 @@ def _starts() -> ToyParams:
     angle = 2 * np.pi * np.arange(5) / 5
     digons = np.array([[0.0, 1, -1, 0, 0], [0, 0, 0, 1, -1]])
     b = np.array([[-0.25] * 5, [0.02, 0.001, 0.001, 0.001, 0.001]])
-    return ToyParams(np.stack([1.15 * np.stack([np.cos(angle), np.sin(angle)]), digons]), b)
+    return params(np.stack([1.15 * np.stack([np.cos(angle), np.sin(angle)]), digons]), b)
 
 
 def _at(path: _Path, step: int) -> ToyParams:
-    return ToyParams(path.found.W[:, step], path.found.b[:, step])
+    return params(path.found.W[:, step], path.found.b[:, step])
 
 
 def _crossing(x: np.ndarray, loss: np.ndarray) -> float:
@@ -110,7 +111,9 @@ def run(config: Config) -> Result:
     gap = (whole.found.loss[PENTAGON] - whole.found.loss[DIGONS])[both]
     left = both[np.flatnonzero(gap > 0)[-1]] if (gap > 0).any() else both[0]
     fine = _follow(
-        _at(whole, left), config.baseline, np.geomspace(*whole.relative[[left, left + 1]], config.points)
+        _at(whole, left),
+        config.baseline,
+        np.geomspace(whole.relative[left], whole.relative[left + 1], config.points),
     )
     crossing = _crossing(fine.relative, fine.found.loss)
     first = int(np.flatnonzero(exists[PENTAGON])[0])
@@ -172,7 +175,7 @@ def _refit(config: Config) -> dict[str, np.ndarray]:
         batch_size=config.batch_size,
     )
     densities = _densities(np.array(config.baseline), relative)
-    data = sweep(recipe, {"density": densities, "seed": range(config.seeds)})
+    data = sweep(recipe, {"density": densities.tolist(), "seed": range(config.seeds)})
     return {"relative": relative, "loss": data["loss"].values}
 
 

@@ -30,17 +30,20 @@ if TYPE_CHECKING:
     from superposition.sae_run.fitting import fit
     from superposition.sweep import open_sweep
     from superposition.sweep_config import SweepConfig
-    from superposition.toy import Linear, ReLUOutput
+    from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
     from superposition.toy_run import ToyRun
-    from superposition.typing import ToyParams
+    from superposition.trajectory import record
+    from superposition.typing import ComputationParams, ToyParams
 
 
 _HOME = {
+    "AbsoluteValue": "toy",
     "Adam": "optimizer",
     "AdamW": "optimizer",
     "Anticorrelated": "features",
     "BatchTopK": "sae",
     "Bricken": "sae",
+    "ComputationParams": "typing",
     "ConfigError": "errors",
     "Correlated": "features",
     "Gated": "sae",
@@ -50,6 +53,7 @@ _HOME = {
     "Matryoshka": "sae",
     "Planted": "features",
     "ReLU": "sae",
+    "ReLUHidden": "toy",
     "ReLUOutput": "toy",
     "SAERun": "sae_run",
     "SparseUniform": "features",
@@ -61,15 +65,18 @@ _HOME = {
     "fit": "sae_run",
     "load_sae": "formats:load",
     "open_sweep": "sweep",
+    "record": "trajectory",
     "reference_loss": "expected_loss",
     "save_sae": "formats:save",
 }
 __all__ = [
+    "AbsoluteValue",
     "Adam",
     "AdamW",
     "Anticorrelated",
     "BatchTopK",
     "Bricken",
+    "ComputationParams",
     "ConfigError",
     "Correlated",
     "Gated",
@@ -79,6 +86,7 @@ __all__ = [
     "Matryoshka",
     "Planted",
     "ReLU",
+    "ReLUHidden",
     "ReLUOutput",
     "SAERun",
     "SparseUniform",
@@ -91,6 +99,7 @@ __all__ = [
     "fit",
     "load_sae",
     "open_sweep",
+    "record",
     "reference_loss",
     "save_sae",
 ]

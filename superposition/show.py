@@ -14,6 +14,7 @@ from superposition.sweep import DIVERGED, PENDING
 from superposition.toy import TOY_MODELS, Tied
 
 MAX_ROWS = 60
+MONOSEMANTIC = 0.9  # share of a neuron's squared weights from which one feature has it
 
 
 def summary(results: xr.Dataset) -> None:
@@ -93,11 +94,9 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     """Draw what the axes allow into `folder`; returns the files.
 
     Over density alone: W^T W, b and norms of the best seed, a column a density. Over density and
-    importance_base at n_features = 2: the phase diagram of the second feature. Nothing for models with a hidden
-    activation, whose W is no dictionary.
+    importance_base at n_features = 2: the phase diagram of the second feature. Models with a hidden activation have
+    neurons instead: what each is made of, over density alone.
     """
-    if not tied(results):
-        return []
     from superposition import plot
 
     run: dict[str, Any] = json.loads(results.attrs["config"])["run"]
@@ -107,8 +106,19 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     density = 1 - density if by == "sparsity" else density
     flat, _ = by_setting(results)
     best = np.arange(flat.sizes["setting"]), best_seed(flat["loss"].values)
-    W, b = flat["W"].values[best], flat["b"].values[best]
     title, written = _title(results), []
+    if not tied(results):
+        W = flat["W" if "W" in flat else "W_in"].values[best]
+        if axes == {by} and W.shape[1:] == (run["model"]["n_hidden"], run["model"]["n_features"]):
+            figure = plot.neurons(np.nan_to_num(W), [float(p) for p in density], signed=True, scale="neuron")
+            counts = ", ".join(
+                f"{int((geometry.concentration(w) > MONOSEMANTIC).sum())} at 1-S={p:g}"
+                for p, w in zip(density, W, strict=True)
+            )
+            alt = f"Input weights of every neuron. Neurons with one weight of over 0.9 of their square: {counts}."
+            written.append(plot.save(figure, folder / "neurons.png", alt=alt, title=title))
+        return written
+    W, b = flat["W"].values[best], flat["b"].values[best]
     if axes == {by} and "n_hidden" in results["W"].dims and "n_features" in results["W"].dims:
         figure = plot.columns(
             np.nan_to_num(W),

@@ -57,8 +57,9 @@ class SweepConfig:
     """sampled: random batches; exact: the exact expected loss, without sampling."""
     sampling: str = "conditional"
     """conditional: only examples in which something fires, the rest exactly; plain: as the notebook."""
-    init: str = "xavier"
-    """xavier (per model), or, for linear and relu-output, anthropic (the released notebook's)."""
+    init: str = ""
+    """Start of the weights: xavier or anthropic (the released notebook's) for linear and relu-output, open or xavier for
+    absolute-value. Default: the first of them."""
     out: Path | None = None
     """Zarr store to write, for example runs/lecture.zarr. Required on the command line."""
     resume: bool = False
@@ -106,8 +107,8 @@ class SweepConfig:
         run = ToyRun(
             model=new_model(
                 self.model,
-                {"n_features": self.n_features[0], "n_hidden": self.n_hidden[0], "init": self.init},
-                {"init": "xavier"},
+                {"n_features": self.n_features[0], "n_hidden": self.n_hidden[0]}
+                | ({"init": self.init} if self.init else {}),
             ),
             features=law(signed=self.signed, **extra),
             importance=self.importance or 1.0,

@@ -81,7 +81,7 @@ def test_ascent_does_at_least_as_much_harm_as_the_rows():
     climbed = by_ascent(model, params, x, importance, 0.05, key=KEY).loss
     assert (climbed >= rows * (1 - 1e-4)).all()
     clean = _loss(params, x, 0, importance)
-    assert ((climbed - clean) > 1.02 * (rows - clean)).any()
+    assert ((climbed - clean) > 1.01 * (rows - clean)).any()
 
 
 def test_vulnerability_weighs_the_silent_input_by_its_probability():

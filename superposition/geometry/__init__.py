@@ -1,4 +1,4 @@
-"""What W looks like: its Gram matrix and dimensionalities, the polytopes its features form, their energies."""
+"""What W looks like: Gram matrix and dimensionalities, polytopes of features and their energies, codes of neurons."""
 
 from superposition.geometry.matrix import (
     DEAD,
@@ -10,18 +10,26 @@ from superposition.geometry.matrix import (
     norms,
     represented,
 )
+from superposition.geometry.motif import Motif, motifs
+from superposition.geometry.neurons import Neurons, concentration, feature_codes, neurons
 from superposition.geometry.polytopes import Arrangement, Component, census, recognise
 
 __all__ = [
     "DEAD",
     "Arrangement",
     "Component",
+    "Motif",
+    "Neurons",
     "antipodal_pairs",
     "census",
+    "concentration",
     "cosines",
     "dimensionality",
+    "feature_codes",
     "gram",
     "interference",
+    "motifs",
+    "neurons",
     "norms",
     "recognise",
     "represented",

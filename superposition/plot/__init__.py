@@ -3,6 +3,7 @@
 from superposition.plot.animation import save_animation
 from superposition.plot.columns import Group, columns
 from superposition.plot.features_2d import features_2d
+from superposition.plot.neurons import neurons
 from superposition.plot.phase import (
     THREE_IN_TWO,
     TRIANGLE,
@@ -39,6 +40,7 @@ __all__ = [
     "history",
     "maps",
     "matched_cosines",
+    "neurons",
     "phase_colour",
     "phase_diagram",
     "save",

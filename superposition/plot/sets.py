@@ -60,7 +60,7 @@ def plane(axes: Axes, W: np.ndarray, colours: Sequence[str], shapes: Sequence[st
         return
     for i, (x, y) in enumerate(W.T):
         here = np.flatnonzero(np.linalg.norm(W - W[:, [i]], axis=0) < SPREAD)
-        shift = (list(here).index(i) - (len(here) - 1) / 2) * 2 * SPREAD * limit
+        shift = (here.tolist().index(i) - (len(here) - 1) / 2) * 2 * SPREAD * limit
         length = np.hypot(x, y)
         aside = np.array([-y, x]) / length * shift if length > 0.1 else np.array([shift, 0.0])
         ends = np.array([aside, np.array([x, y]) + aside])

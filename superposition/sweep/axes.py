@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,9 @@ def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
     return replace(run, model=model, features=law, optimizer=optimizer, **own)
 
 
-def new_model(name: str, settings: Mapping[str, Any], usual: Mapping[str, Any]) -> ToyModel:
+def new_model(
+    name: str, settings: Mapping[str, Any], usual: Mapping[str, Any] = MappingProxyType({})
+) -> ToyModel:
     """The model of that name; ConfigError for a setting it has not, unless that has its `usual` value."""
     kind = TOY_MODELS[name]
     own = {f.name for f in fields(kind)}
