@@ -114,7 +114,7 @@ def _curves(axes: Axes, curves: Curves) -> None:
     ticks = [t for t in TICKS if low * 0.93 < t < high * 1.06]
     axes.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axes.set(xlabel="Training step", ylabel=curves.ylabel)
-    axes.legend(title="Ends as", frameon=False, loc="lower left", alignment="left")
+    axes.legend(title="Ends as", loc="upper right", alignment="left", framealpha=1, edgecolor="none")
 
 
 def _levels(axes: Axes, levels: Mapping[str, float]) -> None:
