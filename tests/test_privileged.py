@@ -4,6 +4,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from experiments import _regimes
 from experiments import privileged_basis as pb
 from superposition.geometry.neurons import neurons
 
@@ -49,7 +50,7 @@ def found(winners, *, every=None, gap=0.1, error=0.01, alone=False):
         name = neurons(W).name
         finalists = {name: pb.Finalist(W, np.zeros(10), 0.1, 0.0, 0.0)}
         if not alone:
-            other = WINNERS[0.12] if density == 0.12 and name != pb.SIX else dense()
+            other = WINNERS[0.12] if density == 0.12 and name != _regimes.SIX else dense()
             finalists.setdefault(
                 neurons(other).name + " " * (density != 0.12),
                 pb.Finalist(other, np.zeros(10), 0.1, gap, error),
@@ -60,7 +61,7 @@ def found(winners, *, every=None, gap=0.1, error=0.01, alone=False):
 
 def broken(winners, **options):
     """The regimes' claims that do not hold, by their first words."""
-    claims = pb._regimes(found(winners, **options))
+    claims = _regimes.regimes(found(winners, **options))
     return {k for k, c in enumerate(claims) if not c.holds}
 
 
@@ -107,10 +108,8 @@ def test_a_code_that_is_not_antipodal_is_told():
 
 
 def test_the_statistics_follow_the_counts():
-    config = pb.Config()
-
     def holds(**options):
-        return [c.holds for c in pb._statistics(config, found(WINNERS, **options))]
+        return [c.holds for c in _regimes.statistics(1000, found(WINNERS, **options))]
 
     assert holds() == [True] * 4
     # Of 1,001 models none, or one, has the best structure of its density.
