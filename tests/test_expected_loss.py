@@ -306,3 +306,16 @@ def test_loss_is_linear_in_importance():
     losses = losses_of(params, None, density, method="enumeration")
     loss, _ = loss_and_gradient(params, importance, density, method="enumeration")
     assert np.isclose(loss, importance @ losses, rtol=1e-13)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("density", [0.3, 0.05, 0.01])
+def test_few_nodes_suffice_for_many_features_of_which_few_are_active(density, signed):
+    # The largest sum of a row is then some fifty times what its z ever is.
+    rng = np.random.default_rng(0)
+    params = Params(rng.normal(size=(20, 200)) / 20, rng.normal(size=200) / 50 - 0.05)
+    losses = [
+        reference_loss(params, np.ones(200), density, activation="relu", nodes=nodes, signed=signed)
+        for nodes in (64, 512)
+    ]
+    assert abs(losses[0] / losses[1] - 1) < 1e-5
