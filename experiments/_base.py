@@ -6,6 +6,7 @@ An experiment is a module with a docstring (claim, command, time, number to expe
 """
 
 import json
+import math
 import os
 import sys
 import time
@@ -74,6 +75,8 @@ def _plain(value: Any) -> Any:
         return _rounded(np.asarray(value))
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # as in arrays
     return value if isinstance(value, str | int | float | bool | type(None)) else str(value)
 
 

@@ -181,7 +181,7 @@ def _hexagon(density: np.ndarray, W: np.ndarray) -> Claim:
     W = W[density <= 0.05]
     angles = np.sort(np.degrees(np.arctan2(W[:, 1], W[:, 0])), -1)
     gaps = np.diff(angles, append=angles[:, :1] + 360)
-    partner = np.degrees(np.arccos(partners(W)))
+    partner = np.degrees(np.arccos(np.clip(partners(W), -1, 1)))
     return Claim(
         "F13",
         "up to density 0.05 the optimum is a hexagon (60 +- 10 degrees) with partners side by side",

@@ -113,7 +113,7 @@ def test_show_draws_a_phase_diagram(tmp_path, capsys):
         (["--learning-rate", "-1"], "learning_rate"),
         (["--learning-rate", "nan"], "learning_rate"),
         (["--features", "correlated", "--n-sets", "3"], "n_sets"),
-        (["--features", "correlated", "--objective", "exact"], "SparseUniform"),
+        (["--model", "relu-hidden", "--objective", "exact"], "hidden activation"),
         (["--seeds", "many"], "seeds"),
         (["--sedes", "3"], "--sedes"),
     ],

@@ -14,7 +14,10 @@ EXPERIMENTS = discover()
 
 
 # Half a minute or more each, even quick: most of it is compilation.
-LONG = {"absorption_and_hedging", "feature_pages", "feature_splitting", "four_questions", "phase_diagram_3_2"}
+LONG = {
+    "ablation", "absorption_and_hedging", "correlated_sets", "feature_pages", "feature_splitting", "four_questions",
+    "pca_to_superposition", "pentagon_digon", "phase_diagram_3_2", "sae_zoo", "small_lm_sae",
+}  # fmt: skip
 
 
 def _name(module):
