@@ -8,7 +8,7 @@ losses and of the k-gons with radius and bias at their best. The mean of the bes
 
 Command:  python -m experiments.basins
 Time:     one and a half minutes on two cores
-Expect:   at 1-S = 0.1 nine in ten seeds or more end in the best state, a pentagon; near 1-S = 0.2 a third do
+Expect:   at 1-S = 0.1 nine in ten seeds or more end in the best state, a pentagon; near 1-S = 0.2 four in ten do
 """
 
 from collections import Counter

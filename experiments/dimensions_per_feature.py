@@ -8,7 +8,7 @@ dimensions filled with equal polytopes at their exact optimum (`experiments/_blo
 
 Command:  python -m experiments.dimensions_per_feature
 Time:     three minutes on two cores, nearly all of it training
-Expect:   plateaus at 1 and at 1/2, the second over a third of a decade or more
+Expect:   plateaus at 1 (0.29 decades) and at 1/2 (0.17 decades; 0.32 at the best polytopes)
 """
 
 from dataclasses import dataclass, field
