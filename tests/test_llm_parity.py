@@ -4,6 +4,7 @@ Errors are relative to the largest number of the tensor. The port's mistakes tha
 somebody) are made here on purpose, and every one must show.
 """
 
+import copy
 import dataclasses
 import functools
 import json
@@ -97,30 +98,36 @@ def family_of(case):
     return FAMILIES[tiny_models.settings(case)[0]]
 
 
-@pytest.mark.parametrize(("case", "init"), BOTH)
-def test_logits_and_every_residual(saved, ours, case, init):
-    model, lm = saved(case, init)[0], ours(case, init)
-    logits, inputs, outputs = theirs(model)
-    family, expected = family_of(case), {}
-    post = lm.spec.post_norms
+def residuals(lm, case, inputs, outputs):
+    """Every residual, and every block's parts, by the names of hook points."""
+    family, found = family_of(case), {}
     second = (
         "ln_2" if case.startswith(("gpt2", "gpt_neo")) and "neox" not in case else "post_attention_layernorm"
     )
     for i in range(lm.spec.n_layers):
         block, at = family.block.format(i), f"blocks.{i}.hook_resid"
-        expected[f"{at}_pre"], expected[f"{at}_post"] = inputs[block], outputs[block]
+        found[f"{at}_pre"], found[f"{at}_post"] = inputs[block], outputs[block]
         if not lm.spec.parallel:
-            expected[f"{at}_mid"] = inputs[f"{block}.{'pre_feedforward_layernorm' if post else second}"]
+            found[f"{at}_mid"] = inputs[
+                f"{block}.{'pre_feedforward_layernorm' if lm.spec.post_norms else second}"
+            ]
         # module paths are names of hook points, whose values are what the modules give
-        expected |= {
-            name: outputs[name] for name in (block, f"{block}.{family.attn}", f"{block}.{family.mlp}")
-        }
+        found |= {name: outputs[name] for name in (block, f"{block}.{family.attn}", f"{block}.{family.mlp}")}
+    return found
+
+
+@pytest.mark.parametrize(("case", "init"), BOTH)
+def test_logits_and_every_residual(saved, ours, case, init):
+    """Against float64: with large weights transformers' own float32 errs by more than TOLERANCE on some processors."""
+    model, lm = saved(case, init)[0], ours(case, init)
+    single, (logits, *exact) = theirs(model), theirs(copy.deepcopy(model).double())
+    expected, near = residuals(lm, case, *exact), residuals(lm, case, *single[1:])
     ours_logits, seen = lm.run_with_cache(TOKENS, list(expected))
-    assert error(ours_logits, logits) < TOLERANCE
-    errors = {name: error(seen[name], value) for name, value in expected.items()}
-    assert max(errors.values()) < TOLERANCE, max(errors, key=errors.get)
+    assert error(ours_logits, logits) < max(TOLERANCE, 2 * error(single[0], logits))
+    for name, value in expected.items():
+        assert error(seen[name], value) < max(TOLERANCE, 2 * error(near[name], value)), name
     assert (
-        len([name for name in errors if "hook_resid" in name])
+        len([name for name in expected if "hook_resid" in name])
         == (2 if lm.spec.parallel else 3) * lm.spec.n_layers
     )
 
