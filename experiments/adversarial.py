@@ -12,7 +12,7 @@ says only that norms of 80 % were needed to remove superposition: n=20, m=5, den
 of 128 examples, learning rate 5e-3 falling to 0 as a cosine, each example attacked along rows in every step.
 
 Command:  python -m experiments.adversarial
-Time:     three minutes on two cores, nearly all of it the 150 models that two other figures share
+Time:     six minutes on two cores, nearly all of it the 150 models that two other figures share
 Expect:   vulnerability rises more than thirtyfold, in the same order as features per dimension
 """
 
@@ -41,7 +41,7 @@ class Config:
     """Models attacked, attacks, and the models trained under attack."""
 
     uniform: UniformSweep = field(default_factory=UniformSweep)
-    longer: tuple[int, ...] = (6, 14, 24)  # densities also trained four times longer
+    longer: tuple[int, ...] = (8, 14, 24)  # densities also trained four times longer
     attack: float = 0.1
     examples: int = 128
     hidden: int = 5
@@ -228,7 +228,7 @@ def _converged(uniform: UniformSweep, loss: np.ndarray, at: tuple[int, ...]) -> 
     if not at:
         return []
     densities = tuple(uniform.densities[i] for i in at)
-    longer = trained(replace(uniform, densities=densities, seeds=1, steps=4 * uniform.steps))["loss"][:, 0]
+    longer = trained(replace(uniform, densities=densities, seeds=1, longer=4))["loss"][:, 0]
     excess = loss[list(at), 0] / longer - 1
     parts = ", ".join(
         f"{100 * e:.2f} % at 1/(1-S) = {1 / p:.1f}" for e, p in zip(excess, densities, strict=True)

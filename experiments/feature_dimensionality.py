@@ -2,13 +2,13 @@
 
 Elhage et al. 2022, "The Geometry of Superposition": D_i = ||W_i||^2 / sum_j (What_i . W_j)^2 clusters at 1, 3/4, 2/3,
 1/2, 2/5, 3/8 and 0, as features arrange in tegum products of uniform polytopes. Models are those of
-`experiments/_uniform.py` (n=400, m=30, I=1; 30 densities from 1 to 0.01, five seeds, AdamW, 2,200 steps of 128
-examples, learning rate 7e-3 falling to 0 as a cosine). Components: |cos| > 0.1 between features of norm > 1/2; names
-within 10 degrees. Readers of the paper (Lorxus; koayon) found features near 4/9 and guessed at nine vectors in four
-dimensions: the models with most of these are polished on the exact loss (120 steps of Adam, 3e-3 falling to 0).
+`experiments/_uniform.py` (n=400, m=30, I=1; 30 densities from 1 to 0.01, five seeds), which says how they are
+trained. Components: |cos| > 0.1 between features of norm > 1/2; names within 10 degrees. Readers of the paper
+(Lorxus; koayon) found features near 4/9 and guessed at nine vectors in four dimensions: the models with most of
+these are polished on the exact loss (120 steps of Adam, 3e-3 falling to 0).
 
 Command:  python -m experiments.feature_dimensionality
-Time:     half a minute after three minutes of training, which it shares with dimensions_per_feature
+Time:     half a minute after five minutes of training, which it shares with dimensions_per_feature
 Expect:   pairs and pentagons; near 4/9 pairs that share dimensions with other pairs, not nine in four
 """
 
@@ -59,7 +59,10 @@ class Config:
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(
-            UniformSweep(40, 6, (1.0, 0.5, 0.2, 0.05), seeds=2, steps=60, batch_size=32), 1, 2, (1.0, 5.0)
+            UniformSweep(40, 6, (1.0, 0.5, 0.2, 0.05), 2, 60, 32, slow_steps=60, slow_batch_size=32),
+            1,
+            2,
+            (1.0, 5.0),
         )
 
 
