@@ -10,13 +10,15 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from experiments._check import check
 
 FIGURES = Path("figures")
 DIGITS = 7
@@ -112,6 +114,7 @@ def execute(module: ModuleType, config: Any, folder: Path) -> Result:
     from experiments import _report
     from superposition import plot
 
+    check(config)
     name = module.__name__.rsplit(".", 1)[-1]
     folder.mkdir(parents=True, exist_ok=True)
     print(f"{name}: {title_of(module)}", file=sys.stderr)
@@ -130,25 +133,35 @@ def execute(module: ModuleType, config: Any, folder: Path) -> Result:
 
 def main(module_name: str) -> None:
     """`python -m experiments.<name> [--quick] [flags]`."""
-    import tyro
-
     from experiments import _report
     from superposition.errors import SuperpositionError
 
-    module = sys.modules[module_name]
-    arguments = sys.argv[1:]
+    module, arguments = _named(sys.modules[module_name]), sys.argv[1:]
     quick = "--quick" in arguments
-    arguments = [a for a in arguments if a != "--quick"]
-    default = module.Config.quick() if quick else module.Config()
-    description = f"{module.__doc__}\n\n--quick runs a small version, into figures/quick/."
-    config = tyro.cli(module.Config, default=default, args=arguments, description=description)
     try:
-        result = execute(_named(module), config, FIGURES / "quick" if quick else FIGURES)
+        config = configured(module, arguments)
+        result = execute(module, config, FIGURES / "quick" if quick else FIGURES)
     except SuperpositionError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
     _report.show(result.claims)
     sys.exit(0 if quick else _report.status(result.claims))
+
+
+def configured(module: ModuleType, arguments: Sequence[str]) -> Any:
+    """The Config that a command line means, checked; ConfigError where it means none."""
+    from superposition.cli import parse
+
+    flags = [a for a in arguments if a != "--quick"]
+    config = parse(
+        module.Config,
+        flags,
+        prog=f"python -m {module.__name__}",
+        description=f"{module.__doc__}\n\n--quick runs a small version, into figures/quick/.",
+        default=module.Config() if len(flags) == len(arguments) else module.Config.quick(),
+    )
+    check(config)
+    return config
 
 
 def _named(module: ModuleType) -> ModuleType:

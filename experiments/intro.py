@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from superposition import AdamW, ReLUOutput, ToyRun, geometry, plot
+from superposition.errors import ConfigError
 from superposition.sweep import sweep
 
 
@@ -28,6 +29,13 @@ class Config:
     steps: int = 5_000
     batch_size: int = 1024
     learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        if len(self.sparsities) != 3:
+            raise ConfigError(
+                f"sparsities must be three, one for each claim: the dense model, the pairs, the pentagon; got "
+                f"{len(self.sparsities)}"
+            )
 
     @classmethod
     def quick(cls) -> "Config":

@@ -53,7 +53,13 @@ FeatureConfig = PageConfig | ServeConfig | SteerConfig | AblateConfig
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status (2 for a usage error, 128 + n after signal n)."""
     try:
-        command = _parse(sys.argv[1:] if arguments is None else list(arguments))
+        command: SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig = parse(
+            Command,
+            sys.argv[1:] if arguments is None else arguments,
+            prog="superposition",
+            description=__doc__,
+            config=(tyro.conf.OmitArgPrefixes,),
+        )
         if isinstance(command, SweepConfig):
             _sweep(command)
         elif isinstance(command, ShowConfig):
@@ -79,27 +85,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig:
+def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> Any:
+    """What tyro makes of a command line; ConfigError, in one line, where it makes nothing of it."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(  # type: ignore[no-any-return, call-overload]
-                Command,
-                args=arguments,
-                prog="superposition",
-                description=__doc__,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
+            return tyro.cli(kind, args=list(arguments), prog=prog, **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        words = " ".join(complaint.getvalue().split())
-        raise ConfigError(f"{_one_line(words)} (see superposition --help)") from stop
+        raise ConfigError(f"{_sentences(complaint.getvalue())} (see {prog} --help)") from stop
 
 
-def _one_line(boxed: str) -> str:
-    """The sentences of a parser's boxed complaint, without the box."""
-    return " ".join("".join(c for c in boxed if c not in "╭╮╰╯│─").replace("Parsing error", "").split())
+def _sentences(boxed: str) -> str:
+    """What a parser's boxed complaint says, in one line: without the box and its title, and where to find help."""
+    inside = [line.strip("│ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
+    words = " ".join(line for line in inside if line.strip("─")).split("For full helptext")[0].strip()
+    return words.removeprefix("Error parsing Config: ")  # a Config's own words say what is wrong
 
 
 def _sweep(config: SweepConfig) -> None:
