@@ -16,6 +16,7 @@ LEAST = {"seed": 0, "random_seed": 0, "shown": 0, "longer": 0, "polished": 0}
 """Integers that may be less than 1, and how small: seeds, indices, and how many of something optional."""
 SIGNED = ("penalty_steps", "full_penalty_steps")  # exponents
 SHARES = ("density", "densities")  # and names that end in them
+NAMED = ("architectures", "flat")  # architectures of SAEs
 POSITIVE = ("learning_rate", "learning_rates", "importance_base", "l0", "ratios", "insets")
 AT_LEAST_ZERO = ("attack", "training_attacks", "ratio", "effect", "inhibition", "hedging_penalty", "alpha")
 
@@ -48,6 +49,10 @@ def _value(name: str, key: str, value: Any, hint: Any, *, may_be_empty: bool = F
         _integer(name, key, value)
     elif hint is float:
         _float(name, key, value)
+    elif hint is str and key in NAMED:
+        from superposition.sae import ARCHITECTURES
+
+        _validate.choice(name, value, tuple(k for k, kind in ARCHITECTURES.items() if kind.trains))
 
 
 def _entries(name: str, key: str, value: Any, hints: tuple[Any, ...], may_be_empty: bool) -> None:
@@ -83,3 +88,34 @@ def _float(name: str, key: str, value: Any) -> None:
             raise ConfigError(f"{name} must lie in [0, 1): at 1 every input is zero; got 1")
     else:
         _validate.number(name, value)
+
+
+def includes(name: str, values: Sequence[float], *needed: float) -> None:
+    """Every value a claim is made at is among `values`, or ConfigError."""
+    if any(one not in values for one in needed):
+        wanted = ", ".join(f"{one:g}" for one in needed)
+        raise ConfigError(f"{name} must include {wanted}, where claims are made; got {_listed(values)}")
+
+
+def reaches(name: str, values: Sequence[float], low: float, high: float) -> None:
+    """Some value lies where a claim looks, in [low, high], or ConfigError."""
+    if not any(low <= one <= high for one in values):
+        raise ConfigError(
+            f"{name} must have a value in [{low:g}, {high:g}], where a claim looks; got {_listed(values)}"
+        )
+
+
+def several(name: str, values: Sequence[Any], least: int = 2) -> None:
+    """At least so many values, or ConfigError: what is drawn as a curve or compared needs them."""
+    if len(values) < least:
+        raise ConfigError(f"{name} needs {least} values or more; got {len(values)}")
+
+
+def below(name: str, value: float, other: str, bound: float) -> None:
+    """One setting is less than another, or ConfigError."""
+    if not value < bound:
+        raise ConfigError(f"{name} must be less than {other}, {bound:g}; got {value:g}")
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{one:g}" for one in values) or "none"

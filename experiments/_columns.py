@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from experiments._base import Claim, Result
+from experiments._check import below
 from superposition import AdamW, Linear, ReLUOutput, ToyRun, geometry, theory
+from superposition.errors import ConfigError
 from superposition.sweep import sweep
 from superposition.toy import ToyModel
 
@@ -31,6 +33,12 @@ class Columns:
     linear_seeds: int = 2
     learning_rate: float = 3e-3
     linear_learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        if tuple(self.densities) != DENSITIES:
+            listed = ", ".join(map(str, DENSITIES))
+            raise ConfigError(f"densities must be {listed}, as the paper's counts are; got {self.densities}")
+        below("n_hidden", self.n_hidden, "n_features", self.n_features)
 
     def importance(self) -> np.ndarray:
         """I_i = base^i."""

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result
-from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, geometry, plot, theory
+from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, _validate, geometry, plot, theory
 from superposition.sweep import sweep
 
 
@@ -29,6 +29,10 @@ class Grid:
     restarts: int = 24
     rounds: int = 4
     coarsening: int = 4
+
+    def __post_init__(self) -> None:
+        _validate.integer("cells", self.cells, 2)
+        _validate.integer("exact_cells", self.exact_cells, 2)
 
     def axes(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
         """R from 0.1 to 10 and p from 1 to 0.01, evenly in logarithm."""

@@ -24,7 +24,8 @@ import optax
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from superposition import SparseUniform, ToyRun
+from experiments._check import includes, reaches
+from superposition import SparseUniform, ToyRun, _validate
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.geometry.neurons import concentration
 from superposition.plot.computation import WarmUp, computation
@@ -56,6 +57,11 @@ class Config:
     warm_up_seeds: int = 16
     warm_up_steps: int = 4_000
     examples: int = 65_536
+
+    def __post_init__(self) -> None:
+        includes("densities", self.densities, 1.0)
+        reaches("densities", self.densities, 0, 0.001)
+        _validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

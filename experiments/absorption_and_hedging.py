@@ -26,9 +26,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
+from experiments._check import several
 from experiments.sae_zoo import CONTROLLER, JUMPRELU, NAMES, above, spread
-from superposition import metrics
+from superposition import _validate, metrics
 from superposition.activations import Batch, Stream, planted_stream
+from superposition.errors import ConfigError
 from superposition.features import PLANTED
 from superposition.optimizer import Adam
 from superposition.plot.zoo import absorbed_and_hedged
@@ -53,6 +55,18 @@ class Config:
     batch_size: int = 256
     learning_rate: float = 3e-3
     examples: int = 32_768
+
+    def __post_init__(self) -> None:
+        if "batch-topk" not in self.flat:
+            raise ConfigError(
+                f"flat must include batch-topk, which Matryoshka is held against; got {', '.join(self.flat)}"
+            )
+        if "matryoshka" in self.flat:
+            raise ConfigError(
+                "flat must be architectures other than matryoshka, which is always trained; leave it out"
+            )
+        several("widths", self.widths)
+        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

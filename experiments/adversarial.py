@@ -26,8 +26,9 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from experiments._base import Claim, Result, main
+from experiments._check import several
 from experiments._uniform import UniformSweep, trained
-from superposition import AdamW, ReLUOutput, SparseUniform, geometry
+from superposition import AdamW, ReLUOutput, SparseUniform, _validate, geometry
 from superposition.adversarial import along_rows, mean_input_norm, vulnerability
 from superposition.plot.adversarial import Training, adversarial
 from superposition.toy import ToyModel
@@ -52,6 +53,14 @@ class Config:
     steps: int = 1_500
     batch_size: int = 128
     learning_rate: float = 5e-3
+
+    def __post_init__(self) -> None:
+        several("uniform.densities", self.uniform.densities)
+        for index in self.longer:
+            _validate.integer(
+                "longer, indices into uniform.densities,", index, 0, len(self.uniform.densities)
+            )
+        _validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -21,7 +21,8 @@ from matplotlib.animation import Animation
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, ReLUOutput, ToyRun, geometry
+from experiments._check import below
+from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry
 from superposition.features import Correlated
 from superposition.geometry.triangles import two_triangles
 from superposition.plot.triangles import SETS, Measure, movie, stages
@@ -45,6 +46,10 @@ class Config:
     frames: int = 90
     first_step: int = 10
     start_instances: int = 10_000
+
+    def __post_init__(self) -> None:
+        _validate.integer("frames", self.frames, 2)
+        below("first_step", self.first_step, "steps", self.steps)
 
     @classmethod
     def quick(cls) -> "Config":

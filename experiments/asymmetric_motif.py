@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, SparseUniform, ToyRun
+from experiments._check import includes, reaches
+from superposition import AdamW, SparseUniform, ToyRun, _validate
 from superposition.errors import ConfigError
 from superposition.geometry.motif import Motif, motifs
 from superposition.plot.motif import Circuit, Frequency, Response, motif
@@ -49,6 +50,12 @@ class Config:
     ratio: float = 2.0
     effect: float = 0.25
     inhibition: float = 0.5
+
+    def __post_init__(self) -> None:
+        includes("densities", self.densities, self.arena_density)
+        reaches("densities", self.densities, 0, 0.2)
+        _validate.integer("n_features", self.n_features, 2)  # a motif is of two features and two neurons
+        _validate.integer("n_hidden", self.n_hidden, 2)
 
     @classmethod
     def quick(cls) -> "Config":

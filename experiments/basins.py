@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, ReLUOutput, ToyRun, geometry, theory
+from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry, theory
 from superposition.plot.basins import BestOf, Frequency, Shares, basins
 from superposition.sweep import sweep
 from superposition.theory.best_of import binomial_interval, expected_minimum, models_needed, success
@@ -43,6 +43,12 @@ class Config:
     batch_size: int = 32
     learning_rate: float = 2e-2
     most: int = 100
+
+    def __post_init__(self) -> None:
+        _validate.integer("densities", self.densities, 2)
+        _validate.in_range(
+            "lowest_density", self.lowest_density, 0, 0.05, open_low=True
+        )  # claims look at 0.05 and below
 
     @classmethod
     def quick(cls) -> "Config":

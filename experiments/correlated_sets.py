@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
+from experiments._check import reaches
 from experiments._sets import Found, Training, found, partners
 from superposition import Anticorrelated, Correlated, geometry
 from superposition.plot.sets import by_set
@@ -31,6 +32,9 @@ class Config:
 
     densities: tuple[float, ...] = (0.2, 0.1, 0.05, 0.02)
     training: Training = field(default_factory=Training)
+
+    def __post_init__(self) -> None:
+        reaches("densities", self.densities, 0, HEXAGON)
 
     @classmethod
     def quick(cls) -> "Config":

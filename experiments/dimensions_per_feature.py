@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._blocks import blocks, filling
+from experiments._check import several
 from experiments._uniform import UniformSweep, trained
 from superposition.plot.dimensionality import Curve, dimensions_per_feature
 
@@ -29,6 +30,9 @@ class Config:
     """What is trained."""
 
     uniform: UniformSweep = field(default_factory=UniformSweep)
+
+    def __post_init__(self) -> None:
+        several("uniform.densities", self.uniform.densities)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -25,7 +25,8 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, geometry
+from experiments._check import below
+from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, _validate, geometry
 from superposition.geometry.dynamics import Jump, jumps, plateaus, visits
 from superposition.plot.dynamics import Curves, OneRun, energy_levels
 from superposition.theory.kgons import digon_levels, kgon_levels
@@ -34,6 +35,7 @@ from superposition.trajectory import record
 ONSET = 0.02  # of training: falls before it are the start, not jumps between levels
 AT_LEVEL = 0.005  # digon levels lie 3 % apart
 POLYGON_AT_LEVEL = 0.05
+FIRST_FRAME = 100  # of the k-gons' runs
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class Config:
     polygon_learning_rate: float = 0.35
     polygon_frames: int = 120
     start_instances: int = 10_000
+
+    def __post_init__(self) -> None:
+        below("n_hidden", self.n_hidden, "n_features", self.n_features)
+        _validate.integer("polygon_features", self.polygon_features, 3)
+        _validate.integer("polygon_frames", self.polygon_frames, 2)
+        below("frames", self.frames, "steps", self.steps)
+        _validate.integer("polygon_steps", self.polygon_steps, FIRST_FRAME + 1)
 
     @classmethod
     def quick(cls) -> "Config":
@@ -180,7 +189,7 @@ def _polygons(config: Config) -> Result:
         steps=config.polygon_steps,
         batch_size=config.batch_size,
     )
-    frames = np.unique(np.geomspace(100, config.polygon_steps, config.polygon_frames).astype(int))
+    frames = np.unique(np.geomspace(FIRST_FRAME, config.polygon_steps, config.polygon_frames).astype(int))
     data = record(recipe, seeds=range(config.polygon_seeds), steps=frames.tolist())
     loss = data["loss"].values
     levels = kgon_levels(n, p)

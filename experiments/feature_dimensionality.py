@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._blocks import SHAPES, blocks
+from experiments._check import several
 from experiments._uniform import UniformSweep, trained
 from superposition import ToyParams, geometry, theory
 from superposition.expected_loss import expected_loss
@@ -54,6 +55,9 @@ class Config:
     polished: int = 2
     polish_steps: int = 120
     insets: tuple[float, ...] = (1.0, 2.3, 3.0, 4.2, 4.9, 5.7, 9.0)
+
+    def __post_init__(self) -> None:
+        several("uniform.densities", self.uniform.densities)
 
     @classmethod
     def quick(cls) -> "Config":

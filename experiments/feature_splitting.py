@@ -23,8 +23,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
+from experiments._check import several
 from experiments.sae_zoo import CONTROLLER, above, spread
-from superposition import metrics
+from superposition import _validate, metrics
 from superposition.activations import Stream, planted_stream
 from superposition.features import Planted
 from superposition.optimizer import Adam
@@ -63,6 +64,10 @@ class Config:
     learning_rate: float = 3e-3
     examples: int = 32_768
     draws: int = 10
+
+    def __post_init__(self) -> None:
+        several("widths", self.widths)
+        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -30,12 +30,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Result, main
+from experiments._check import includes, several
 from experiments._detectors import activations, encoder, judged, rules, second_half
 from experiments._feature_tree import trees
 from experiments._found_again import LEVELS, SAME, comparisons
 from experiments._four_claims import claims_1, claims_2, claims_3, claims_4
 from experiments._pushed import intervened
 from experiments._small_lm import HOOK, Material, labels, material, small_lm
+from superposition import _validate
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
@@ -72,6 +74,11 @@ class Config:
     """Steered, of each seed."""
     strengths: tuple[float, ...] = (-4, -2, -1, 0, 1, 2, 4)
     """In units of a latent's largest activation."""
+
+    def __post_init__(self) -> None:
+        several("widths", self.widths)
+        includes("strengths", self.strengths, 0, 1)
+        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._sets import params
-from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyRun, geometry
+from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyRun, _validate, geometry
 from superposition.expected_loss import reference_loss
 from superposition.plot.sets import grams
 from superposition.sweep import sweep
@@ -36,6 +36,9 @@ class Config:
     steps: int = 2_000
     batch_size: int = 128
     learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        _validate.integer("shown, an index into densities,", self.shown, 0, len(self.densities))
 
     @classmethod
     def quick(cls) -> "Config":

@@ -21,7 +21,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, ReLUOutput, ToyRun, geometry
+from experiments._check import includes
+from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry
 from superposition.expected_loss import expected_losses, reference_loss
 from superposition.expected_loss.by_count import count_weights, linear_terms, losses_by_count, one_active
 from superposition.plot.loss_terms import Balance, Shares, loss_terms
@@ -44,6 +45,10 @@ class Config:
     steps: int = 1_500
     batch_size: int = 128
     learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        includes("densities", self.densities, *SHOWN)
+        _validate.integer("the first of larger, n,", self.larger[0], 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -25,6 +25,8 @@ from experiments._base import Claim, Result, main
 from experiments._detectors import PURE, TOP, activations, encode, judged, second_half
 from experiments._small_lm import HOOK, labels, material, small_lm
 from experiments.sae_zoo import spread
+from superposition import _validate
+from superposition.errors import ConfigError
 from superposition.llm.stream import lm_stream
 from superposition.optimizer import Adam
 from superposition.plot.detectors import detectors
@@ -48,6 +50,13 @@ class Config:
     steps: int = 600
     batch_size: int = 1000
     learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        if len(self.ks) != len(self.widths):
+            raise ConfigError(
+                f"ks must be as many as widths, one for each; got {len(self.ks)} for {len(self.widths)} widths"
+            )
+        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
+from superposition import _validate
 from superposition.plot.compression import Curves, compression
 from superposition.theory import compression as code
 from superposition.theory.no_bias import no_bias_minimum
@@ -34,6 +35,10 @@ class Config:
     points: int = 81
     most_levels: int = 40
     samples: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        _validate.integer("points", self.points, 2)
+        _validate.integer("samples", self.samples, 2)  # their spread is the standard error
 
     @classmethod
     def quick(cls) -> "Config":

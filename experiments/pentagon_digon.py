@@ -20,13 +20,27 @@ from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
 from experiments._sets import params
-from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyParams, ToyRun, geometry, theory
+from superposition import (
+    AdamW,
+    Correlated,
+    ReLUOutput,
+    SparseUniform,
+    ToyParams,
+    ToyRun,
+    _validate,
+    geometry,
+    theory,
+)
 from superposition.plot.branches import Branch, branches
 from superposition.sweep import sweep
 
 PENTAGON, DIGONS = 0, 1
 INDEPENDENT = Correlated(n_sets=5)  # sets of one feature: the same law, by the faster exact loss
 PAPER = 1 / 2.5
+
+
+POINTS = 4
+RANGES = (("baseline", 1e-3, 0.1), ("lowest", 1e-3, 0.2), ("highest", 1.5, 4.0))  # the branches cross between
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,11 @@ class Config:
     steps: int = 2_000
     batch_size: int = 256
     learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        _validate.integer("points", self.points, POINTS)
+        for name, low, high in RANGES:
+            _validate.in_range(name, getattr(self, name), low, high)
 
     @classmethod
     def quick(cls) -> "Config":

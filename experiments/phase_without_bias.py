@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from experiments import _phase
 from experiments._base import Claim, Result, main
 from experiments.phase_diagram import DIAGRAM
-from superposition import ToyParams, plot, theory
+from superposition import ToyParams, _validate, plot, theory
 from superposition.expected_loss import reference_loss
 from superposition.theory import no_bias
 
@@ -44,6 +44,11 @@ class Config:
     starts: int = 100
     descent_steps: int = 500
     restarts: int = 24
+
+    def __post_init__(self) -> None:
+        _validate.integer("cells", self.cells, 2)
+        _validate.integer("columns", self.columns, 2)
+        _validate.integer("angles", self.angles, 8)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -22,13 +22,23 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Result, main
+from experiments._check import reaches
 from experiments._regimes import MODEL, Finalist, Found, regimes, statistics
-from superposition import AdamW, ToyRun
+from superposition import AdamW, ToyRun, _validate
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.geometry.neurons import neurons
 from superposition.plot.neurons import neurons as stacks
 from superposition.refine import refine
 from superposition.sweep import sweep
+
+REGIMES = (
+    (0.5, 1),
+    (0.2, 0.49),
+    (0.15, 0.15),
+    (0.12, 0.12),
+    (0.05, 0.08),
+    (0, 0.02),
+)  # of density, in the claims
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,12 @@ class Config:
     refine_learning_rate: float = 0.03
     draws: tuple[int, int] = (8, 96)
     examples: int = 32_768
+
+    def __post_init__(self) -> None:
+        for low, high in REGIMES:
+            reaches("densities", self.densities, low, high)
+        _validate.integer("the second of draws", self.draws[1], 2)  # its spread is the standard error
+        _validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

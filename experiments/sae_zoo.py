@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments._base import Claim, Result, main
-from superposition import metrics
+from superposition import _validate, metrics
 from superposition.activations import ASIDE, Stream, planted_stream
 from superposition.features import PLANTED
 from superposition.optimizer import Adam
@@ -65,6 +65,10 @@ class Config:
     batch_size: int = 256
     learning_rate: float = 3e-3
     examples: int = 65_536
+
+    def __post_init__(self) -> None:
+        _validate.integer("d_sae", self.d_sae, 32)  # the narrowest of Matryoshka's is a 32nd of it
+        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

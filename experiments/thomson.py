@@ -15,6 +15,7 @@ Expect:   pentagon, antiprism and bipyramids minimise the energy; triangle and t
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, geometry
+from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
 from superposition.geometry import shapes, thomson
 from superposition.plot.polytopes import Row, Solid, polytopes
@@ -59,12 +61,28 @@ class Config:
     batch_size: int = 256
     learning_rate: float = 1e-2
 
+    def __post_init__(self) -> None:
+        missing = [case for case in PAPER if case not in self.cases]
+        if missing:
+            raise ConfigError(
+                f"cases must include {_pairs(PAPER)}, which the paper names; missing are {_pairs(missing)}"
+            )
+        unknown = [case for case in self.trained_cases if case not in PAPER]
+        if unknown:
+            raise ConfigError(
+                f"trained_cases must be of those the paper names a shape for, {_pairs(PAPER)}; got {_pairs(unknown)}"
+            )
+
     @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(
             cases=tuple(PAPER), restarts=2, steps=30, trained_cases=((5, 2),), seeds=2, training_steps=20
         )
+
+
+def _pairs(cases: Iterable[tuple[int, int]]) -> str:
+    return ", ".join(f"{k} {d}" for k, d in cases)
 
 
 def run(config: Config) -> Result:
