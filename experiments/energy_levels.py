@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from experiments._base import Claim, Result, main
 from experiments._check import below
 from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, _validate, geometry
+from superposition.errors import ConfigError
 from superposition.geometry.dynamics import Jump, jumps, plateaus, visits
 from superposition.plot.dynamics import Curves, OneRun, energy_levels
 from superposition.theory.kgons import digon_levels, kgon_levels
@@ -59,7 +60,12 @@ class Config:
     start_instances: int = 10_000
 
     def __post_init__(self) -> None:
-        below("n_hidden", self.n_hidden, "n_features", self.n_features)
+        if 2 * self.n_hidden > self.n_features:
+            raise ConfigError(
+                f"n_hidden must be at most half of n_features, {self.n_features // 2}, for digons in every dimension; got "
+                f"{self.n_hidden}"
+            )
+        _validate.integer("frames", self.frames, 100)  # a jump is looked for within a hundredth of them
         _validate.integer("polygon_features", self.polygon_features, 3)
         _validate.integer("polygon_frames", self.polygon_frames, 2)
         below("frames", self.frames, "steps", self.steps)

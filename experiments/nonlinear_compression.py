@@ -38,7 +38,7 @@ class Config:
 
     def __post_init__(self) -> None:
         _validate.integer("points", self.points, 2)
-        _validate.integer("samples", self.samples, 2)  # their spread is the standard error
+        _validate.integer("samples", self.samples, 100)  # their spread is the standard error
 
     @classmethod
     def quick(cls) -> "Config":

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments._check import check
 from experiments._small_lm_data import Baselines, Corpus, Mixture, baselines, order, prepare, save_tokenizer
 from superposition import train
 from superposition.errors import ConfigError
@@ -177,12 +178,13 @@ def _shapes(config: Config) -> list[tuple[int, ...]]:
 
 def main() -> None:
     """Command line."""
-    import tyro
-
+    from superposition.cli import parse
     from superposition.errors import SuperpositionError
 
     try:
-        record = run(tyro.cli(Config, description=__doc__))
+        config = parse(Config, sys.argv[1:], prog="python -m experiments.train_small_lm", description=__doc__)
+        check(config)
+        record = run(config)
     except SuperpositionError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

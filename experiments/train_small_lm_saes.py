@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jax
 
+from experiments._check import check
 from experiments._small_lm import HOOK, material
 from superposition import formats, interventions
 from superposition.errors import ConfigError
@@ -79,12 +80,15 @@ def run(config: Config) -> list[dict[str, float]]:
 
 def main() -> None:
     """Command line."""
-    import tyro
-
+    from superposition.cli import parse
     from superposition.errors import SuperpositionError
 
     try:
-        run(tyro.cli(Config, description=__doc__))
+        config = parse(
+            Config, sys.argv[1:], prog="python -m experiments.train_small_lm_saes", description=__doc__
+        )
+        check(config)
+        run(config)
     except SuperpositionError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)

@@ -11,6 +11,7 @@ Time:     two minutes on two cores
 Expect:   MCC and F1 highest, c_dec lowest near L0 = 4; below it a higher explained variance than the true SAE's
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
+from experiments._check import reaches
 from experiments._recovery import measure
 from superposition import metrics, plot
 from superposition.activations import ASIDE, Batch, planted_stream
@@ -46,6 +48,10 @@ class Config:
     batch_size: int = 256
     learning_rate: float = 3e-3
     evaluation_batches: int = 4
+
+    def __post_init__(self) -> None:
+        reaches("l0", self.l0, 0, 3)  # the true L0 is 4: claims look below it and above it
+        reaches("l0", self.l0, 6, math.inf)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -98,9 +98,12 @@ def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> 
 
 
 def _sentences(boxed: str) -> str:
-    """What a parser's boxed complaint says, in one line: without the box and its title, and where to find help."""
-    inside = [line.strip("│ ") for line in boxed.splitlines() if not line.startswith(("╭", "╰"))]
-    words = " ".join(line for line in inside if line.strip("─")).split("For full helptext")[0].strip()
+    """What a parser's boxed complaint says, in one line: without its title, rules, and where to find help."""
+    lines = [line.strip("│ ") for line in boxed.splitlines()]
+    title, *rest = [line for line in lines if line.strip("╰╯─-")] or [
+        ""
+    ]  # an ASCII box is rules of hyphens alone
+    words = " ".join(rest or [title]).split("For full helptext")[0].strip()
     return words.removeprefix("Error parsing Config: ")  # a Config's own words say what is wrong
 
 
