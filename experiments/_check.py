@@ -12,8 +12,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from superposition import _validate
 from superposition.errors import ConfigError
 
-LEAST = {"seed": 0, "random_seed": 0, "shown": 0, "longer": 0, "polished": 0}
-"""Integers that may be less than 1, and how small: seeds, indices, and how many of something optional."""
+LEAST = {"seed": 0, "random_seed": 0, "shown": 0, "longer": 0}
+"""Integers that may be less than 1, and how small: seeds and indices."""
 SIGNED = ("penalty_steps", "full_penalty_steps")  # exponents
 SHARES = ("density", "densities")  # and names that end in them
 NAMED = ("architectures", "flat")  # architectures of SAEs

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments._base import Claim, Result, main
-from experiments._check import includes, reaches
+from experiments._check import reaches
 from superposition import AdamW, SparseUniform, ToyRun, _validate
 from superposition.errors import ConfigError
 from superposition.geometry.motif import Motif, motifs
@@ -52,7 +52,9 @@ class Config:
     inhibition: float = 0.5
 
     def __post_init__(self) -> None:
-        includes("densities", self.densities, self.arena_density)
+        if self.arena_density not in self.densities:
+            listed = ", ".join(f"{p:g}" for p in self.densities)
+            raise ConfigError(f"arena_density must be one of densities, {listed}; got {self.arena_density:g}")
         reaches("densities", self.densities, 0, 0.2)
         _validate.integer("n_features", self.n_features, 2)  # a motif is of two features and two neurons
         _validate.integer("n_hidden", self.n_hidden, 2)

@@ -45,10 +45,10 @@ class Config:
     most: int = 100
 
     def __post_init__(self) -> None:
-        _validate.integer("densities", self.densities, 2)
-        _validate.in_range(
-            "lowest_density", self.lowest_density, 0, 0.05, open_low=True
-        )  # claims look at 0.05 and below
+        for name in ("densities", "seeds", "most"):  # axes
+            _validate.integer(name, getattr(self, name), 2)
+        # Claims look at 0.05 and below.
+        _validate.in_range("lowest_density", self.lowest_density, 0, 0.05, open_low=True)
 
     @classmethod
     def quick(cls) -> "Config":

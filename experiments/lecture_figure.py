@@ -73,7 +73,8 @@ def _relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
             "F2",
             "in the dense regime the ReLU model also keeps the top m, and predicts the mean of the rest",
             "top 5; b = E x = 0.5 on the rest",
-            f"top {m}: {'yes' if top else 'no'}; b = {bias.min():.3f} to {bias.max():.3f}",
+            f"top {m}: {'yes' if top else 'no'}; "
+            + (f"b = {bias.min():.3f} to {bias.max():.3f}" if bias.size else "none left out"),
             top and bool(np.abs(bias - 0.5).max() < 0.03),
         ),
         Claim(

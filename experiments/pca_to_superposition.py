@@ -39,9 +39,8 @@ class Config:
 
     def __post_init__(self) -> None:
         _validate.integer("densities", self.densities, 2)
-        _validate.in_range(
-            "lowest", self.lowest, 0, PAPER[0][1], open_low=True
-        )  # the paper's first range and its last
+        # The paper's first range of densities, and its last.
+        _validate.in_range("lowest", self.lowest, 0, PAPER[0][1], open_low=True)
         _validate.in_range("highest", self.highest, PAPER[-1][0], 1)
 
     @classmethod

@@ -31,14 +31,8 @@ from superposition.plot.neurons import neurons as stacks
 from superposition.refine import refine
 from superposition.sweep import sweep
 
-REGIMES = (
-    (0.5, 1),
-    (0.2, 0.49),
-    (0.15, 0.15),
-    (0.12, 0.12),
-    (0.05, 0.08),
-    (0, 0.02),
-)  # of density, in the claims
+# Densities at which the claims tell the paper's regimes apart.
+REGIMES = ((0.5, 1), (0.2, 0.49), (0.15, 0.15), (0.12, 0.12), (0.05, 0.08), (0, 0.02))
 
 
 @dataclass(frozen=True)
