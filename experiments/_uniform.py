@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from superposition import AdamW, ReLUOutput, ToyRun
+from superposition import AdamW, ReLUOutput, ToyRun, _validate
 from superposition.sweep import sweep
 
 SPARSEST = 0.02  # features fewer than this start larger
@@ -36,6 +36,9 @@ class UniformSweep:
     slow_batch_size: int = 512
     slow_learning_rate: float = 2e-3
     longer: int = 1
+
+    def __post_init__(self) -> None:
+        _validate.integer("uniform.longer", self.longer, 1)  # elsewhere `longer` are indices, from 0
 
 
 @cache

@@ -31,6 +31,7 @@ from superposition import (
     geometry,
     theory,
 )
+from superposition.errors import ConfigError
 from superposition.plot.branches import Branch, branches
 from superposition.sweep import sweep
 
@@ -39,7 +40,7 @@ INDEPENDENT = Correlated(n_sets=5)  # sets of one feature: the same law, by the 
 PAPER = 1 / 2.5
 
 # The branches cross within these: at 0.185 of a baseline of 0.02, at 0.426 of one of 0.1.
-RANGES = {"baseline": (0.02, 0.1), "lowest": (0.05, 0.15), "highest": (1.5, 4.0)}
+RANGES = {"baseline": (0.02, 0.1), "lowest": (0.01, 0.15), "highest": (1.5, 4.0)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Config:
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
             _validate.in_range(name, getattr(self, name), low, high)
-        _validate.integer("points", self.points, 10)  # from larger steps a branch is not always reached
+        _validate.integer("points", self.points, 10)
 
     @classmethod
     def quick(cls) -> "Config":
@@ -134,6 +135,12 @@ def run(config: Config) -> Result:
         np.geomspace(whole.relative[left], whole.relative[left + 1], config.points),
     )
     crossing = _crossing(fine.relative, fine.found.loss)
+    if np.isnan(crossing):  # known only once the branches have been followed; nothing is trained yet
+        raise ConfigError(
+            f"the branches do not cross where both were followed, in {config.points} steps down to lowest = "
+            f"{config.lowest:g} at baseline = {config.baseline:g}; give more points, a baseline nearer 0.05 or a lowest "
+            "nearer 0.1"
+        )
     first = int(np.flatnonzero(exists[PENTAGON])[0])
     ending = _follow(
         _at(whole, first),

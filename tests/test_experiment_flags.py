@@ -89,6 +89,8 @@ dimensions_per_feature --uniform.densities | uniform.densities
 dimensions_per_feature --uniform.densities 1 2 | uniform.densities
 feature_dimensionality --uniform.densities 1 | uniform.densities
 adversarial --longer 7 | longer
+adversarial --uniform.longer 0 | uniform.longer
+l1_penalty --density 0 | density
 adversarial --attack -1 | attack
 loss_decomposition --densities 1 0.1 | densities
 absorption_and_hedging --flat relu | flat
