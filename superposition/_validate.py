@@ -18,10 +18,12 @@ def is_concrete(value: Any) -> bool:
 
 def number(name: str, value: Any) -> float:
     """A finite real number, or ConfigError."""
-    if isinstance(value, bool | str) or (not np.isscalar(value) and np.ndim(value) != 0):
-        raise ConfigError(f"{name} must be a number; got {value!r}")
     try:
+        if isinstance(value, bool | np.bool | str | bytes) or np.ndim(value) != 0 or np.iscomplexobj(value):
+            raise TypeError("not one real number")
         result = float(value)
+    except OverflowError as error:
+        raise ConfigError(f"{name} must be a number below 1.8e308; got a larger integer") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be a number; got {value!r}") from error
     if not math.isfinite(result):
@@ -43,8 +45,9 @@ def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool =
     """Every entry of a number or sequence in [low, high] (or (low, high]), or ConfigError."""
     if not is_concrete(value):
         return
-    entries = value if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str) else [value]
-    if np.ndim(value) > 1 or len(entries) == 0:
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    entries = value if listed or (isinstance(value, np.ndarray) and value.ndim > 0) else [value]
+    if len(entries) == 0 or (isinstance(value, np.ndarray) and value.ndim > 1):
         raise ConfigError(f"{name} must be a number or a non-empty list of numbers; got {value!r}")
     for entry in entries:
         x = number(name, entry)
@@ -52,6 +55,13 @@ def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool =
             left = "(" if open_low else "["
             right = f"{high:g}]" if math.isfinite(high) else "inf)"
             raise ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {x:g}")
+
+
+def one_in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
+    """A single number in [low, high] (or (low, high]), a JAX one too, or ConfigError."""
+    result = number(name, value)
+    in_range(name, result, low, high, open_low=open_low)
+    return result
 
 
 def length(name: str, value: Any, n: int) -> None:
