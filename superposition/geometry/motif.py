@@ -14,6 +14,7 @@ import numpy as np
 
 from superposition import _validate
 from superposition.errors import ConfigError
+from superposition.geometry.matrix import MODEL, finite
 
 
 class Motif(NamedTuple):
@@ -58,16 +59,23 @@ def motifs(
     Nothing depends on the scale of a neuron (W_in row times c, W_out column over c), nor on the sign of a feature.
     Raises ConfigError for shapes that do not fit, weights that are not finite, and ratio < 1, effect or inhibition < 0.
     """
-    read, write = np.asarray(W_in, float), np.asarray(W_out, float)
-    fits = read.ndim == 2 and read.size > 0 and write.shape == read.shape[::-1]
-    if not fits or not (np.isfinite(read).all() and np.isfinite(write).all()):
+    read = finite("W_in", W_in, MODEL, 2)
+    write = finite("W_out", W_out, "(n_features, n_hidden), one model at a time", 2)
+    if read.size == 0 or write.shape != read.shape[::-1]:
         raise ConfigError(
-            "W_in must be (n_hidden, n_features), W_out (n_features, n_hidden), both finite; got shapes "
-            f"{read.shape} and {write.shape}; leave out models that diverged"
+            "W_in must be (n_hidden, n_features), W_out (n_features, n_hidden), not empty; got shapes "
+            f"{read.shape} and {write.shape}"
         )
-    _validate.in_range("ratio", ratio, 1.0, np.inf)
-    _validate.in_range("effect", effect, 0.0, np.inf)
-    _validate.in_range("inhibition", inhibition, 0.0, np.inf)
+    ratio = _validate.one_in_range("ratio", ratio, 1.0, np.inf)
+    effect = _validate.one_in_range("effect", effect, 0.0, np.inf)
+    inhibition = _validate.one_in_range("inhibition", inhibition, 0.0, np.inf)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _found(read, write, ratio, effect, inhibition)
+
+
+def _found(
+    read: np.ndarray, write: np.ndarray, ratio: float, effect: float, inhibition: float
+) -> list[Motif]:
     u, v = np.abs(read), write.T  # (neuron, feature), both
     own = u * v
     asymmetric = (u[:, :, None] > ratio * u[:, None, :]) & (v[:, None, :] > ratio * v[:, :, None])

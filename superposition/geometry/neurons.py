@@ -11,6 +11,7 @@ import numpy as np
 
 from superposition import _validate
 from superposition.errors import ConfigError
+from superposition.geometry.matrix import MODEL, finite, floats, norms, scale
 
 SIGNS = ("positive", "absolute")
 
@@ -73,17 +74,17 @@ def feature_codes(
     weight is silenced by the feature, not turned on; with sign="absolute", for features that take both signs, |W|
     stands in for W. Raises ConfigError for W that is not a finite matrix, and thresholds outside (0, 1) and >= 0.
     """
-    matrix = np.asarray(W, float)
-    if matrix.ndim != 2 or 0 in matrix.shape or not np.isfinite(matrix).all():
+    matrix = finite("W", W, MODEL, 2)
+    if matrix.size == 0:
+        raise ConfigError(f"W must be a finite array {MODEL}, not empty; got shape {matrix.shape}")
+    if not 0 < (threshold := _validate.number("threshold", threshold)) < 1:
         raise ConfigError(
-            f"W must be a finite (n_hidden, n_features) matrix; got shape {matrix.shape}, "
-            f"{int((~np.isfinite(matrix)).sum())} entries not finite; leave out models that diverged"
+            f"threshold must lie in (0, 1), a fraction of the largest weight; got {threshold:g}"
         )
-    _validate.in_range("threshold", threshold, 0.0, 1.0, open_low=True)
-    _validate.in_range("represented", represented, 0.0, np.inf)
+    represented = _validate.one_in_range("represented", represented, 0.0, np.inf)
     _validate.choice("sign", sign, SIGNS)
     weight = np.abs(matrix) if sign == "absolute" else np.maximum(matrix, 0)
-    there = np.linalg.norm(weight, axis=0) > represented
+    there = norms(weight) > represented
     return (weight > threshold * weight.max(0)) & there
 
 
@@ -110,11 +111,17 @@ def neurons(W: Any, *, threshold: float = 0.5, represented: float = 0.5, sign: s
 def concentration(W: Any) -> np.ndarray:
     """max_i W_ki^2 / sum_i W_ki^2 of every neuron, (..., n_hidden) from W (..., n_hidden, n_features).
 
-    1 for a neuron that one feature has for itself, 1 / n for one shared by n alike; 0 for a neuron without weights.
+    1 for a neuron that one feature has for itself, 1 / n for one shared by n alike; 0 for a neuron without weights,
+    NaN for one with a weight that is not finite. Raises ConfigError for other W, and for one without features.
     """
-    squares = np.asarray(W, float) ** 2
-    total = squares.sum(-1)
-    return squares.max(-1) / np.where(total > 0, total, 1.0)
+    W = floats(W)
+    if W.shape[-1] == 0:
+        raise ConfigError(f"W must be (..., n_hidden, n_features), n_features >= 1; got shape {W.shape}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        W = np.asarray(W, np.float64)
+        squares = (W / scale(W, -1)) ** 2
+        total = squares.sum(-1)
+        return np.where(np.isfinite(total), squares.max(-1) / np.where(total > 0, total, 1.0), np.nan)
 
 
 def _group(codes: np.ndarray, features: np.ndarray) -> Group:

@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superposition import _validate
-from superposition.errors import ConfigError
 from superposition.geometry import shapes
-from superposition.geometry.matrix import DEAD
+from superposition.geometry.matrix import DEAD, MODEL, finite, scale
 
 TOLERANCE = 10.0
 LARGEST = 64  # vectors in a component that is compared with shapes
@@ -90,15 +89,16 @@ def recognise(
     taken for zero is given as those shapes. Simplices of more than 1 / edge dimensions have no edges left, and
     come out as dedicated features. Raises ConfigError unless W is a finite, real matrix.
     """
-    W = _matrix(W)
-    _validate.in_range("edge", edge, 0.0, 1.0)
-    _validate.in_range("represented", represented, 0.0, 1e30)
-    _validate.in_range("tolerance", tolerance, 0.0, 45.0, open_low=True)
-    lengths, unit = _polar(W)
-    there = lengths > max(represented, DEAD)
+    W = finite("W", W, MODEL, 2)
+    edge = _validate.one_in_range("edge", edge, 0.0, 1.0)
+    represented = _validate.one_in_range("represented", represented, 0.0, 1e30)
+    tolerance = _validate.one_in_range("tolerance", tolerance, 0.0, 45.0, open_low=True)
+    top, length, unit = _polar(W)
+    with np.errstate(over="ignore"):
+        there = top * length > max(represented, DEAD)
     kept = np.flatnonzero(there)
     cosines = unit[:, kept].T @ unit[:, kept]
-    D = _dimensionality(lengths, unit, kept)
+    D = _dimensionality(top, length, unit, kept)
     found = []
     for part in _parts(cosines, edge):
         for members, name, rank, off in _named(cosines, part, np.sin(np.radians(tolerance)), tolerance):
@@ -119,35 +119,20 @@ def census(arrangements: Iterable[Arrangement]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _matrix(W: Any) -> np.ndarray:
-    try:
-        array = np.asarray(W)
-        W = np.asarray(array, np.float64) if array.dtype.kind in "biuf" or array.size == 0 else None
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"W must be a matrix of real numbers, (n_hidden, n_features): {error}") from error
-    if W is None:
-        raise ConfigError(f"W must hold real numbers; got dtype {array.dtype}")
-    if W.ndim != 2:
-        raise ConfigError(f"W must be (n_hidden, n_features); got shape {W.shape}; give one model at a time")
-    if not np.isfinite(W).all():
-        raise ConfigError(f"W must be finite; {int((~np.isfinite(W)).sum())} of its {W.size} entries are not")
-    return W
-
-
-def _polar(W: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lengths (n,) and directions (m, n), without overflow; a direction of length zero is zero."""
-    largest = np.abs(W).max(0, initial=0.0)
-    scaled = W / np.where(largest > 0, largest, 1)
+def _polar(W: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lengths (n,) as two factors, whose product may overflow, and directions (m, n), of length zero zero."""
+    top = scale(W, 0)
+    scaled = W / top
     length = np.sqrt((scaled**2).sum(0))
-    with np.errstate(over="ignore"):
-        return largest * length, scaled / np.where(length > 0, length, 1)
+    return top[0], length, scaled / np.where(length > 0, length, 1)
 
 
-def _dimensionality(lengths: np.ndarray, unit: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """D_i = 1 / sum_j (cos_ij ||W_j|| / ||W_i||)^2 of the kept features, j over all."""
-    with np.errstate(over="ignore", under="ignore"):
-        ratio = lengths / lengths[kept][:, None]
-        return 1 / ((unit[:, kept].T @ unit * ratio) ** 2).sum(1)
+def _dimensionality(top: np.ndarray, length: np.ndarray, unit: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """D_i = 1 / sum_j (cos_ij ||W_j|| / ||W_i||)^2 of the kept features, j over all; ||W|| = top length."""
+    cosines = unit[:, kept].T @ unit
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        ratio = top / top[kept][:, None] * (length / length[kept][:, None])
+        return 1 / np.where(cosines == 0, 0.0, (cosines * ratio) ** 2).sum(1)
 
 
 def _parts(cosines: np.ndarray, edge: float) -> list[np.ndarray]:
@@ -203,7 +188,10 @@ def _shape(C: np.ndarray, tolerance: float) -> tuple[str, int, float] | None:
 
 def _collapsed(C: np.ndarray, tolerance: float) -> tuple[str, int, float] | None:
     """The shape of a component in which vectors within the tolerance of each other count once."""
-    groups = _parts(C.clip(0), float(np.cos(np.radians(tolerance))))
+    near = float(np.cos(np.radians(tolerance)))
+    groups = _parts(C.clip(0), near)
+    if any(C[np.ix_(group, group)].min() < near for group in groups):
+        return None  # a chain, each near the next but not all near each other, is no vertex
     merged = np.array([[C[np.ix_(a, b)].mean() for b in groups] for a in groups])
     scale = np.sqrt(np.diag(merged))  # the mean of several unit vectors is shorter than one
     shape = _shape(merged / np.outer(scale, scale), tolerance) if len(groups) > 1 else None

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from superposition import _validate
+from superposition.geometry.matrix import finite
 
 
 def polygon(k: int) -> np.ndarray:
@@ -41,8 +42,8 @@ def antiprism(k: int) -> np.ndarray:
 
 
 def tegum(*factors: np.ndarray) -> np.ndarray:
-    """Factors side by side in orthogonal subspaces: the direct sum, whose W^T W is block diagonal."""
-    return np.asarray(block_diag(*factors))
+    """Factors side by side in orthogonal subspaces: the direct sum, whose W^T W is block diagonal; finite, or ConfigError."""
+    return np.asarray(block_diag(*(finite("every factor", W, "(m, k)", 2) for W in factors)))
 
 
 def _cube() -> np.ndarray:

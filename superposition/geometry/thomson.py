@@ -68,7 +68,7 @@ def interference_energy(W: Any) -> Any:
 
 def coulomb_energy(W: Any) -> Any:
     """Thomson's sum_{i < j} 1 / |w_i - w_j| over the directions of W (..., d, k), (...); it diverges as two meet."""
-    C = np.asarray(cosines(np.asarray(W)))
+    C = np.asarray(cosines(W), np.float64)
     i, j = np.triu_indices(C.shape[-1], 1)
     return (1 / np.sqrt((2 - 2 * C[..., i, j]).clip(1e-30))).sum(-1)
 
@@ -103,7 +103,8 @@ def one_active_minima(cases: Sequence[tuple[int, int]], **options: Any) -> list[
     """The same of `one_active_loss`, lengths and biases free: models of one active feature, trained exactly.
 
     Options: key; restarts (64) random starts a case; steps (2,000) of Adam, the rate falling to 0 as a cosine.
-    All cases and starts descend in one program, in float64. Raises ConfigError for sizes < 1 or no cases.
+    All cases and starts descend in one program, in float64. Raises ConfigError for sizes that are
+    not integers >= 1, and for no cases.
     """
     return _minima("one active", cases, **options)
 
@@ -111,6 +112,10 @@ def one_active_minima(cases: Sequence[tuple[int, int]], **options: Any) -> list[
 def _minima(
     kind: str, cases: Sequence[tuple[int, int]], *, key: PRNGKey, restarts: int = 64, steps: int = 2_000
 ) -> list[Minima]:
+    try:
+        cases = [(k, d) for k, d in cases]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"cases must be pairs (k vectors, d dimensions); got {cases!r}") from error
     if not cases:
         raise ConfigError("cases is empty; give pairs (k vectors, d dimensions)")
     for k, d in cases:

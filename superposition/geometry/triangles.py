@@ -4,11 +4,12 @@ geometric transformations"). An octahedron seen from a face is an antiprism: two
 sides of the origin, turned by 60 degrees against each other, so that every vertex has its antipode in the other.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from superposition.errors import ConfigError
+from superposition.geometry.matrix import finite, scale
 
 
 class Triangles(NamedTuple):
@@ -27,11 +28,13 @@ class Triangles(NamedTuple):
     twist: np.ndarray
 
 
-def two_triangles(W: np.ndarray) -> Triangles:
-    """Measure two sets of three features in three dimensions, W (..., 3, 6). Raises ConfigError for other shapes."""
-    W = np.asarray(W, np.float64)
+def two_triangles(W: Any) -> Triangles:
+    """Measure two sets of three features in three dimensions, W (..., 3, 6). Raises ConfigError for other W."""
+    W = finite("W", W, "(..., 3, 6), two sets of three features in space")
     if W.shape[-2:] != (3, 6):
         raise ConfigError(f"W must be (..., 3, 6), two sets of three features in space; got shape {W.shape}")
+    size = scale(W, (-2, -1))[..., 0]  # so that no product below leaves the range of floats
+    W = W / size[..., None]
     sets = np.stack([W[..., :3], W[..., 3:]], -3)  # (..., set, dimension, feature)
     mean = sets.mean(-1)
     about = sets - mean[..., None]
@@ -39,7 +42,10 @@ def two_triangles(W: np.ndarray) -> Triangles:
     lengths = np.linalg.norm(mean, axis=-1)
     product = np.maximum(lengths[..., 0] * lengths[..., 1], np.finfo(float).tiny)
     facing = (mean[..., 0, :] * mean[..., 1, :]).sum(-1) / product
-    return Triangles(lengths, facing, values[..., 0], values[..., 1], _twist(mean, about))
+    with np.errstate(over="ignore"):
+        return Triangles(
+            size * lengths, facing, size * values[..., 0], size * values[..., 1], _twist(mean, about)
+        )
 
 
 def _twist(mean: np.ndarray, about: np.ndarray) -> np.ndarray:
