@@ -72,7 +72,7 @@ def length(name: str, value: Any, n: int) -> None:
 
 def choice(name: str, value: Any, accepted: Sequence[str]) -> None:
     """One of the accepted names, or ConfigError."""
-    if value not in accepted:
+    if not isinstance(value, str) or value not in accepted:
         raise ConfigError(f"{name} must be one of {', '.join(accepted)}; got {value!r}")
 
 

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,3 +61,38 @@ def test_antipodal_pairs_are_disjoint_and_most_opposite_first():
     W = np.array([[1.0, -1.0, -0.9, 0.0, 0.0], [0.0, 0.0, 0.2, 1.0, -1.0]])
     assert geometry.antipodal_pairs(W) == [(0, 1), (3, 4)]
     assert geometry.antipodal_pairs(np.zeros((2, 3))) == []
+    assert geometry.antipodal_pairs([[1, -1, -0.995], [0, 0.1, 0]]) == [(0, 2)]
+
+
+def test_a_feature_as_short_as_dead_has_no_interference():
+    assert geometry.interference(np.array([[5e-7, 1.0]]))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (np.float64, 1e200),
+        (np.float32, 1e10),
+        (np.float32, 1e30),
+        (np.float16, 100),
+        (np.float16, 1e-3),
+        (int, 40),
+    ],
+)
+def test_dimensionality_and_cosines_of_a_digon_and_a_neighbour_whatever_the_type(dtype, size):
+    W = (size * np.array([[1.0, -1.0, 0.5], [0.0, 0.0, 0.5]])).astype(dtype)
+    for array in (W,) if dtype is np.float64 else (W, jnp.asarray(W)):
+        np.testing.assert_allclose(geometry.dimensionality(array), [4 / 9, 4 / 9, 1 / 3], rtol=5e-3)
+        np.testing.assert_allclose(geometry.cosines(array)[2], [0.5**0.5, -(0.5**0.5), 1], rtol=5e-3)
+    whole = np.array([[100, -100], [100, 100]], np.int8)
+    np.testing.assert_array_equal(geometry.gram(whole), [[20_000, 0], [0, 20_000]])
+
+
+def test_measures_can_be_compiled_mapped_and_differentiated():
+    W = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 5)), jnp.float32).at[:, :, 0].set(0)
+    for measure in (geometry.dimensionality, geometry.interference, geometry.cosines):
+        np.testing.assert_allclose(jax.jit(jax.vmap(measure))(W), measure(W), rtol=1e-4, atol=1e-5)
+        slope = jax.grad(lambda w, f=measure: (f(w) ** 2).sum())(W[0])
+        step = 1e-2 * jnp.ones((2, 5)).at[:, 0].set(0)
+        rise = (measure(W[0] + step) ** 2).sum() - (measure(W[0] - step) ** 2).sum()
+        assert float((slope * step).sum()) == pytest.approx(float(rise) / 2, rel=0.02, abs=1e-4)

@@ -70,6 +70,12 @@ def test_scale_of_neurons_sign_of_features_and_order_do_not_matter():
         (("in", L, STRONG), 0.0),  # ... or not at all
         (("out", WEAK, L), 4.0),  # it excites
         (("out", WEAK, L), -1.99),  # it takes back less than half
+        # At a boundary is not beyond it.
+        (("in", K, WEAK), 1.0),
+        (("in", K, WEAK), 0.125),
+        (("out", STRONG, K), 1.0),
+        (("out", STRONG, K), 0.125),
+        (("out", WEAK, L), -2.0),
     ],
 )
 def test_near_misses_are_not_motifs(where, value):
@@ -105,6 +111,20 @@ def test_the_strongest_of_several_inhibitors_is_named():
     W_in[0, STRONG], W_out[WEAK, 0] = 2, -3
     (motif,) = motifs(W_in, W_out)
     assert (motif.inhibitor, motif.inhibition) == (0, 1.5)
+
+
+def test_the_nearest_of_several_motifs_comes_first():
+    near, far = planted(), planted()
+    far[1][WEAK, L] = -3  # takes back three quarters
+    W_in, W_out = (np.block([[a, 0 * a], [0 * a, b]]) for a, b in zip(far, near, strict=True))
+    assert [m.distance for m in motifs(W_in, W_out)] == [0, pytest.approx(np.log2(4 / 3))]
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_the_scale_of_neurons_may_be_huge(scale):
+    W_in, W_out = planted()
+    assert motifs(scale * W_in, W_out / scale)[0].distance == pytest.approx(0, abs=1e-9)
+    assert motifs(1e200 * W_in, 1e200 * W_out) == []  # effects beyond any float are compared with nothing
 
 
 def test_dedicated_neurons_have_none_and_chance_has_few():

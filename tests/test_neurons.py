@@ -97,12 +97,19 @@ def test_a_threshold_is_a_fraction_of_the_features_largest_weight():
     W = np.array([[4.0], [1.9], [2.1]])
     assert feature_codes(W)[:, 0].tolist() == [True, False, True]
     assert feature_codes(W, threshold=0.6)[:, 0].tolist() == [True, False, False]
+    assert feature_codes([[2.0], [1.0]])[:, 0].tolist() == [True, False]  # at the threshold is not above it
+    assert neurons([[0.5]]).dropped == (0,)
+    assert neurons([[0.4], [0.4]]).name == "1 in 2"  # represented by the norm, 0.57, not by one weight
+    assert neurons(1e200 * np.eye(3)).name == "3 monosemantic"
 
 
 def test_what_is_not_a_finite_matrix_is_refused():
     for W in (np.zeros(3), np.zeros((0, 3)), np.array([[np.nan, 1.0]]), np.array([[np.inf]])):
         with pytest.raises(ConfigError, match="finite"):
             neurons(W)
+    for threshold in (0.0, 1.0):
+        with pytest.raises(ConfigError, match="threshold"):
+            neurons(np.eye(2), threshold=threshold)
     with pytest.raises(ConfigError, match="sign"):
         neurons(np.eye(2), sign="negative")
 
@@ -110,7 +117,14 @@ def test_what_is_not_a_finite_matrix_is_refused():
 def test_concentration_is_one_over_the_number_of_equal_weights():
     W = np.array([[0.0, 3.0, 0.0, 0.0], [1.0, -1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     np.testing.assert_allclose(concentration(W), [1.0, 0.25, 0.0])
-    np.testing.assert_allclose(concentration(np.stack([W, 2 * W]))[1], [1.0, 0.25, 0.0])
+    for size in (2.0, 1e200, 1e-200):
+        np.testing.assert_allclose(concentration(np.stack([W, size * W]))[1], [1.0, 0.25, 0.0])
+    # A model that diverged leaves its neighbours alone.
+    np.testing.assert_array_equal(
+        concentration([[np.nan, 1.0], [np.inf, 1.0], [0.0, 2.0]]), [np.nan, np.nan, 1.0]
+    )
+    with pytest.raises(ConfigError, match="n_features"):
+        concentration(np.zeros((4, 0)))
 
 
 @pytest.mark.parametrize("shape", [(10, 5), (3, 6), (9, 8), (8, 9), (1, 1), (20, 12)])

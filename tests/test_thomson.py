@@ -137,10 +137,26 @@ def test_one_dimension_and_one_vector():
     assert pair.states()[0].name in ("digon", "2 collapsed")  # on a line a start cannot turn round
 
 
+def test_end_states_are_told_apart_by_energy_and_by_name():
+    pentagon, b = shapes.polygon(5), np.zeros((2, 5))
+    two = thomson.Minima(np.array([0.1, 0.2]), np.stack([pentagon] * 2), b).states()
+    assert two == [("pentagon", 0.1, 1), ("pentagon", 0.2, 1)]
+    uneven = np.radians([0, 80, 120, 200, 280])
+    other = np.stack([np.cos(uneven), np.sin(uneven)])
+    two = thomson.Minima(np.array([0.1, 0.1]), np.stack([pentagon, other]), b).states()
+    assert two == [("pentagon", 0.1, 1), ("5 in 2", 0.1, 1)]
+
+
+def test_sizes_may_come_as_an_array():
+    (found,) = thomson.interference_minima(np.array([[2, 1]]), key=jax.random.key(0), restarts=1, steps=1)
+    assert found.W.shape == (1, 1, 2)
+
+
 @pytest.mark.parametrize(
     ("cases", "options", "words"),
     [([], {}, "empty"), ([(0, 2)], {}, "k must"), ([(3, 0)], {}, "d must"), ([(3, 2)], {"restarts": 0}, "restarts"),
-     ([(3, 2)], {"steps": 0}, "steps")],
+     ([(3, 2)], {"steps": 0}, "steps"), (5, {}, "pairs"), ([5], {}, "pairs"), ([(1, 2, 3)], {}, "pairs"),
+     (None, {}, "pairs"), (["ab"], {}, "k must"), ([(3.0, 2)], {}, "k must")],
 )  # fmt: skip
 def test_bad_sizes_are_refused(cases, options, words):
     with pytest.raises(ConfigError, match=words):

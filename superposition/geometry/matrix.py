@@ -130,7 +130,7 @@ def cosines(W: Any) -> Any:
 
 def represented(W: Any, threshold: float = 0.5) -> Any:
     """How many features have ||W_i|| > threshold, (...)."""
-    if _validate.is_concrete(threshold):
+    if not isinstance(threshold, jax.core.Tracer):
         _validate.number("threshold", threshold)
     return (norms(W) > threshold).sum(-1)
 
