@@ -21,10 +21,9 @@ def test_what_is_usual_is_looked_for_before_the_jump_as_well():
 
 
 def test_events_whose_windows_overlap_are_one_though_not_every_frame_between_is_a_hit():
-    D, loss = stair([100, 106])
-    assert len(jumps(D, loss, window=0.005)) == 2
-    D, loss = stair([100, 103])
+    D, loss = stair([100, 106])  # hits at 97 to 101 and 103 to 107, each window 4 frames long
     (jump,) = jumps(D, loss)
+    assert len(jumps(*stair([100, 109]))) == 2
     assert jump.drop == pytest.approx(0.4, abs=1e-3)
 
 
@@ -64,6 +63,11 @@ def test_overlapping_spans_are_one_plateau_and_spans_apart_are_two_however_near_
     assert two[0].last <= two[1].first
 
 
+def test_spans_that_share_no_frame_are_two_plateaus():
+    loss = np.repeat([1, 0.5, 0.46, 0.1], 10)
+    assert [(p.first, p.last) for p in plateaus(np.geomspace(1, 1e4, 40), loss)] == [(10, 19), (20, 29)]
+
+
 def test_the_loss_of_a_plateau_is_a_geometric_mean():
     loss = np.array([4.0, 2.0, 1.0, 0.1])
     assert plateaus([1, 2, 3, 9], loss, flat=1.5) == [Plateau(1, 2, pytest.approx(2**0.5))]
@@ -75,3 +79,14 @@ def test_the_twist_is_the_same_upright_shifted_and_in_any_size(shift, size):
     shape = two_triangles(size * (antiprism(20) + np.transpose([shift])))
     assert shape.twist == pytest.approx(20)
     np.testing.assert_allclose(shape.length, size * 0.8 * np.sqrt(1.5))
+
+
+def test_the_twist_of_uneven_triangles_is_that_of_their_threefold_moments():
+    top, bottom = (
+        np.array([2, -2 + 1j, -1j]),
+        np.array([1 + 1j, -3, 2 - 1j]),
+    )  # about an axis that is exactly z
+    W = np.stack([np.r_[top.real, bottom.real], np.r_[top.imag, bottom.imag], np.r_[1, 1, 1, -1, -1, -1]])
+    turned = np.degrees(np.angle((top**3).sum() * (bottom**3).sum().conj())) / 3
+    assert two_triangles(W).twist == pytest.approx(abs(turned))
+    assert abs(turned) > 5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from superposition import geometry
-from superposition.geometry import polytopes, shapes
+from superposition.geometry import shapes
 from tests.test_polytopes import DIGON, FACTORS, NAMED
 
 
@@ -62,6 +62,13 @@ def test_of_several_shapes_within_a_wide_tolerance_the_nearest_names_it(name):
     assert component.deviation < 1e-5
 
 
+def test_between_two_shapes_the_nearer_names_it_whichever_comes_first():
+    for share, name in ((0.4, "8-simplex"), (0.6, "3-3 duoprism")):
+        C = (1 - share) * geometry.gram(shapes.simplex(8)) + share * geometry.gram(NAMED["3-3 duoprism"])
+        values, vectors = np.linalg.eigh(C)
+        assert only(np.sqrt(values.clip(0))[:, None] * vectors.T, tolerance=40, edge=0.01).name == name
+
+
 def test_vectors_that_count_once_leave_name_rank_and_deviation_of_the_rest():
     digon = only(fan(0, 8, 184))
     assert (digon.name, digon.rank) == ("collapsed digon", 1)
@@ -76,10 +83,20 @@ def test_dimensions_add_up():
     assert geometry.recognise(shapes.tegum(shapes.polygon(5), DIGON)).dimensions == 3
 
 
-@pytest.mark.parametrize(("factors", "product"), polytopes._TEGUM.items())
+@pytest.mark.parametrize(
+    ("factors", "product"),
+    [
+        (("digon",) * 2, "square"),
+        (("digon",) * 3, "octahedron"),
+        (("digon",) * 4, "16-cell"),
+        (("triangle", "digon"), "triangular bipyramid"),
+        (("pentagon", "digon"), "pentagonal bipyramid"),
+        (("hexagon", "digon"), "hexagonal bipyramid"),
+        (("tetrahedron", "digon"), "tetrahedral bipyramid"),
+    ],
+)
 def test_every_product_has_its_name(factors, product):
-    named = NAMED | {"triangle": shapes.simplex(2)}
-    assert geometry.recognise(shapes.tegum(*(named[f] for f in reversed(factors)))).tegum == product
+    assert geometry.recognise(shapes.tegum(*(NAMED[f] for f in reversed(factors)))).tegum == product
 
 
 @pytest.mark.parametrize(
