@@ -84,8 +84,8 @@ def test_the_twist_is_the_same_upright_shifted_and_in_any_size(shift, size):
 def test_the_twist_of_uneven_triangles_is_that_of_their_threefold_moments():
     top, bottom = (
         np.array([2, -2 + 1j, -1j]),
-        np.array([1 + 1j, -3, 2 - 1j]),
-    )  # about an axis that is exactly z
+        np.array([1 + 1j, -4, 3 - 1j]),
+    )  # about exactly the z axis
     W = np.stack([np.r_[top.real, bottom.real], np.r_[top.imag, bottom.imag], np.r_[1, 1, 1, -1, -1, -1]])
     turned = np.degrees(np.angle((top**3).sum() * (bottom**3).sum().conj())) / 3
     assert two_triangles(W).twist == pytest.approx(abs(turned))
