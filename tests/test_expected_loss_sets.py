@@ -12,6 +12,7 @@ from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss, expected_losses, sets
 from superposition.features import Anticorrelated, Correlated, FeatureLaw
 from superposition.typing import ToyParams
+from tests.oracles.exact_loss import rational_losses
 
 
 @pytest.fixture(autouse=True)
@@ -147,6 +148,27 @@ def test_known_losses():
     np.testing.assert_allclose(anti, 0, atol=1e-15)
     together = losses_of(pair, density=0.3, activation="relu", law=Correlated(n_sets=1))
     np.testing.assert_allclose(together, 0.3 / 6, rtol=1e-12)
+
+
+def test_six_features_in_one_set_agree_with_exact_rational_arithmetic():
+    # Given that the set fires its features are dense. Equal small slopes, of which rounding allows only some to be
+    # integrated by their corners, and slopes all different.
+    eps, rng = 1e-5, np.random.default_rng(5)
+    equal = ToyParams(np.array([[1, *[eps] * 5]]), np.array([-0.2, *[-0.3 * eps] * 5]))
+    random = ToyParams(0.7 * rng.normal(size=(2, 6)), 0.2 * rng.normal(size=6))
+    for params in (equal, random):
+        on, off = (rational_losses(*params, d) for d in (1.0, 0.0))
+        found = losses_of(params, density=0.5, activation="relu", law=Correlated(n_sets=1), method="enumeration")
+        largest = 1 + (np.abs(params.W.T @ params.W).sum(1) + np.abs(params.b)) ** 2
+        assert (np.abs(found - (on + off) / 2) <= 1e-8 * largest).all()
+
+
+def test_a_pair_off_balance_by_a_millionth_costs_its_square():
+    # Feature 1 reads (1 + e)^2 x: far below rounding of E x^2, from which the loss must not be subtracted.
+    e = 1e-6
+    pair = ToyParams(np.array([[1 + e, -1.0]]), np.zeros(2))
+    found = losses_of(pair, density=0.3, activation="relu", law=Anticorrelated(n_sets=1))
+    np.testing.assert_allclose(found, [0.3 / 6 * ((1 + e) ** 2 - 1) ** 2, 0], rtol=1e-8, atol=1e-20)
 
 
 def test_corners_count_every_pattern():

@@ -116,7 +116,7 @@ def expected_losses(
 
     # Two ways to write the same loss: from x' = 0 by what relu lets pass, or from x' = z by what it cuts
     # off, that is, by relu(-z). Starting from the smaller error loses the least to cancellation.
-    cut = linear < p / 3
+    cut = linear < series.TIE * (p / 3)
     sign = jnp.where(cut, -1, 1).astype(A.dtype)
     whole_square = (A @ mean + b) ** 2 + A**2 @ (p / 3 - mean**2)
     A, b = sign[:, None] * A, sign * b

@@ -143,12 +143,22 @@ def _two_active(W: Array, b: Array, activation: str) -> Array:
     return jax.lax.map(first, jnp.arange(n)).sum(0) / 2  # every pair came in both orders
 
 
+def zero_crossing(start: Array, slope: Array) -> Array:
+    """Where start + slope v passes 0 on the way from v = 0 to 1; 0 or 1 if it has a positive or negative part only."""
+    # Divided only where there is a crossing, and by no tiny number: else the quotient's slope overflows, and the
+    # gradient is 0 inf = nan.
+    within = (jnp.abs(start) < jnp.abs(slope)) & (jnp.abs(slope) > jnp.finfo(slope.dtype).tiny ** 0.5)
+    beyond = jnp.where((start < 0) == (slope < 0), 0.0, 1.0)
+    return jnp.where(within, jnp.clip(-start / jnp.where(within, slope, 1.0), 0.0, 1.0), beyond)
+
+
 def _mean_square_error(target: Array, rise: Array, start: Array, slope: Array, activation: str) -> Array:
     """Average over v in [0, 1] of (target + rise v - f(start + slope v))^2, as a sum of terms >= 0."""
     low, high = jnp.zeros_like(slope), jnp.ones_like(slope)
     if activation == "relu":
-        crossing = jnp.clip(-start / jnp.where(slope == 0, 1.0, slope), 0.0, 1.0)
-        low = jnp.where(slope > 0, crossing, jnp.where((slope == 0) & (start <= 0), 1.0, 0.0))
+        crossing = zero_crossing(start, slope)
+        # At start = slope = 0 the ReLU counts as open: relu'(0) = 1, as in the expected loss.
+        low = jnp.where(slope > 0, crossing, jnp.where((slope == 0) & (start < 0), 1.0, 0.0))
         high = jnp.where(slope < 0, crossing, 1.0)
 
     def between(left: Array, right: Array, value: Array, rate: Array) -> Array:

@@ -12,6 +12,9 @@ from jax import Array
 # Complex numbers per array and model. More nodes take turns, recomputed in the backward pass.
 _CHUNK = 2**19
 RARE = 30.0  # minus the logarithm of the chance that |z| exceeds the period
+# Of two ways to write a loss the second is taken where its start is smaller than this much of the first's. Less than 1:
+# with W = 0 and b = 0 the two tie, rounding would decide, and only the first has the gradient of relu'(0) = 1.
+TIE = 0.999
 TILTS = np.geomspace(0.5, 64, 12)
 
 Triple = tuple[Array, Array, Array]

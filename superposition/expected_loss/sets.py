@@ -39,7 +39,7 @@ def losses(W: Array, b: Array, density: Array, law: Sets, activation: str, metho
     n = W.shape[1]
     size = n // law.n_sets
     second = jnp.repeat(density, size) / (3 if isinstance(law, Correlated) else 3 * size)
-    cut = linear < second
+    cut = linear < series.TIE * second
     sign = jnp.where(cut, -1, 1).astype(W.dtype)
     A, b = sign[:, None] * (W.T @ W), sign * b
     square, cross = series.positive_moments(A, b, density, law.signed, nodes, events(law))
@@ -66,10 +66,10 @@ def _moments(density: Array, law: Sets, n: int) -> tuple[Array, Array]:
 
 
 def enumerated_losses(W: Array, b: Array, density: Array, law: Sets) -> Array:
-    """E (x_i - relu(z_i))^2, (n,), one pattern of active features after another; exact to rounding.
+    """E (x_i - relu(z_i))^2, (n,), one pattern of active features after another.
 
-    Every pattern's own loss is computed to full relative accuracy before they are added, so that the rare
-    and the frequent ones do not drown each other.
+    Every pattern's own loss is computed before they are added, so that the rare and the frequent ones do not
+    drown each other; how well, see `_mean_positive_square`.
     """
     n = W.shape[1]
     A = W.T @ W
@@ -81,7 +81,7 @@ def enumerated_losses(W: Array, b: Array, density: Array, law: Sets) -> Array:
         residual = own - a
         linear = (first * residual.sum() - b) ** 2 + (1 / 3 - first**2) * (residual**2).sum()
         second = own.sum() / 3
-        cut = linear < second
+        cut = linear < series.TIE * second
         sign = jnp.where(cut, -1, 1).astype(a.dtype)
 
         def moment(a: Array) -> Array:
@@ -108,7 +108,8 @@ def _mean_positive_square(a: Array, b: Array, signed: bool) -> Array:
 
     cancels where the product is small beside the largest |z|. So only the largest slopes are integrated in
     this way, as many as rounding allows; over the others, whose kinks the first have smoothed, the mean of the
-    two Gauss-Legendre points is as good. Error around 1e-10 of the largest z^2 at worst, in double precision.
+    two Gauss-Legendre points is nearly as good. Worst errors met in double precision, relative to the largest z^2: 3e-12 with 4
+    active features, 4e-9 with 6, 4e-7 with 8.
     """
     b, a = (b - a.sum(), 2 * a) if signed else (b, a)
     highest, lowest = b + jnp.maximum(a, 0).sum(), b + jnp.minimum(a, 0).sum()
@@ -116,10 +117,10 @@ def _mean_positive_square(a: Array, b: Array, signed: bool) -> Array:
     scale = jnp.where(scale > 0, scale, 1)
     slopes, x = a / scale, (b / scale)[None]
     size = jax.lax.stop_gradient(jnp.abs(slopes))
-    falling = -jnp.sort(-size)
+    falling = jnp.argsort(-size)
     lost = jnp.finfo(a.dtype).eps ** 0.375
-    least = jnp.where(jnp.cumprod(falling) > lost, falling, jnp.inf).min()
-    corner = size >= least
+    # By rank, not by size: of equal slopes only as many as rounding allows.
+    corner = jnp.zeros(size.shape, bool).at[falling].set(jnp.cumprod(size[falling]) > lost)
     safe = jnp.where(corner, slopes, 1)
     weight, kept = jnp.ones_like(x), jnp.ones_like(x)
     for slope, divisor, exact in zip(slopes, safe, corner, strict=True):

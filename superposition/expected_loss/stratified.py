@@ -19,6 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from superposition import _validate
+from superposition.expected_loss.by_count import zero_crossing
 from superposition.features import key_words, uniform
 from superposition.toy import Linear, ToyModel
 from superposition.typing import PRNGKey
@@ -133,7 +134,7 @@ def _one_active(model: ToyModel, params: Any, corners: Array) -> Array:
     if isinstance(model, Linear):
         low, high = jnp.zeros_like(c), jnp.ones_like(c)
     else:
-        crossing = jnp.clip(-b / jnp.where(c == 0, 1.0, c), 0.0, 1.0)
+        crossing = zero_crossing(b, c)
         low = jnp.where(c > 0, crossing, jnp.where((c == 0) & (b <= 0), 1.0, 0.0))
         high = jnp.where(c < 0, crossing, 1.0)
     # Where the ReLU is open the error is (d t - b)^2, d = target - c; elsewhere (target t)^2. All terms >= 0.
