@@ -18,6 +18,7 @@ from scipy import integrate, special
 
 from superposition import _validate
 from superposition.errors import ConfigError
+from superposition.expected_loss import arguments
 from superposition.features import SparseUniform
 from superposition.toy import ToyModel
 from superposition.toy._tied import Tied
@@ -49,10 +50,10 @@ def along_rows(model: ToyModel, params: Any, x: Array, importance: ArrayLike, no
     """The worst of the changes +-norm (W^T W)_i / ||(W^T W)_i|| over outputs i, for every example.
 
     Row i is the slope of output i before its ReLU, for any model: taken where an output bias keeps all output
-    ReLUs open. x (batch, n_features). Raises ConfigError for norm <= 0 or shapes that do not fit. Source: the
+    ReLUs open. x (batch, n_features). Raises ConfigError for norm <= 0, an importance < 0, or shapes that do not fit. Source: the
     paper's analytic attack.
     """
-    return _along_rows(model, params, *_checked(model, x, importance, norm))
+    return _along_rows(model, *_checked(model, params, x, importance, norm))
 
 
 def by_ascent(
@@ -73,7 +74,7 @@ def by_ascent(
     """
     _validate.integer("starts", starts, 1)
     _validate.integer("steps", steps, 1)
-    return _by_ascent(model, params, *_checked(model, x, importance, norm), key, starts, steps)
+    return _by_ascent(model, *_checked(model, params, x, importance, norm), key, starts, steps)
 
 
 def vulnerability(
@@ -90,14 +91,15 @@ def vulnerability(
     """Expected loss on sparse uniform features, clean and under attack `along_rows` (or `by_ascent`).
 
     The all-zero input is attacked once and weighed by its probability; the `examples` are drawn given that some
-    feature is active. Errors as for `along_rows`.
+    feature is active. Errors as for `along_rows`, and for a density that is not one number in (0, 1].
     """
     _validate.integer("examples", examples, 2)
+    density = _validate.number("density", density)
     law = SparseUniform(density)
     draw, random = jax.random.split(key)
     x = law.sample(draw, model.n_features, examples, conditional=True)
     x = jnp.concatenate([x, jnp.zeros_like(x[:1])])
-    x, weight, size = _checked(model, x, importance, norm)
+    params, x, weight, size = _checked(model, params, x, importance, norm)
     attack = (
         _by_ascent(model, params, x, weight, size, random, 8, 40)
         if ascent
@@ -114,7 +116,10 @@ def mean_input_norm(density: float, n_features: int) -> float:
     r"""E ||x|| of sparse uniform features, by quadrature.
 
     $$E \sqrt s = \frac{1}{2 \sqrt\pi} \int_0^\infty \frac{1 - E e^{-ts}}{t^{3/2}} dt, \quad s = \|x\|^2$$
+
+    Raises ConfigError unless density is one number in (0, 1] and n_features >= 1.
     """
+    density = _validate.number("density", density)
     _validate.in_range("density", density, 0.0, 1.0, open_low=True)
     _validate.integer("n_features", n_features, 1)
 
@@ -202,12 +207,16 @@ def _losses(model: ToyModel, params: Any, x: Array, weight: Array) -> Array:
     return jax.vmap(lambda one: model.loss(params, one, weight))(x)
 
 
-def _checked(model: ToyModel, x: Array, importance: ArrayLike, norm: ArrayLike) -> tuple[Array, Array, Array]:
+def _checked(
+    model: ToyModel, params: Any, x: Array, importance: ArrayLike, norm: ArrayLike
+) -> tuple[Any, Array, Array, Array]:
     n = model.n_features
     if jnp.ndim(x) != 2 or jnp.shape(x)[1] != n:
         raise ConfigError(f"x must be (batch, {n}), one column a feature of the model; got {jnp.shape(x)}")
-    _validate.length("importance", importance, n)
-    if _validate.is_concrete(norm) and _validate.number("norm", norm) <= 0:
+    arguments.numbers("importance", importance, n)
+    if not isinstance(norm, jax.core.Tracer) and _validate.number("norm", norm) <= 0:
         raise ConfigError(f"norm must be > 0; got {norm}")
-    x = jnp.asarray(x)
-    return x, jnp.broadcast_to(jnp.asarray(importance, x.dtype), (n,)), jnp.asarray(norm, x.dtype)
+    params = arguments.of_model(model, params)
+    # A norm of 0.1 among integers would be 0, and no attack.
+    x = arguments.floating(x)
+    return params, x, jnp.broadcast_to(jnp.asarray(importance, x.dtype), (n,)), jnp.asarray(norm, x.dtype)

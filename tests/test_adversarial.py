@@ -98,6 +98,36 @@ def test_vulnerability_weighs_the_silent_input_by_its_probability():
     assert 0.3 * spread < found.standard_error < 2 * spread
 
 
+@pytest.mark.parametrize(("density", "conditional"), [(0.05, 1 - 0.95**6), (1.0, 1.0)])
+def test_the_standard_error_is_the_spread_of_all_examples_drawn(density, conditional):
+    model, params, _, importance = _model(4)
+    found = vulnerability(model, params, importance, density, 0.1, key=KEY, examples=20_000)
+    rng = np.random.default_rng(0)
+    x = (rng.random((100_000, 6)) < density) * rng.random((100_000, 6))
+    x = x[x.any(1)][:20_000]
+    attacked = np.asarray(along_rows(model, params, jnp.asarray(x), importance, 0.1).loss)
+    clean, zero = _loss(params, x, 0, importance), jnp.zeros((1, 6))
+    silent = float(along_rows(model, params, zero, importance, 0.1).loss[0])
+    spread = conditional * np.std(attacked - clean) / np.sqrt(len(x))
+    assert 0.8 < found.standard_error / spread < 1.25
+    mean = conditional * attacked.mean() + (1 - conditional) * silent
+    assert found.attacked == pytest.approx(mean, abs=5 * conditional * attacked.std() / np.sqrt(len(x)))
+
+
+def test_of_two_equally_long_changes_the_one_against_the_output_is_taken():
+    # x' = .25 x at x = 1: pushing x down by .1 leaves more of it missing.
+    found = along_rows(Linear(1, 1), ToyParams([[0.5]], [0.0]), jnp.ones((1, 1)), 1.0, 0.1)
+    assert found.change[0, 0] == pytest.approx(-0.1)
+
+
+def test_whole_numbers_are_attacked_as_the_same_floats():
+    params = ToyParams(np.array([[1, -1]]), np.array([0, 0]))
+    for x in (np.eye(2, dtype=int), np.eye(2)):
+        found = along_rows(ReLUOutput(2, 1), params, x, 0.5, 0.3)
+        np.testing.assert_allclose(np.linalg.norm(found.change, axis=1), 0.3, rtol=1e-6)
+        np.testing.assert_allclose(found.loss, 0.5 * (0.3 * 2**0.5) ** 2, rtol=1e-5)
+
+
 @pytest.mark.parametrize(("density", "n"), [(1.0, 3), (0.3, 20), (0.004, 50)])
 def test_the_mean_input_norm_is_that_of_a_sample(density, n):
     rng = np.random.default_rng(1)
@@ -116,15 +146,18 @@ def test_the_mean_input_norm_of_one_feature_is_half_its_density():
         ({"norm": -1.0}, "norm must be > 0"),
         ({"x": jnp.zeros((4, 5))}, "one column a feature"),
         ({"x": jnp.zeros(6)}, "one column a feature"),
+        ({"norm": jnp.asarray(-0.1)}, "norm must be > 0"),
         ({"importance": (1.0, 2.0)}, "importance"),
+        ({"importance": -1.0}, "importance"),
+        ({"params": ToyParams(jnp.ones((3, 5)), jnp.ones(5))}, "params of this ReLUOutput"),
     ],
 )
 def test_what_is_not_accepted_is_named(change, words):
     model, params, x, importance = _model()
-    given = {"x": x, "importance": importance, "norm": 0.1} | change
+    given = {"params": params, "x": x, "importance": importance, "norm": 0.1} | change
     for attack, more in ((along_rows, {}), (by_ascent, {"key": KEY})):
         with pytest.raises(ConfigError, match=words):
-            attack(model, params, **given, **more)
+            attack(model, **given, **more)
 
 
 def test_counts_and_densities_out_of_range_are_refused():
@@ -135,3 +168,8 @@ def test_counts_and_densities_out_of_range_are_refused():
         vulnerability(model, params, importance, 0.1, 0.1, key=KEY, examples=1)
     with pytest.raises(ConfigError, match="density"):
         mean_input_norm(0.0, 3)
+    for several in ([0.1, 0.2], np.array([0.1, 0.2])):
+        with pytest.raises(ConfigError, match="density must be a number"):
+            mean_input_norm(several, 6)
+        with pytest.raises(ConfigError, match="density must be a number"):
+            vulnerability(model, params, importance, several, 0.1, key=KEY)

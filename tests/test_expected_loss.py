@@ -258,7 +258,7 @@ def test_reference_is_double_precision_wherever_it_is_called():
         ({"activation": "gelu"}, "gelu"),
         ({"activation": "relu", "method": "magic"}, "magic"),
         ({"activation": "relu", "method": "enumeration"}, "at most 10"),
-        ({"activation": "relu", "nodes": 0}, "at least 1"),
+        ({"activation": "relu", "nodes": 0}, "nodes must be an integer >= 1"),
     ],
 )
 def test_refusals(arguments, message):

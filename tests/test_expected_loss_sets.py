@@ -158,7 +158,9 @@ def test_six_features_in_one_set_agree_with_exact_rational_arithmetic():
     random = ToyParams(0.7 * rng.normal(size=(2, 6)), 0.2 * rng.normal(size=6))
     for params in (equal, random):
         on, off = (rational_losses(*params, d) for d in (1.0, 0.0))
-        found = losses_of(params, density=0.5, activation="relu", law=Correlated(n_sets=1), method="enumeration")
+        found = losses_of(
+            params, density=0.5, activation="relu", law=Correlated(n_sets=1), method="enumeration"
+        )
         largest = 1 + (np.abs(params.W.T @ params.W).sum(1) + np.abs(params.b)) ** 2
         assert (np.abs(found - (on + off) / 2) <= 1e-8 * largest).all()
 

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import expected_loss
+from superposition.expected_loss import arguments, expected_loss
 from superposition.typing import ToyParams
 
 ACTIVATIONS = ("linear", "relu")
@@ -36,8 +36,8 @@ _GAUSS = np.array([0.5 - 12**-0.5, 0.5 + 12**-0.5])  # two nodes: exact for cubi
 def losses_by_count(params: Any, importance: ArrayLike, *, activation: str, most: int = 2) -> Array:
     """L_0, L_1 ... L_most, (most + 1,): exact at any n up to most = 2, and up to n features at n <= 8.
 
-    params: anything with W (m, n) and b (n,); importance a number or (n,). Raises ConfigError for an unknown
-    activation, most outside [0, n], or more than two active features of more than 8.
+    params: anything with W (m, n) and b (n,); importance a number or (n,), >= 0. Raises ConfigError for an
+    unknown activation, shapes that do not fit, most outside [0, n], or more than two active features of more than 8.
     """
     W, b, weight = _arrays(params, importance, activation)
     n = W.shape[1]
@@ -52,6 +52,7 @@ def losses_by_count(params: Any, importance: ArrayLike, *, activation: str, most
 
 def count_weights(density: float, n_features: int, most: int) -> np.ndarray:
     """p^k (1-p)^(n-k) for k = 0 ... most, (most + 1,): the weights of L_0 ... L_most in the expected loss."""
+    _validate.number("density", density)
     _validate.in_range("density", density, 0.0, 1.0)
     _validate.integer("n_features", n_features, 1)
     _validate.integer("most", most, 0, n_features + 1)
@@ -80,8 +81,12 @@ def linear_terms(W: ArrayLike, importance: ArrayLike) -> LinearTerms:
 
     With the best bias, b = (1 - W^T W) E x, the linear model's expected loss is (p/3 - p^2/4) times their sum,
     at every density p. Source: Elhage et al. 2022, "Mathematical Understanding", after Saxe et al. 2014.
+    Raises ConfigError for shapes that do not fit or an importance < 0.
     """
-    W = jnp.asarray(W)
+    W = arguments.floating(W)
+    if W.ndim != 2:
+        raise ConfigError(f"W must be (m, n); got {W.shape}; vmap over several models")
+    arguments.numbers("importance", importance, W.shape[1])
     weight = jnp.broadcast_to(jnp.asarray(importance, W.dtype), W.shape[1:])
     A = W.T @ W
     own = jnp.diagonal(A)
@@ -90,10 +95,8 @@ def linear_terms(W: ArrayLike, importance: ArrayLike) -> LinearTerms:
 
 def _arrays(params: Any, importance: ArrayLike, activation: str) -> tuple[Array, Array, Array]:
     _validate.choice("activation", activation, ACTIVATIONS)
-    W, b = jnp.asarray(params.W), jnp.asarray(params.b)
-    if W.ndim != 2 or b.shape != W.shape[1:]:
-        raise ConfigError(f"W must be (m, n) and b (n,); got {W.shape} and {b.shape}")
-    _validate.length("importance", importance, W.shape[1])
+    W, b = arguments.weights(params)
+    arguments.numbers("importance", importance, W.shape[1])
     return W, b, jnp.broadcast_to(jnp.asarray(importance, W.dtype), b.shape)
 
 

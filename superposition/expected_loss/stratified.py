@@ -19,6 +19,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from superposition import _validate
+from superposition.expected_loss import arguments
 from superposition.expected_loss.by_count import zero_crossing
 from superposition.features import key_words, uniform
 from superposition.toy import Linear, ToyModel
@@ -61,11 +62,11 @@ def stratified_loss(
     densities that do not fit. Source: Elhage et al. 2022, "Mathematical Understanding" (the sum over K).
     """
     _validate.integer("examples", examples, 2)
-    for name, value, high in (("importance", importance, np.inf), ("density", density, 1.0)):
-        if _validate.is_concrete(value):
-            _validate.in_range(name, value, 0.0, high)
-            _validate.length(name, value, model.n_features)
-    n, dtype = model.n_features, jnp.asarray(params.b).dtype
+    n = model.n_features
+    arguments.numbers("importance", importance, n)
+    arguments.numbers("density", density, n, 1.0)
+    params = arguments.of_model(model, params)
+    dtype = params.b.dtype
     weight, p = (jnp.broadcast_to(jnp.asarray(v, dtype), (n,)) for v in (importance, density))
 
     none, only = _chances(p)
