@@ -25,7 +25,8 @@ def refine(run: ToyRun, params: Any, *, density: Any = None, seed: int = 0) -> P
     params: the fields of the model's parameters in their order, each (models, ...). density: one number a model, in
     place of run.features' own. Every model draws its own examples, fixed by (seed, model); the optimizer starts
     afresh. A model whose update is not finite keeps its last good parameters. Returns the model's parameters as
-    NumPy arrays of the same shapes. Raises ConfigError for shapes or densities that do not fit.
+    NumPy arrays of the same shapes. Raises ConfigError for shapes or densities that do not fit, and
+    for params that are not finite.
     """
     seed = _validate.integer("seed", seed, 0, _validate.MAX_SEED)
     leaves = jax.tree.leaves(params)
@@ -33,10 +34,15 @@ def refine(run: ToyRun, params: Any, *, density: Any = None, seed: int = 0) -> P
     count = len(leaves[0]) if leaves and np.ndim(leaves[0]) else 0
     got = [np.shape(a) for a in leaves]
     shapes = [(count, *a.shape) for a in jax.tree.leaves(wanted)]
-    if count == 0 or got != shapes:
+    if count == 0:
+        raise ConfigError(f"params must hold at least one model, each field (models, ...); got shapes {got}")
+    if got != shapes:
         raise ConfigError(f"params must be of shapes (models, ...) {shapes} for this model; got {got}")
+    if not all(np.isfinite(a).all() for a in leaves):
+        raise ConfigError("params must be finite; got nan or inf; leave out the models that diverged")
     densities = np.tile(run.density_vector(), (count, 1))
     if density is not None:
+        density = np.asarray(density)
         _validate.in_range("density", density, 0.0, 1.0, open_low=True)
         if np.shape(density) != (count,):
             raise ConfigError(
@@ -52,7 +58,7 @@ def refine(run: ToyRun, params: Any, *, density: Any = None, seed: int = 0) -> P
         rows = np.arange(begin, begin + size) % count
         importance = np.tile(run.importance_vector(), (size, 1))
         cells = Cells(
-            jnp.asarray((rows + (seed + 1) * SPREAD) % 2**32, jnp.uint32),
+            jnp.asarray((rows + (seed + 1) * SPREAD % 2**32) % 2**32, jnp.uint32),
             jnp.asarray(densities[rows], jnp.float32),
             jnp.asarray(importance, jnp.float32),
             {},

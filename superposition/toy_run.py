@@ -58,13 +58,24 @@ class ToyRun:
     sampling: str = "conditional"
 
     def __post_init__(self) -> None:
+        kinds = (
+            ("model", ToyModel),
+            ("features", FeatureLaw),
+            ("optimizer", (AdamW, optax.GradientTransformation)),
+        )
+        for name, kind in kinds:
+            if not isinstance(getattr(self, name), kind):
+                names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
+                raise ConfigError(f"{name} must be of type {names}; got {getattr(self, name)!r}")
+        _validate.in_range("importance", self.importance, 0.0, 1e30)
         if isinstance(self.importance, list | np.ndarray):
             object.__setattr__(self, "importance", tuple(float(i) for i in self.importance))
         _validate.integer("steps", self.steps, 1)
         _validate.integer("batch_size", self.batch_size, 1)
         _validate.choice("objective", self.objective, OBJECTIVES)
         _validate.choice("sampling", self.sampling, SAMPLINGS)
-        _validate.in_range("importance", self.importance, 0.0, 1e30)
+        if _validate.is_concrete(self.importance_base):
+            _validate.number("importance_base", self.importance_base)
         _validate.in_range("importance_base", self.importance_base, 0.0, 1e6)
         _validate.length("importance", self.importance, self.model.n_features)
         units = self.features.n_units(self.model.n_features)

@@ -21,9 +21,10 @@ def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb
     Step 0 is the start. Returns every parameter by its name, (seed, step, *its own shape), and loss (seed,
     step): exact where the law allows, in float64. At step run.steps the bits are those of sweep(run, {"seed":
     seeds}). A model whose update is not finite stays at its last good step. Raises ConfigError for steps that
-    are empty, do not increase, or leave [0, run.steps].
+    are empty, do not increase, or leave [0, run.steps], and for a memory_gb that is no finite number.
     """
     at = _checked(steps, run.steps)
+    memory_gb = _validate.number("memory_gb", memory_gb)
     axes = parse(run, {"seed": seeds})
     plan = blocks.plan(run, axes, memory_gb, share=True)
     program = Program(static_part(run), plan.shared_draw)
@@ -42,7 +43,11 @@ def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb
 
 
 def _checked(steps: Sequence[int], last: int) -> np.ndarray:
-    if np.ndim(steps) != 1 or len(steps) == 0:
+    try:
+        flat = np.ndim(steps) == 1 and len(steps) > 0
+    except ValueError:  # rows of several lengths
+        flat = False
+    if not flat:
         raise ConfigError(
             f"steps must be a non-empty list of integers; got {steps!r}; for the end give [{last}]"
         )

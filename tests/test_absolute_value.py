@@ -57,6 +57,8 @@ def test_every_output_starts_open_for_either_sign_of_its_feature():
             params = model.init_params(jax.random.key(seed))
             own = [jnp.diagonal(jax.vmap(model.apply, (None, 0))(params, s * x)) for s in (1, -1)]
             shut = int((jnp.minimum(*own) <= 0).sum())
+            if init == "open":
+                np.testing.assert_array_equal(params.W_out, np.abs(params.W_in).T / 4)
             assert shut == 0 if closed == 0 else shut > closed
             assert not np.array_equal(params.W_in, model.init_params(jax.random.key(seed + 1)).W_in)
 
@@ -79,6 +81,7 @@ def test_dedicated_loss_is_that_of_the_model_it_describes():
     expected = dedicated_loss(importance, [p, 1.0], m)
     assert abs(got.loss - expected[0]) < 4 * got.standard_error
     assert expected[1] == pytest.approx(1.0 / 12)
+    assert dedicated_loss(importance, p, m + 1) == expected[0]  # one neuron more is of no use
     for c in (0.9, 1.1):  # no other constant is better
         worse = params._replace(b=params.b * c)
         more = stratified_loss(

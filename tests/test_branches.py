@@ -75,3 +75,9 @@ def test_exact_minimum_takes_sets():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ConfigError, match=r"starts must be W \(branch, m, n\)"):
         theory.follow("relu", np.ones(3), np.array([0.1]), PAIR)
+    for density in (0.3, [], [2.0], np.full((2, 3), 0.1), [0.0]):
+        with pytest.raises(ConfigError, match="density"):
+            theory.follow("relu", np.ones(2), density, PAIR)
+    for starts, importance in ((ToyParams(PAIR.W[0], PAIR.b), np.ones(2)), (PAIR, np.zeros(2)), (PAIR, 1.0)):
+        with pytest.raises(ConfigError, match="importance"):
+            theory.follow("relu", importance, [0.1], starts)

@@ -1,7 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import integrate, stats
 
 from superposition.errors import ConfigError
 from superposition.plot.compression import Curves, compression
@@ -84,6 +87,37 @@ def test_noisy_errors_are_those_of_the_code(levels, noise):
         assert abs(error.mean() - truth) < 4.5 * error.std() / samples**0.5
 
 
+def test_a_little_noise_is_integrated_as_by_adaptive_quadrature():
+    levels, noise = 3, 1e-4
+
+    def read(y, sent):
+        """E over the noise of both squared errors, from the chances of each level that can be read."""
+        edges = np.array([-np.inf, *range(1, levels), np.inf])
+        chance = np.diff(stats.norm.cdf((edges - sent - y) / (levels * noise)))
+        x = chance @ (((np.arange(levels) - sent) ** 2 + 1 / 12) / levels**2)
+
+        def error(e):
+            z = sent + y + levels * noise * e
+            step = np.clip(np.floor(z), 0, levels - 1)
+            return (y - np.clip(z - step, 0, 1)) ** 2 * stats.norm.pdf(e)
+
+        jumps = [float((j - sent - y) / (levels * noise)) for j in range(levels + 1)]
+        cuts = [-12.0, *sorted(j for j in jumps if abs(j) < 12), 12.0]
+        parts = (integrate.quad(error, a, b, epsabs=1e-14, epsrel=1e-11)[0] for a, b in pairwise(cuts))
+        return np.array([x, sum(parts)])
+
+    # Beyond 12 standard deviations from a jump nothing is misread.
+    near = 12 * levels * noise
+    truth = np.zeros(2)
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    for a, b in ((0, near), (near, 1 - near), (1 - near, 1)):
+        y, w = a + (b - a) * (nodes + 1) / 2, (b - a) * weights / 2
+        truth += (
+            sum(wi * read(yi, sent) for yi, wi in zip(y, w, strict=True) for sent in range(levels)) / levels
+        )
+    np.testing.assert_allclose(code.noisy_error(levels, noise), truth, rtol=1e-9)
+
+
 def test_noise_vanishing_leaves_the_code_with_jumps():
     for levels in (1, 3, 7):
         error = code.noisy_error(levels, 1e-5)
@@ -111,6 +145,12 @@ def test_linear_error_is_that_of_least_squares():
         (lambda: code.compression_error(3, float("nan")), "width must be finite"),
         (lambda: code.compression_error(3, density=0.0), r"density must lie in \(0, 1\]"),
         (lambda: code.noisy_error(3, 0.0), "noise must lie in"),
+        (lambda: code.noisy_error(3, [0.1, 0.2]), "noise must be a number"),
+        (lambda: code.compression_error(3, density=[0.1, 0.2]), "density must be a number"),
+        (lambda: code.compression_error(3, constant=float("nan")), "constant must be finite"),
+        (lambda: code.linear_error(2.0), r"density must lie in \(0, 1\]; got 2"),
+        (lambda: code.linear_error(0.0), "density must lie in"),
+        (lambda: code.linear_error(0.5, -0.1), "noise must lie in"),
         (lambda: compression([]), "at least one panel"),
     ],
 )

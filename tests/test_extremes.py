@@ -94,3 +94,18 @@ def test_every_configuration_is_refused_or_finite(setting):
 def test_seeds_outside_32_bits_are_refused(value):
     with pytest.raises(ConfigError, match="seed"):
         sweep(build(BASE), {"seed": (value,)})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model": "relu-hidden"}, "model must be of type ToyModel; got 'relu-hidden'"),
+        ({"features": 0.1}, "features must be of type FeatureLaw"),
+        ({"optimizer": "adam"}, "optimizer must be of type AdamW or GradientTransformation"),
+        ({"importance": ["a"] * 20}, "importance must be a number"),
+        ({"importance_base": [1.0, 2.0]}, "importance_base must be a number"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(change, said):
+    with pytest.raises(ConfigError, match=said):
+        ToyRun(**change)

@@ -98,6 +98,8 @@ def test_levels_add_stored_and_dropped_features():
 @pytest.mark.parametrize("call", [
     lambda: kgon(0, 0.1), lambda: kgon(9, 0.1), lambda: kgon(5, 0.0), lambda: kgon(5, 1.5), lambda: kgon(5, float("nan")),
     lambda: kgon_one_active(2.5), lambda: kgon_levels(0, 0.1), lambda: digon_levels(3, 0, 0.1),
+    lambda: kgon(True, 0.1), lambda: kgon(5, [0.1]), lambda: kgon(5, (0.1,)), lambda: kgon_levels(3, [0.1]),
+    lambda: kgon_levels(3, 2.0), lambda: digon_levels(3, 2, "a"),
 ])  # fmt: skip
 def test_bad_settings_are_refused(call):
     with pytest.raises(ConfigError):
@@ -117,6 +119,13 @@ def test_expected_minimum_of_many_uniform_losses():
     losses = (np.arange(5000) + 0.5) / 5000
     k = np.array([1, 2, 10, 100])
     np.testing.assert_allclose(expected_minimum(losses, k), 1 / (k + 1), rtol=2e-2)
+
+
+def test_expected_minimum_takes_k_of_any_shape():
+    losses, k = np.random.default_rng(1).random(5), np.array([[1, 2, 5], [3, 4, 1]])
+    each = [[float(expected_minimum(losses, int(one))) for one in row] for row in k]
+    np.testing.assert_allclose(expected_minimum(losses, k), each, rtol=1e-12)
+    assert expected_minimum(losses, 2).shape == ()
 
 
 def test_models_needed_is_the_least_that_succeed():
@@ -144,7 +153,16 @@ def test_binomial_interval_covers_as_often_as_it_says():
     lambda: expected_minimum([], 1), lambda: expected_minimum([1.0, np.nan], 1), lambda: expected_minimum([1.0], 2),
     lambda: expected_minimum([1.0], 0), lambda: expected_minimum([1.0], 1.5), lambda: models_needed(1.5),
     lambda: binomial_interval(3, 2), lambda: binomial_interval(0, 0),
+    lambda: expected_minimum([1.0], np.array([], int)), lambda: expected_minimum(["a"], 1), lambda: success(1.5, 3),
+    lambda: success(0.5, -1), lambda: models_needed([0.1, 0.2]), lambda: binomial_interval(np.nan, 3),
+    lambda: binomial_interval([1, 2], [3, 4, 5]), lambda: binomial_interval(1.5, 3), lambda: binomial_interval("a", 3),
 ])  # fmt: skip
 def test_bad_statistics_are_refused(call):
     with pytest.raises(ConfigError):
         call()
+
+
+def test_certainty_is_refused_with_the_interval_that_leaves_it_out():
+    for call in (lambda: models_needed(0.1, 1.0), lambda: binomial_interval(1, 2, 1.0)):
+        with pytest.raises(ConfigError, match=r"must lie in \[0, 1\); got 1"):
+            call()

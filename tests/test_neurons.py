@@ -3,6 +3,7 @@ from itertools import combinations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -216,8 +217,23 @@ def test_refine_refuses_what_does_not_fit(begun):
         refine(run, params, density=density[:2])
     with pytest.raises(ConfigError, match="density"):
         refine(run, params, density=0 * density)
+    with pytest.raises(ConfigError, match="density"):
+        refine(run, params, density=jax.numpy.asarray(density).at[0].set(1.5))
+    with pytest.raises(ConfigError, match="finite"):
+        refine(run, params._replace(b=np.full_like(params.b, np.nan)))
+    with pytest.raises(ConfigError, match="at least one model"):
+        refine(run, jax.tree.map(lambda a: a[:0], params))
     with pytest.raises(ConfigError, match="seed"):
         refine(run, params, seed=-1)
+
+
+def test_refining_meets_other_examples_than_training_did_at_every_seed():
+    run = ToyRun(ReLUHidden(4, 2), optimizer=optax.sgd(0.1), steps=1, batch_size=16)
+    start = jax.tree.map(lambda a: a[None], run.model.init_params(jax.random.fold_in(jax.random.key(0), 0)))
+    trained = sweep(run, {"seed": (0,)})["W"].values
+    moved = [refine(run, start, seed=seed).W for seed in (0, 1, 2**32 - 1)]
+    for one, other in combinations([trained, *moved], 2):
+        assert np.abs(one - other).max() > 1e-4
 
 
 def heights(figure, panel, m):

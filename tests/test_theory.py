@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from superposition import theory
+from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
+from superposition.theory.computation import dedicated_loss
 from superposition.typing import ToyParams
 
 R = np.array([0.1, 0.5, 1.0, 3.0, 10.0])
@@ -95,3 +97,58 @@ def test_exact_minimum_of_the_linear_model_is_the_closed_form():
     )
     for k, p in enumerate(density):
         assert found.loss[k] == pytest.approx(theory.linear_optimum(importance, p, 2), rel=1e-6)
+
+
+def test_from_a_saddle_the_descent_goes_on_to_the_least_loss():
+    # W = 0 with the best bias is stationary, and its loss falls with any W.
+    starts = ToyParams(np.array([[[[1e-4, -1e-4]]]]), np.array([[[0.15, 0.15]]]))
+    given = {"importance": np.ones((1, 2)), "density": [0.3], "n_hidden": 1, "key": jax.random.key(0)}
+    found = theory.exact_minimum("relu", **given, restarts=0, starts=starts, newton_steps=60)
+    assert found.loss[0] == pytest.approx(0.02931, rel=3e-4)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"importance": np.ones(2)}, "importance must be"),
+        ({"importance": -np.ones((1, 2))}, "importance"),
+        ({"importance": np.zeros((1, 2))}, "all 0"),
+        ({"density": [2.0]}, "density must lie in"),
+        ({"density": [0.1, 0.2, 0.3]}, "density must be"),
+        ({"density": 0.3}, "density must be"),
+        ({"n_hidden": 0}, "n_hidden"),
+        ({"restarts": 0}, "restarts=0 needs starts"),
+        ({"polish": 0}, "polish"),
+        ({"starts": ToyParams(np.ones((1, 1, 2)), np.ones((1, 2)))}, "starts must be"),
+        ({"starts": ToyParams(np.ones((1, 3, 2, 2)), np.ones((1, 3, 2)))}, "starts must be"),
+    ],
+)
+def test_exact_minimum_refuses_what_does_not_fit(change, said):
+    given = {
+        "importance": np.ones((1, 2)),
+        "density": [0.3],
+        "n_hidden": 1,
+        "key": jax.random.key(0),
+    } | change
+    with pytest.raises(ConfigError, match=said):
+        theory.exact_minimum("relu", **given)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: theory.linear_optimum([1.0, 1], [0.1, 0.2, 0.3], 1), "density"),
+        (lambda: theory.linear_optimum(1.0, 0.1, 1), "importance must be"),
+        (lambda: theory.linear_optimum([1.0, -1], 0.1, 1), "importance"),
+        (lambda: theory.linear_optimum([1.0, 1], 0.1, 1.5), "n_hidden"),
+        (lambda: theory.linear_optimum([1.0, 1], 0.1, -1), "n_hidden"),
+        (lambda: theory.variance(2.0), "density"),
+        (lambda: theory.boundary_2_1(-1.0), "r must lie in"),
+        (lambda: dedicated_loss([1.0, 1], 2.0, 1), "density"),
+        (lambda: dedicated_loss([1.0, 1], 0.1, -1), "n_hidden"),
+        (lambda: dedicated_loss(1.0, 0.1, 2), "importance must be"),
+    ],
+)
+def test_closed_forms_refuse_what_does_not_fit(call, said):
+    with pytest.raises(ConfigError, match=said):
+        call()

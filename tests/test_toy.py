@@ -10,7 +10,7 @@ from superposition.features import SparseUniform
 from superposition.toy import TOY_MODELS, AbsoluteValue, Linear, ReLUHidden, ReLUOutput, require_tied
 from superposition.typing import ComputationParams, ToyParams
 
-SHAPES = st.sampled_from([(1, 1), (2, 1), (3, 2), (6, 2), (9, 2), (20, 5)])  # (9, 2) has n > 4 m
+SHAPES = st.sampled_from([(1, 1), (2, 1), (3, 2), (6, 2), (9, 2), (20, 5), (20, 9)])  # n > 4 m; m > 8
 
 
 def random_cells(model, seed, cells=3, signed=False):

@@ -63,7 +63,9 @@ def test_step_zero_is_the_start_and_loss_is_exact():
             assert float(path["loss"][s, k]) == pytest.approx(exact, rel=1e-6)
 
 
-@pytest.mark.parametrize("steps", [[], [-1, 3], [5, 4], [5, 5], [0, 61], [1.5], 7, [True]], ids=str)
+@pytest.mark.parametrize(
+    "steps", [[], [-1, 3], [5, 4], [5, 5], [0, 61], [1.5], 7, [True], [[1], [1, 2]]], ids=str
+)
 def test_bad_steps_are_refused(steps):
     with pytest.raises(ConfigError, match="steps"):
         record(NARROW, seeds=[0], steps=steps)
@@ -73,3 +75,9 @@ def test_bad_seeds_are_refused():
     for seeds in ([], [-1], [0.5]):
         with pytest.raises(ConfigError, match="seed"):
             record(NARROW, seeds=seeds, steps=[0])
+
+
+def test_bad_memory_is_refused():
+    for memory in ("a", float("nan"), 0.0):
+        with pytest.raises(ConfigError, match="memory_gb"):
+            record(NARROW, seeds=[0], steps=[0], memory_gb=memory)

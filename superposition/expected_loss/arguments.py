@@ -51,18 +51,19 @@ def numbers(name: str, value: Any, n: int, high: float = np.inf, of: str = "feat
     between(name, value, high)
 
 
-def between(name: str, value: Any, high: float = np.inf, low: float = 0.0) -> None:
-    """Every number finite and in [low, high], or ConfigError; any shape; traced values pass."""
+def between(name: str, value: Any, high: float = np.inf, low: float = 0.0, *, open_low: bool = False) -> None:
+    """Every number finite and in [low, high] (or (low, high]), or ConfigError; any shape; traced values pass."""
     if isinstance(value, jax.core.Tracer):
         return
     try:
         x = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be numbers; got {value!r}") from error
-    wrong = x[~(np.isfinite(x) & (low <= x) & (x <= high))]
+    wrong = x[~(np.isfinite(x) & ((low < x) if open_low else (low <= x)) & (x <= high))]
     if wrong.size:
         right = f"{high:g}]" if np.isfinite(high) else "inf)"
-        raise ConfigError(f"{name} must lie in [{low:g}, {right}; got {wrong[0]:g}")
+        left = "(" if open_low else "["
+        raise ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {wrong[0]:g}")
 
 
 def _shape(name: str, value: Any) -> tuple[int, ...]:

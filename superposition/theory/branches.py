@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.features import FeatureLaw
-from superposition.theory.minimum import INDEPENDENT, _newton
+from superposition.theory.minimum import INDEPENDENT, _newton, checked_settings
 from superposition.typing import ToyParams
 
 NUDGE = 1e-4
@@ -47,17 +48,21 @@ def follow(
 
     importance (n,), density (step,) or (step, units of `law`), starts W (branch, m, n) and b (branch, n). A
     nudge of 1e-4 before every step keeps a branch from standing on a saddle, so one that ends falls onto another:
-    its Gram matrix jumps. Raises ConfigError for shapes that do not fit.
+    its Gram matrix jumps. Raises ConfigError for shapes or values that do not fit.
     """
     W, b = (np.asarray(a, np.float64) for a in starts)
     weight = np.asarray(importance, np.float64)
-    branches, m, n = W.shape
-    if b.shape != (branches, n) or weight.shape != (n,):
+    branches, m, n = W.shape if W.ndim == 3 else (0, 0, 0)
+    if not branches or b.shape != (branches, n) or weight.shape != (n,):
         raise ConfigError(
             f"starts must be W (branch, m, n) and b (branch, n), importance (n,); got {W.shape}, {b.shape}, "
             f"{weight.shape}"
         )
     units = law.n_units(n)
+    if np.ndim(density) not in (1, 2) or np.size(density) == 0:
+        raise ConfigError(f"density must be (step,) or (step, {units}); got shape {np.shape(density)}")
+    checked_settings(weight, density, len(density), units)
+    _validate.integer("newton_steps", newton_steps, 1)
     p = np.asarray(density, np.float64)
     p = np.broadcast_to(p.reshape(len(p), -1), (len(p), units))
     scale = np.repeat(p, n // units, 1) @ weight  # the descent then sees losses of one size

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.expected_loss import arguments
 from superposition.features import SparseUniform
 
 
 def variance(density: Any, *, signed: bool = False) -> Any:
-    """v(p) = Var x_i = p/3 - p^2/4, or p/3 for signed features."""
+    """v(p) = Var x_i = p/3 - p^2/4, or p/3 for signed features. Raises ConfigError outside [0, 1]."""
+    arguments.between("density", density, 1.0)
     p = np.asarray(density, np.float64)
     return p / 3 if signed else p / 3 - p**2 / 4
 
@@ -23,8 +27,13 @@ def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool
 
     With b at its best the loss is ||D_I^{1/2} (1 - M) D_v^{1/2}||_F^2, M = W^T W of rank <= m; by
     Eckart-Young no rank-m matrix does better than dropping the smallest I_i v_i, and the projector on the
-    others attains that (toy-models reference F2). importance (n,), density a number or (n,).
+    others attains that (toy-models reference F2). importance (n,), density a number or (n,). Raises ConfigError.
     """
+    _validate.integer("n_hidden", n_hidden, 0)
+    if np.ndim(importance) != 1:
+        raise ConfigError(f"importance must be (n,), a list of numbers; got shape {np.shape(importance)}")
+    arguments.between("importance", importance)
+    arguments.numbers("density", density, len(importance), 1.0)
     law = SparseUniform(density, signed=signed)
     weight = np.asarray(importance, np.float64)
     cost = weight * variance(
@@ -86,12 +95,14 @@ def phase_losses(phases: Sequence[Phase], r: Any, p: Any) -> np.ndarray:
 
 
 def boundary_2_1(r: Any) -> np.ndarray:
-    """Density below which superposition wins at n=2, m=1: 4r / (2 + 5r) for r <= 1, 4 / (5 + 2r) above."""
+    """Density below which superposition wins at n=2, m=1: 4r / (2 + 5r) for r <= 1, 4 / (5 + 2r) above. r >= 0."""
+    arguments.between("r", r)
     r = np.asarray(r, np.float64)
     return np.where(r <= 1, 4 * r / (2 + 5 * r), 4 / (5 + 2 * r))
 
 
 def boundary_3_2(r: Any) -> np.ndarray:
-    """The same at n=3, m=2: 4r / (2 + 5r) for r <= 1, and 4/7 above, where the others pair up."""
+    """The same at n=3, m=2: 4r / (2 + 5r) for r <= 1, and 4/7 above, where the others pair up. r >= 0."""
+    arguments.between("r", r)
     r = np.asarray(r, np.float64)
     return np.where(r <= 1, 4 * r / (2 + 5 * r), 4 / 7)

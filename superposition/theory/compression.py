@@ -14,6 +14,7 @@ from scipy.special import ndtr
 
 from superposition import _validate
 from superposition.errors import ConfigError
+from superposition.expected_loss import arguments
 from superposition.theory.closed_forms import variance
 
 _FEW, _MANY = (
@@ -63,7 +64,9 @@ def compression_error(
     Var(x) / Z^2 and y nothing. Raises ConfigError unless levels >= 1, 0 <= width <= 1 / levels, 0 < density <= 1.
     """
     levels, width = _scheme(levels, width)
+    density = _validate.number("density", density)
     _validate.in_range("density", density, 0.0, 1.0, open_low=True)
+    constant = None if constant is None else _validate.number("constant", constant)
     jumps, half = np.arange(1, levels), levels * width / 2
     # Within a segment the level is j - 1 + f; where y's own edges cross those of the level the pieces change.
     splits = [-half, half, *(half * (2 * f - 1) for f in (half, 1 - half) if width > 0)]
@@ -90,6 +93,7 @@ def noisy_error(levels: int, noise: float) -> CompressionError:
     Raises ConfigError unless levels >= 1 and noise > 0.
     """
     levels, _ = _scheme(levels, 0.0)
+    noise = _validate.number("noise", noise)
     _validate.in_range("noise", noise, 0.0, math.inf, open_low=True)
     spread = levels * noise
     near = spread * 2.0 ** np.arange(-1, 12)
@@ -118,8 +122,11 @@ def linear_error(density: Any = 1.0, noise: Any = 0.0) -> np.ndarray:
     """The least error of x and y together from t = a x + (1 - a) y + noise, t in [0, 1], by the best affine readout.
 
     Var (1 + noise^2 / (Var + noise^2)), Var = p / 3 - p^2 / 4: at a = 0 or 1, that is, one of the two is sent.
-    Without noise every a is as good, the average among them: 1/12 when dense.
+    Without noise every a is as good, the average among them: 1/12 when dense. Raises ConfigError unless
+    0 < density <= 1 and noise >= 0.
     """
+    arguments.between("density", density, 1.0, open_low=True)
+    arguments.between("noise", noise)
     v = variance(density)
     return np.asarray(v + v * np.asarray(noise, float) ** 2 / (v + np.asarray(noise, float) ** 2))
 

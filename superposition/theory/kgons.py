@@ -35,11 +35,13 @@ class Kgon(NamedTuple):
     bias: float
 
 
-@cache
 def kgon(k: int, density: float) -> Kgon:
     """The regular k-gon, 1 <= k <= 8, of least exact loss at a density in (0, 1]. Raises ConfigError."""
-    _validate.integer("k", k, 1, MAX_SIDES + 1)
-    _validate.in_range("density", density, 0.0, 1.0, open_low=True)
+    return _kgon(_validate.integer("k", k, 1, MAX_SIDES + 1), _density(density))
+
+
+@cache
+def _kgon(k: int, density: float) -> Kgon:
     if k == 1:
         return Kgon(0.0, 1.0, 0.0)
     terms = _terms(k)
@@ -48,13 +50,16 @@ def kgon(k: int, density: float) -> Kgon:
     return found._replace(loss=found.loss * density)
 
 
-@cache
 def kgon_one_active(k: int) -> Kgon:
     """The limit of `kgon` as p -> 0: one feature is active at a time, and loss is that of such an event.
 
     0 for k <= 4, .015826 for the pentagon (reference 5.6). b <= 0: a positive one costs b^2 at all times.
     """
-    _validate.integer("k", k, 1, MAX_SIDES + 1)
+    return _one_active(_validate.integer("k", k, 1, MAX_SIDES + 1))
+
+
+@cache
+def _one_active(k: int) -> Kgon:
     terms = _terms(k)
     return _least(terms, (terms.active == 1).astype(float), 0.0)
 
@@ -62,6 +67,7 @@ def kgon_one_active(k: int) -> Kgon:
 def kgon_levels(n_features: int, density: float, most: int = 8) -> dict[int, float]:
     """Loss of n_features in a plane, k of them on a k-gon and the others dropped, for k = 1 ... most."""
     _validate.integer("n_features", n_features, 1)
+    density = _density(density)
     dropped = float(variance(density))
     return {
         k: k * kgon(k, density).loss + (n_features - k) * dropped
@@ -76,9 +82,17 @@ def digon_levels(n_features: int, n_hidden: int, density: float) -> np.ndarray:
     """
     _validate.integer("n_features", n_features, 1)
     _validate.integer("n_hidden", n_hidden, 1)
+    density = _density(density)
     k = np.arange(min(n_features, 2 * n_hidden) + 1)
     digons = np.maximum(k - n_hidden, 0)
     return 2 * digons * kgon(2, density).loss + (n_features - k) * float(variance(density))
+
+
+def _density(density: float) -> float:
+    # Before the cache, which takes only what can be hashed, and to which True is 1.
+    density = _validate.number("density", density)
+    _validate.in_range("density", density, 0.0, 1.0, open_low=True)
+    return density
 
 
 class _Terms(NamedTuple):

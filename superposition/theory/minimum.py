@@ -14,7 +14,9 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition.expected_loss import expected_loss
+from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.expected_loss import arguments, expected_loss
 from superposition.features import FeatureLaw, SparseUniform
 from superposition.typing import PRNGKey, ToyParams
 
@@ -54,10 +56,25 @@ def exact_minimum(
     `restarts` random starts take `steps` of Adam; the best `polish` of each setting, and all of `starts`
     (setting, start, ...), take Newton steps. Practical for n up to about 6. With features in sets (`law`, whose
     own density is ignored) density is the sets', (setting,) or (setting, n_sets).
+    Raises ConfigError for counts, shapes and values that do not fit.
     """
+    for name, value, low in (("n_hidden", n_hidden, 1), ("restarts", restarts, 0), ("steps", steps, 1),
+                             ("polish", polish, 1), ("newton_steps", newton_steps, 1)):  # fmt: skip
+        _validate.integer(name, value, low)
+    if np.ndim(importance) != 2 or np.size(importance) == 0:
+        raise ConfigError(f"importance must be (setting, n); got shape {np.shape(importance)}")
     weight = np.asarray(importance, np.float64)
     settings, n = weight.shape
     units = law.n_units(n)
+    checked_settings(weight, density, settings, units)
+    if starts is not None:
+        W, b = np.shape(starts.W), np.shape(starts.b)
+        if len(W) != 4 or (settings, W[1], n_hidden, n) != W or b != (settings, W[1], n):
+            raise ConfigError(
+                f"starts must be W ({settings}, start, {n_hidden}, {n}) and b ({settings}, start, {n}); got {W}, {b}"
+            )
+    elif not restarts:
+        raise ConfigError("restarts=0 needs starts; give some, or restarts >= 1")
     p = np.broadcast_to(np.asarray(density, np.float64).reshape(settings, -1), (settings, units))
     # Adam and Newton then see losses of one size.
     weight_scale = (weight * np.repeat(p, n // units, 1)).sum(1, keepdims=True)
@@ -87,6 +104,21 @@ def exact_minimum(
         loss[rows, best] * unscale,
         slope[rows, best] * unscale,
     )
+
+
+def checked_settings(weight: np.ndarray, density: Any, settings: int, units: int) -> None:
+    """Density (setting,) or (setting, units) in [0, 1], importance >= 0 and not all 0 there, or ConfigError."""
+    arguments.between("importance", weight)
+    if np.shape(density) not in ((settings,), (settings, 1), (settings, units)):
+        raise ConfigError(
+            f"density must be ({settings},) or ({settings}, {units}), a row a setting; got shape {np.shape(density)}"
+        )
+    arguments.between("density", density, 1.0)
+    p = np.asarray(density, np.float64).reshape(settings, -1)
+    if not (p.max(1) > 0).all() or not (weight.max(-1) > 0).all():
+        raise ConfigError(
+            "importance and density must not be all 0 in any setting: every model would be as good"
+        )
 
 
 def _in_blocks(

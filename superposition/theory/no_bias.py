@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from superposition import _validate
+from superposition.errors import ConfigError
+from superposition.expected_loss import arguments
 
 ANTIPODAL_BELOW = 4 * (10 - math.sqrt(14)) / 43
 """Density below which the antipodal pair wins at r = 1: the root of 43 p^2 - 80 p + 32, 0.582171."""
@@ -41,9 +42,10 @@ class NoBiasMinimum(NamedTuple):
 
 
 def no_bias_minimum(relative_importance: Any, density: Any) -> NoBiasMinimum:
-    """The global minimum over w_1 and w_2, exact to rounding; r and p broadcast against each other.
+    """The global minimum over w_1 and w_2, exact to rounding of p (1 + r) / 3, the loss of w = 0.
 
-    Raises ConfigError unless r > 0 and 0 < p <= 1.
+    Of a loss much below that, as at small p, fewer digits are right. r and p broadcast against each other. Raises
+    ConfigError unless 1e-12 <= r <= 1e12 and 1e-100 <= p <= 1: beyond, the polynomials' coefficients round to 0.
     """
     r, p = _settings(relative_importance, density)
     found = []  # per sign: u, k of the best direction, whether w_2 is the larger, and the loss
@@ -88,7 +90,8 @@ def direction_loss(angle: Any, relative_importance: Any, density: Any) -> np.nda
 def antipodal_boundary(relative_importance: Any) -> np.ndarray:
     """Density at which the minima of the two signs are equal: below it, w_1 and w_2 have opposite signs.
 
-    4 (10 - sqrt 14) / 43 at r = 1; elsewhere the root has no closed form and is found to 1e-12.
+    4 (10 - sqrt 14) / 43 at r = 1; elsewhere the root has no closed form and is found to 1e-12. Raises
+    ConfigError unless 1e-4 <= r <= 1e4: beyond, the two minima differ by less than rounding.
     """
 
     def gap(p: float, r: float) -> float:
@@ -96,15 +99,21 @@ def antipodal_boundary(relative_importance: Any) -> np.ndarray:
         return float((found.same_sign - found.opposite_sign) / p)
 
     r, _ = _settings(relative_importance, 1.0)
+    arguments.between("relative_importance", r, 1e4, 1e-4)
     roots = [brentq(gap, 1e-4 * min(x, 1 / x), 1.0, args=(x,), xtol=1e-13) for x in r.ravel()]
     return np.array(roots).reshape(r.shape)
 
 
 def _settings(relative_importance: Any, density: Any) -> tuple[np.ndarray, np.ndarray]:
+    arguments.between("relative_importance", relative_importance, 1e12, 1e-12)
+    arguments.between("density", density, 1.0, 1e-100)
     r, p = np.asarray(relative_importance, float), np.asarray(density, float)
-    _validate.in_range("relative_importance", r.ravel(), 0.0, math.inf, open_low=True)
-    _validate.in_range("density", p.ravel(), 0.0, 1.0, open_low=True)
-    r, p = np.broadcast_arrays(r, p)
+    try:
+        r, p = np.broadcast_arrays(r, p)
+    except ValueError as error:
+        raise ConfigError(
+            f"relative_importance and density must broadcast against each other; got {r.shape} and {p.shape}"
+        ) from error
     return r, p
 
 

@@ -22,9 +22,10 @@ class AbsoluteValue(ToyModel):
 
     Elhage et al. 2022, "Computation in superposition", where x is signed (U[-1, 1] when active) and the hidden layer
     has no bias. One feature takes two neurons: |x| = ReLU(x) + ReLU(-x). W_in starts as Xavier's uniform, b at 0.
-    init="open": W_out = |W_in|^T / 4, so that every output rises with either sign of its feature. init="xavier": W_out
-    is Xavier's uniform too; then about half the outputs start below 0 for one of the signs or both, where their ReLU
-    passes no gradient, and most never learn it. Raises ConfigError for sizes < 1 or an unknown init.
+    init="open": W_out = |W_in|^T / 4, so that nearly every output rises with either sign of its feature: all but the
+    share 2^(1 - n_hidden) whose column of W_in has one sign. init="xavier": W_out is Xavier's uniform too; then about
+    half the outputs start below 0 for one of the signs or both, where their ReLU passes no gradient, and most never
+    learn it. Raises ConfigError for sizes < 1 or an unknown init.
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {
