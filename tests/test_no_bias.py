@@ -95,11 +95,6 @@ def test_a_bias_never_hurts():
     assert (best.loss <= no_bias.no_bias_minimum(r, p).loss * (1 + 1e-9)).all()
 
 
-def test_weights_are_exact_at_a_density_where_eigenvalues_alone_would_lose_digits():
-    found = no_bias.no_bias_minimum(1.0, 1e-6)
-    assert found.W[0] == pytest.approx(((8 - 5e-6) / (8 - 6e-6)) ** 0.5, rel=1e-12)
-
-
 @pytest.mark.parametrize("r", [1e9, 1e-9, 1e-300])
 def test_a_boundary_between_minima_equal_to_rounding_is_refused(r):
     with pytest.raises(ConfigError, match="relative_importance"):
