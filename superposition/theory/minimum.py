@@ -68,10 +68,10 @@ def exact_minimum(
     units = law.n_units(n)
     checked_settings(weight, density, settings, units)
     if starts is not None:
-        W, b = np.shape(starts.W), np.shape(starts.b)
-        if len(W) != 4 or (settings, W[1], n_hidden, n) != W or b != (settings, W[1], n):
+        shape, bias = np.shape(starts.W), np.shape(starts.b)
+        if len(shape) != 4 or (settings, shape[1], n_hidden, n) != shape or bias != (settings, shape[1], n):
             raise ConfigError(
-                f"starts must be W ({settings}, start, {n_hidden}, {n}) and b ({settings}, start, {n}); got {W}, {b}"
+                f"starts must be W ({settings}, start, {n_hidden}, {n}) and b ({settings}, start, {n}); got {shape}, {bias}"
             )
     elif not restarts:
         raise ConfigError("restarts=0 needs starts; give some, or restarts >= 1")
