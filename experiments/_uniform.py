@@ -3,7 +3,7 @@
 The paper states no training settings. Ours: AdamW without decay (betas 0.9 and 0.99), 2,200 steps of 128
 examples, learning rate 7e-3 falling to 0 as a cosine. Where pairs form, at densities 0.35 to 0.65, a model leaves
 the projection that stores parts of all features only slowly, and slower the noisier its steps: there it is 8,000
-steps of 512 examples at 2e-3 (after 2,200 of 128 the loss was up to 2.5 % above the best polytopes', D* up to 0.3
+steps of 256 examples at 1.5e-3 (after 2,200 of 128 the loss was up to 2.5 % above the best polytopes', D* up to 0.3
 too high). Models start as in the released notebook, N(0, 0.013^2), and the sparsest, which lose features for good
 from so small a start, as Xavier: U(-0.12, 0.12). The other way round a dense model is left with dead outputs.
 Densities of one seed share their draws.
@@ -33,8 +33,8 @@ class UniformSweep:
     learning_rate: float = 7e-3
     slow: tuple[float, float] = (0.35, 0.65)
     slow_steps: int = 8_000
-    slow_batch_size: int = 512
-    slow_learning_rate: float = 2e-3
+    slow_batch_size: int = 256
+    slow_learning_rate: float = 1.5e-3
     longer: int = 1
 
     def __post_init__(self) -> None:

@@ -37,6 +37,8 @@ LEAST = 20  # firings below which a latent's kind is not known
 TO = ("zero", "mean", "resample")
 POOL = 4096  # tokens whose values are drawn from
 
+SHARED = "60 rows of sampled text"
+
 
 @dataclass(frozen=True)
 class Config:

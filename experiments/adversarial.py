@@ -12,7 +12,7 @@ says only that norms of 80 % were needed to remove superposition: n=20, m=5, den
 of 128 examples, learning rate 5e-3 falling to 0 as a cosine, each example attacked along rows in every step.
 
 Command:  python -m experiments.adversarial
-Time:     six minutes on two cores, nearly all of it the 150 models that two other figures share
+Time:     four minutes on two cores, nearly all of it the 150 models that two other figures share
 Expect:   vulnerability rises more than thirtyfold, in the same order as features per dimension
 """
 
@@ -262,6 +262,7 @@ def _removed(
     half, eighty = (int(np.argmin(np.abs(fractions - f))) for f in (0.4, 0.8))
     few = np.flatnonzero(kept <= config.hidden)
     first = f"{100 * fractions[few[0]]:.0f} %" if len(few) else "none tried"
+    order = float(spearmanr(fractions, load).statistic)
     return [
         Claim(
             "F16",
@@ -282,10 +283,10 @@ def _removed(
         ),
         Claim(
             "this lab",
-            "the larger the attacks in training, the fewer features per dimension",
+            "the larger the attacks in training, the fewer features per dimension (rank correlation < -0.95)",
             "not in the paper",
-            f"||W||_F^2 / m from {load[0]:.2f} down to {load[-1]:.2f}, falling at every step",
-            bool((np.diff(load) < 0).all()),
+            f"||W||_F^2 / m from {load[0]:.2f} down to {load[-1]:.2f}; rank correlation with the attacks {order:.3f}",
+            bool(order < -0.95),
         ),
     ]
 

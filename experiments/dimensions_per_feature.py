@@ -6,8 +6,8 @@ ours are those of `experiments/_uniform.py`: 30 densities from 1 to 0.01, five s
 form. Compared with 30 dimensions filled with equal polytopes at their exact optimum (`experiments/_blocks.py`).
 
 Command:  python -m experiments.dimensions_per_feature
-Time:     five minutes on two cores, nearly all of it training
-Expect:   plateaus at 1 (0.18 decades) and at 1/2 (0.24 decades; 0.32 at the best polytopes)
+Time:     three minutes on two cores, nearly all of it training
+Expect:   plateaus at 1 (0.20 decades) and at 1/2 (0.22 decades; 0.32 at the best polytopes)
 """
 
 from dataclasses import dataclass, field

@@ -8,7 +8,7 @@ trained. Components: |cos| > 0.1 between features of norm > 1/2; names within 10
 these are polished on the exact loss (120 steps of Adam, 3e-3 falling to 0).
 
 Command:  python -m experiments.feature_dimensionality
-Time:     half a minute after five minutes of training, which it shares with dimensions_per_feature
+Time:     ten seconds after three minutes of training, which it shares with dimensions_per_feature
 Expect:   pairs and pentagons; near 4/9 pairs that share dimensions with other pairs, not nine in four
 """
 

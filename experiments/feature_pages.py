@@ -56,6 +56,9 @@ class Toy:
     sae_steps: int = 2_000
 
 
+SHARED = "60 rows of sampled text"
+
+
 @dataclass(frozen=True)
 class Config:
     """Text, and where the pages go."""

@@ -53,6 +53,8 @@ GROUPS = {"other scripts": ("arabic", "hebrew", "cherokee", "chinese"), "English
           "data": ("dna", "base64 of text", "base64 of floats", "base64 of noise", "hex")}  # fmt: skip
 Saes = dict[str, list[Trained]]
 
+SHARED = "200 rows of sampled text"
+
 
 @dataclass(frozen=True)
 class Config:

@@ -35,6 +35,8 @@ from superposition.sae_run import SAERun, fit
 
 SCRIPTS = ("arabic", "hebrew")  # the lecture's
 
+SHARED = "200 rows of sampled text"
+
 
 @dataclass(frozen=True)
 class Config:

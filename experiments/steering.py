@@ -36,6 +36,8 @@ from superposition.sae import SAE, Params
 OWN = 0.9  # a token is of a kind from this share of its occurrences on
 PROMOTED = 10
 
+SHARED = "60 rows of sampled text"
+
 
 @dataclass(frozen=True)
 class Config:
