@@ -9,7 +9,7 @@ The paper states no settings. Ours: density 0.01, Adam, 6,000 steps of 256 examp
 learning rate 1e-2 falling to 0 as a cosine, the best of 5 seeds by penalised loss on 65,536 common examples.
 
 Command:  python -m experiments.l1_penalty
-Time:     half a minute on two cores
+Time:     a quarter of a minute on two cores
 Expect:   no feature below the threshold, and all above it where they are five or fewer, along the axes, a dimension each;
           where more are above, most of them, in antipodal pairs, though all of them in pairs would cost less
 """
