@@ -134,10 +134,11 @@ def test_gaps_are_of_paired_draws():
 
 
 def test_finalists_are_the_best_model_of_each_structure():
-    config = pb.Config(densities=(0.3,), finalists=2, draws=(2, 2), examples=256)
+    config = pb.Config(finalists=2, draws=(2, 2), examples=256)
+    count = len(config.densities)
     good, bad = np.eye(5, 10), 0.8 * np.eye(5, 10)
     W = np.stack([bad, from_codes([(0,), (0,)]), good, 1.3 * np.eye(5, 10)])[None]
-    models = pb._Models(W.astype(np.float32), np.zeros((1, 4, 10), np.float32))
+    models = pb._Models(W.astype(np.float32).repeat(count, 0), np.zeros((count, 4, 10), np.float32))
     chosen, structures = pb._finalists(config, models, pb._losses(config, models, 0).mean(2))
-    assert chosen.tolist() == [[2, 1]]
-    assert structures == [["5 monosemantic", "2 in 1"]]
+    assert chosen.tolist() == [[2, 1]] * count
+    assert structures == [["5 monosemantic", "2 in 1"]] * count

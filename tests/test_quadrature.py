@@ -147,7 +147,7 @@ def test_minima_of_other_activations_tanh_keeps_one_feature_softplus_two():
     [
         ({"activation": "swish"}, "activation must be one of"),
         ({"activation": "gelu", "method": "series"}, "method='auto'"),
-        ({"activation": "gelu", "nodes": 0}, "nodes must be at least 1"),
+        ({"activation": "gelu", "nodes": 0}, "nodes must be an integer >= 1"),
         ({"activation": "gelu", "law": Correlated(n_sets=1, density=0.5)}, "linear and relu only"),
     ],
 )
