@@ -127,7 +127,7 @@ def firing(u: Array, at: Thresholds, chooser: Array | None) -> tuple[Array, Arra
     One uniform gives both: given u < p, u / p is uniform. With `chooser` (one more uniform per example)
     the draw is conditional on at least one unit firing: the first to fire is found by inverting
     P(first <= i | any) = c_i / q, those before it are silent, those after it are free. Exact, with static
-    shapes (toy-models reference 5.5). Elementwise: rows of u and of the thresholds give rows.
+    shapes. Elementwise: rows of u and of the thresholds give rows.
     """
     fires = u < at.density
     value = u * at.inverse  # u < p keeps this <= 1 after rounding
