@@ -27,7 +27,7 @@ def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool
 
     With b at its best the loss is ||D_I^{1/2} (1 - M) D_v^{1/2}||_F^2, M = W^T W of rank <= m; by
     Eckart-Young no rank-m matrix does better than dropping the smallest I_i v_i, and the projector on the
-    others attains that (Eckart-Young). importance (n,), density a number or (n,). Raises ConfigError.
+    others attains that. importance (n,), density a number or (n,). Raises ConfigError.
     """
     _validate.integer("n_hidden", n_hidden, 0)
     if np.ndim(importance) != 1:
