@@ -1,6 +1,9 @@
 import gc
 import os
+import signal
 import sys
+import threading
+import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -21,3 +24,38 @@ def _the_programs_of_a_module_end_with_it():
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
         gc.collect()
+
+
+@pytest.fixture
+def interrupt():
+    """Send this process a signal and return once `train.interruptible` has seen it, which may be some chunks later."""
+
+    def send(signum):
+        stop, patience = signal.getsignal(signum).__self__, time.monotonic() + 30
+        signal.pthread_kill(threading.main_thread().ident, signum)
+        while not stop():
+            assert time.monotonic() < patience, "the signal was not seen"
+            time.sleep(0.001)
+
+    return send
+
+
+@pytest.fixture
+def interrupted_in_third(monkeypatch, interrupt):
+    """Training in chunks of 16 steps that is sent a signal in the third; gives the steps the chunks start at."""
+    from superposition import train
+
+    def begin(signum):
+        starts, real = [], train.advance
+
+        def advance(program, inputs, state, start, count):
+            starts.append(int(start))
+            if len(starts) == 3:
+                interrupt(signum)
+            return real(program, inputs, state, start, count)
+
+        monkeypatch.setattr(train, "advance", advance)
+        return starts
+
+    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
+    return begin

@@ -1,7 +1,6 @@
 """`superposition llm`: training, measuring, caching and generating on a language model, and what bad input does."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import cli, formats, metrics, train
+from superposition import cli, formats, metrics
 from superposition.activation_cache import Cache
 from superposition.errors import ConfigError
 from superposition.interventions import ablations, evaluate
@@ -156,21 +155,14 @@ def test_resume_returns_a_finished_run_and_refuses_another(trained, texts, capsy
     assert digests(out) == before
 
 
-def test_an_interrupted_run_goes_on_with_the_same_tokens_bit_for_bit(model, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
+def test_an_interrupted_run_goes_on_with_the_same_tokens_bit_for_bit(
+    model, tmp_path, capsys, interrupted_in_third
+):
     own = tiny_lm.write_texts(tmp_path / "texts")
     arguments = ["train-sae", "--model", model, "--text", own, *TINY, "--steps", "80", "--mixing", "3"]
     whole, out, again = tmp_path / "whole", tmp_path / "a", ["--out", tmp_path / "a", "--resume"]
     assert run(*arguments, "--out", whole, capsys=capsys)[0] == 0
-    starts, real = [], train.advance
-
-    def stop_in_third(program, inputs, state, start, count):
-        starts.append(int(start))
-        if len(starts) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-        return real(program, inputs, state, start, count)
-
-    monkeypatch.setattr(train, "advance", stop_in_third)
+    starts = interrupted_in_third(signal.SIGINT)
     status, _, errors = run(*arguments, "--out", out, capsys=capsys)
     assert (status, "--resume" in errors, errors.count("\n")) == (130, True, 0)
     assert not out.exists()
@@ -189,10 +181,10 @@ def test_an_interrupted_run_goes_on_with_the_same_tokens_bit_for_bit(model, tmp_
     kept.write_bytes(good)
 
     (own / "sea.txt").write_text("a dataset may give something else by now. " * 99)
-    starts[:] = [0] * 9
+    begun = len(starts)
     status, _, errors = run(*arguments, *again, capsys=capsys)
     assert status == 0, errors
-    assert starts[9] > 0  # from the checkpoint
+    assert starts[begun] > 0  # from the checkpoint
     assert digests(out) == digests(whole)
     for file in ("results.json", "history.json"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()
@@ -355,7 +347,7 @@ def test_a_cache_holds_what_the_model_gives_at_every_usable_token(cached, model,
     assert files_of(cached) == before
 
 
-def test_an_interrupted_cache_goes_on_to_the_byte(model, texts, tmp_path, capsys, monkeypatch):
+def test_an_interrupted_cache_goes_on_to_the_byte(model, texts, tmp_path, capsys, monkeypatch, interrupt):
     monkeypatch.setattr(activations, "SHARD_BYTES", 1)  # 1024 rows, of 3317
     monkeypatch.setattr(activations, "CELLS", 32 * 64 * 10)  # ten rows at a time, of 107
     arguments = ["activations", "--model", model, "--text", texts, *BOTH]
@@ -365,7 +357,7 @@ def test_an_interrupted_cache_goes_on_to_the_byte(model, texts, tmp_path, capsys
     def stop_in_fifth(*args, **kwargs):
         begun.append(1)
         if len(begun) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
+            interrupt(signal.SIGINT)
         return real(*args, **kwargs)
 
     monkeypatch.setattr(LanguageModel, "run_with_cache", stop_in_fifth)

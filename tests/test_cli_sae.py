@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from superposition import cli, formats, metrics, train
+from superposition import cli, formats, metrics
 from superposition.activations import Batch, planted_stream
 from superposition.errors import ConfigError
 from superposition.features import PLANTED
@@ -564,20 +563,12 @@ def launch(out, *extra):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_says_how_to_continue_and_changes_no_bit(tmp_path, capsys, monkeypatch, signum):
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
+def test_a_signal_saves_says_how_to_continue_and_changes_no_bit(
+    tmp_path, capsys, interrupted_in_third, signum
+):
     arguments = ["train", *ORTHOGONAL, *TINY, "--steps", "100", "--out"]
     assert run(*arguments, tmp_path / "whole", capsys=capsys)[0] == 0
-    chunks = []
-    real = train.advance
-
-    def stop_after_three(program, inputs, state, start, count):
-        chunks.append(int(start))
-        if len(chunks) == 3:
-            os.kill(os.getpid(), signum)
-        return real(program, inputs, state, start, count)
-
-    monkeypatch.setattr(train, "advance", stop_after_three)
+    chunks = interrupted_in_third(signum)
     out = tmp_path / "a"
     status, _, errors = run(*arguments, out, capsys=capsys)
     assert (status, errors.count("\n")) == (128 + signum, 0)
@@ -585,9 +576,9 @@ def test_a_signal_saves_says_how_to_continue_and_changes_no_bit(tmp_path, capsys
     assert not out.exists()
     status, _, errors = run(*arguments, out, capsys=capsys)
     assert (status, "--resume" in errors) == (2, True)
-    chunks[:] = [0] * 9
+    begun = len(chunks)
     assert run(*arguments, out, "--resume", capsys=capsys)[0] == 0
-    assert chunks[9] > 0  # from the checkpoint
+    assert chunks[begun] > 0  # from the checkpoint
     assert digests(out) == digests(tmp_path / "whole")
     for file in ("results.json", "history.json"):
         assert (out / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()

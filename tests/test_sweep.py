@@ -1,4 +1,3 @@
-import os
 import random
 import signal
 import subprocess
@@ -12,8 +11,8 @@ import optax
 import pytest
 import xarray as xr
 
-from superposition import geometry, train
-from superposition.errors import ConfigError, StoreError
+from superposition import geometry
+from superposition.errors import ConfigError, Interrupted, StoreError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated, SparseUniform
 from superposition.optimizer import AdamW
@@ -347,29 +346,18 @@ def test_signals_save_and_say_how_to_continue(tmp_path, uninterrupted, signum):
     assert same(expected, open_sweep(out).load())
 
 
-def test_checkpoints_inside_a_block_survive(tmp_path, monkeypatch):
+def test_checkpoints_inside_a_block_survive(tmp_path, interrupted_in_third):
     """A stop in mid-block leaves a checkpoint, and the rest of the run starts from it, not from step 0."""
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
     run = ToyRun(ReLUOutput(2, 1), steps=400, batch_size=32)
     expected = sweep(run, AXES)
     out = tmp_path / "a.zarr"
-    chunks = []
-    real = train.advance
-
-    def stop_after_three(program, inputs, state, start, count):
-        chunks.append(int(start))
-        if len(chunks) == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return real(program, inputs, state, start, count)
-
-    monkeypatch.setattr(train, "advance", stop_after_three)
-    with pytest.raises(Exception, match="run again with --resume"):
+    chunks = interrupted_in_third(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="run again with --resume"):
         sweep(run, AXES, out=out)
     assert list((tmp_path / "a.zarr.partial").glob("block-*/step-*"))
-    chunks.clear()
-    chunks.extend([0] * 10)
+    begun = len(chunks)
     assert same(expected, sweep(run, AXES, out=out, resume=True))
-    assert any(start > 0 for start in chunks)
+    assert any(start > 0 for start in chunks[begun:])
 
 
 @pytest.mark.parametrize(
