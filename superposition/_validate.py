@@ -42,7 +42,10 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> None:
-    """Every entry of a number or sequence in [low, high] (or (low, high]), or ConfigError."""
+    """Every entry of a setting, a number or a list, in [low, high] (or (low, high]), or ConfigError.
+
+    JAX arrays pass: a setting that is one has been batched or traced, and was looked at before.
+    """
     if not is_concrete(value):
         return
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
@@ -52,9 +55,7 @@ def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool =
     for entry in entries:
         x = number(name, entry)
         if not (low < x if open_low else low <= x) or x > high:
-            left = "(" if open_low else "["
-            right = f"{high:g}]" if math.isfinite(high) else "inf)"
-            raise ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {x:g}")
+            raise _outside(name, x, low, high, open_low)
 
 
 def one_in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
@@ -62,6 +63,27 @@ def one_in_range(name: str, value: Any, low: float, high: float, *, open_low: bo
     result = number(name, value)
     in_range(name, result, low, high, open_low=open_low)
     return result
+
+
+def between(name: str, value: Any, high: float = np.inf, low: float = 0.0, *, open_low: bool = False) -> None:
+    """Every number finite and in [low, high] (or (low, high]), or ConfigError; any shape; traced values pass."""
+    from jax.core import Tracer  # here, for `--help` does not wait for JAX
+
+    if isinstance(value, Tracer):
+        return
+    try:
+        x = np.asarray(value, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} must be numbers; got {value!r}") from error
+    wrong = x[~(np.isfinite(x) & ((low < x) if open_low else (low <= x)) & (x <= high))]
+    if wrong.size:
+        raise _outside(name, wrong[0], low, high, open_low)
+
+
+def _outside(name: str, x: float, low: float, high: float, open_low: bool) -> ConfigError:
+    left = "(" if open_low else "["
+    right = f"{high:g}]" if math.isfinite(high) else "inf)"
+    return ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {x:g}")
 
 
 def length(name: str, value: Any, n: int) -> None:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.toy import ToyModel
 
@@ -48,22 +48,7 @@ def numbers(name: str, value: Any, n: int, high: float = np.inf, of: str = "feat
     shape = _shape(name, value)
     if shape not in ((), (n,)):
         raise ConfigError(f"{name} must be one number or {n} of them, one per {of}; got shape {shape}")
-    between(name, value, high)
-
-
-def between(name: str, value: Any, high: float = np.inf, low: float = 0.0, *, open_low: bool = False) -> None:
-    """Every number finite and in [low, high] (or (low, high]), or ConfigError; any shape; traced values pass."""
-    if isinstance(value, jax.core.Tracer):
-        return
-    try:
-        x = np.asarray(value, np.float64)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} must be numbers; got {value!r}") from error
-    wrong = x[~(np.isfinite(x) & ((low < x) if open_low else (low <= x)) & (x <= high))]
-    if wrong.size:
-        right = f"{high:g}]" if np.isfinite(high) else "inf)"
-        left = "(" if open_low else "["
-        raise ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {wrong[0]:g}")
+    _validate.between(name, value, high)
 
 
 def _shape(name: str, value: Any) -> tuple[int, ...]:

@@ -8,7 +8,6 @@ from scipy.stats import beta
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import arguments
 
 
 def expected_minimum(losses: Any, k: Any) -> np.ndarray:
@@ -17,7 +16,7 @@ def expected_minimum(losses: Any, k: Any) -> np.ndarray:
     E = sum_i x_(i) C(s - i, k - 1) / C(s, k) over the s sorted losses, the unbiased estimate from them (the mean
     over all subsets of k). Raises ConfigError unless 1 <= k <= s.
     """
-    arguments.between("losses", losses, low=-np.inf)
+    _validate.between("losses", losses, low=-np.inf)
     x = np.sort(np.asarray(losses, np.float64))
     shape, k = np.shape(k), np.ravel(k)
     if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
@@ -37,8 +36,8 @@ def _log_choose(n: Any, k: Any) -> Any:
 
 def success(share: Any, k: Any) -> np.ndarray:
     """Chance that at least one of k models is good, each with chance `share`: 1 - (1 - share)^k. Raises ConfigError."""
-    arguments.between("share", share, 1.0)
-    arguments.between("k", k)
+    _validate.between("share", share, 1.0)
+    _validate.between("k", k)
     return np.asarray(1 - (1 - np.asarray(share, np.float64)) ** np.asarray(k))
 
 
@@ -57,8 +56,8 @@ def models_needed(share: float, chance: float = 0.95) -> float:
 
 def binomial_interval(hits: Any, trials: Any, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Clopper and Pearson's exact interval of a share from `hits` of `trials`, low and high. Raises ConfigError."""
-    arguments.between("hits", hits)
-    arguments.between("trials", trials, low=1.0)
+    _validate.between("hits", hits)
+    _validate.between("trials", trials, low=1.0)
     try:
         hits, trials = np.broadcast_arrays(np.asarray(hits), np.asarray(trials))
     except ValueError as error:

@@ -14,7 +14,6 @@ from scipy.special import ndtr
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import arguments
 from superposition.theory.closed_forms import variance
 
 _FEW, _MANY = (
@@ -125,8 +124,8 @@ def linear_error(density: Any = 1.0, noise: Any = 0.0) -> np.ndarray:
     Without noise every a is as good, the average among them: 1/12 when dense. Raises ConfigError unless
     0 < density <= 1 and noise >= 0.
     """
-    arguments.between("density", density, 1.0, open_low=True)
-    arguments.between("noise", noise)
+    _validate.between("density", density, 1.0, open_low=True)
+    _validate.between("noise", noise)
     v = variance(density)
     return np.asarray(v + v * np.asarray(noise, float) ** 2 / (v + np.asarray(noise, float) ** 2))
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import arguments
 
 
 def dedicated_loss(importance: Any, density: Any, n_hidden: int) -> Any:
@@ -21,8 +20,8 @@ def dedicated_loss(importance: Any, density: Any, n_hidden: int) -> Any:
     _validate.integer("n_hidden", n_hidden, 0)
     if np.ndim(importance) != 1:
         raise ConfigError(f"importance must be (n,), a list of numbers; got shape {np.shape(importance)}")
-    arguments.between("importance", importance)
-    arguments.between("density", density, 1.0)
+    _validate.between("importance", importance)
+    _validate.between("density", density, 1.0)
     p = np.asarray(density, float)
     left_out = np.sort(np.asarray(importance, float))[::-1][n_hidden // 2 :].sum()
     return left_out * (p / 3 - p**2 / 4)

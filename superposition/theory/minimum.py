@@ -16,7 +16,7 @@ from jax import Array
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import arguments, expected_loss
+from superposition.expected_loss import expected_loss
 from superposition.features import FeatureLaw, SparseUniform
 from superposition.typing import PRNGKey, ToyParams
 
@@ -108,12 +108,12 @@ def exact_minimum(
 
 def checked_settings(weight: np.ndarray, density: Any, settings: int, units: int) -> None:
     """Density (setting,) or (setting, units) in [0, 1], importance >= 0 and not all 0 there, or ConfigError."""
-    arguments.between("importance", weight)
+    _validate.between("importance", weight)
     if np.shape(density) not in ((settings,), (settings, 1), (settings, units)):
         raise ConfigError(
             f"density must be ({settings},) or ({settings}, {units}), a row a setting; got shape {np.shape(density)}"
         )
-    arguments.between("density", density, 1.0)
+    _validate.between("density", density, 1.0)
     p = np.asarray(density, np.float64).reshape(settings, -1)
     if not (p.max(1) > 0).all() or not (weight.max(-1) > 0).all():
         raise ConfigError(
