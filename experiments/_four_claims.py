@@ -126,6 +126,13 @@ def claims_4(config: Any, a: Arrays) -> list[Claim]:
         a[f"dose_{name}"][..., one] - a[f"dose_{name}"][..., zero] for name in ("promoted", "others")
     )
     drop = a["ablated_promoted"]
+    (latent, of_latent), (neuron, of_neuron), (noise, of_noise) = (
+        _standard_error(a[f"meant_{unit}"]) for unit in ("latent", "neuron", "random")
+    )
+    shares = (
+        f"latents {latent:.3f} ± {of_latent:.3f}, neurons {neuron:.3f} ± {of_neuron:.3f}, random directions {noise:.3f} "
+        f"± {of_noise:.3f} (standard errors over {a['meant_latent'].size} units; chance 0.5)"
+    )
     return [
         Claim("Question 4", "steering by one largest activation changes the logits as the logit weights say (correlation over "
               "the vocabulary above 0.8 for 9 latents in 10, either sign)", "the direct path predicts the effect",
@@ -146,14 +153,18 @@ def claims_4(config: Any, a: Arrays) -> list[Claim]:
               f"{100 * (drop < a['ablated_others']).mean():.0f} % of {n}; loss there {quartiles(a['ablated_loss'])} nats, raised "
               f"for {100 * (a['ablated_loss'] > 0).mean():.0f} %", bool((drop < a["ablated_others"]).mean() >= 0.9)),
         Claim("Question 4", "what it means says what it does: steered on unrelated text, latents raise the tokens of the kind "
-              "of text they fire on more than those of other kinds, and do so better than neurons",
-              "meaning and effect agree",
-              f"share of other kinds that gain less: latents {a['meant_latent'].mean():.2f}, neurons "
-              f"{a['meant_neuron'].mean():.2f}, random directions {a['meant_random'].mean():.2f} (chance 0.50)",
-              bool(a["meant_latent"].mean() > max(a["meant_neuron"].mean(), 0.5))),
+              "of text they fire on more than those of other kinds (share of other kinds that gain less, two standard "
+              "errors above chance)", "meaning and effect agree", shares, bool(latent - 2 * of_latent > 0.5)),
+        Claim("Question 4", "and more so than neurons (two standard errors of the difference)", "meaning and effect agree",
+              shares, bool(latent - neuron > 2 * np.hypot(of_latent, of_neuron))),
     ]  # fmt: skip
 
 
 def _several(values: np.ndarray) -> str:
     """Mean and interval over seeds; two values, both directions of one pair, as they are."""
     return spread(values) if len(values) > 2 else " and ".join(f"{v:.3f}" for v in values)
+
+
+def _standard_error(values: np.ndarray) -> tuple[float, float]:
+    """Mean of independent values and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size))

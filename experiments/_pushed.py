@@ -21,6 +21,21 @@ SCALE = "ln_final.hook_scale"
 PROMOTED, CONTROLS, STRONGEST = 10, 100, 8
 
 
+class Text(NamedTuple):
+    """Test rows of the second half; a row of each kind among them, to steer on; tokens typical of kinds (d_vocab, kinds)."""
+
+    test: Tokens
+    unrelated: Tokens
+    typical: np.ndarray
+
+    @classmethod
+    def of(cls, lm: LanguageModel, held: Material) -> "Text":
+        """The text to act on."""
+        rows = np.flatnonzero(np.arange(len(held.test.tokens)) % 2)
+        test = held.test._replace(**{n: getattr(held.test, n)[rows] for n in ("tokens", "usable", "source")})
+        return cls(test, one_row_a_kind(test), typical_tokens(held.train, lm.spec.d_vocab))
+
+
 class Chosen(NamedTuple):
     """Units to act on, by rule: as many living ones as asked for, evenly spaced in order of how often they fire."""
 
@@ -50,6 +65,19 @@ def chosen(encode: Encode, x: np.ndarray, n: int) -> Chosen:
     return Chosen(own, maximum[own])
 
 
+def some_neurons(x: np.ndarray, n: int, share: int, shares: int) -> Chosen:
+    """`n` neurons, none of them in another of `shares` shares."""
+    every = chosen(lambda b: b, x, n * shares)
+    return Chosen(every.units[share::shares], every.maximum[share::shares])
+
+
+def as_long(seed: int, vectors: np.ndarray) -> np.ndarray:
+    """Random directions, each as long as the vector in its row."""
+    noise = np.asarray(jax.random.normal(jax.random.key(seed), vectors.shape), np.float64)
+    length, own = (np.linalg.norm(v, axis=1, keepdims=True) for v in (vectors, noise))
+    return np.asarray(noise * (length / own))
+
+
 def typical_tokens(tokens: Tokens, vocabulary: int) -> np.ndarray:
     """(vocabulary, kinds): the kind that most occurrences of a token are of, where it is more than half."""
     source = np.broadcast_to(tokens.source[:, None], tokens.tokens.shape)[tokens.usable]
@@ -64,13 +92,12 @@ def one_row_a_kind(tokens: Tokens) -> Tokens:
     return tokens._replace(tokens=tokens.tokens[at], usable=tokens.usable[at], source=tokens.source[at])
 
 
-def pushes(
-    lm: LanguageModel, sae: SAE, vectors: np.ndarray, tokens: Tokens, kinds: np.ndarray, predicted: Any = None
-) -> Pushes:
-    """Add each of vectors (n, d_in) at every usable token; predicted (n, d_vocab), by default their logit weights."""
+def pushes(lm: LanguageModel, sae: SAE, vectors: np.ndarray, text: Text, predicted: Any = None) -> Pushes:
+    """Steer by each of vectors (n, d_in) on unrelated text; predicted (n, d_vocab), by default their logit weights."""
+    tokens = text.unrelated
     predicted = logit_weights(lm, HOOK, vectors) if predicted is None else predicted
     clean, seen = lm.run_with_cache(tokens.tokens, [SCALE])
-    usable, typical = jnp.asarray(tokens.usable), jnp.asarray(kinds, jnp.float32)
+    usable, typical = jnp.asarray(tokens.usable), jnp.asarray(text.typical, jnp.float32)
     rows = []
     for vector, weights in zip(jnp.asarray(vectors, jnp.float32), predicted, strict=True):
         new = lm(tokens.tokens, edits={HOOK: Steer(vector, sae)})
@@ -176,25 +203,15 @@ def ablated(
     return Ablated(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
-def rank(mass: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """For each row of `mass` (n, kinds) the share of other kinds that gain less than its own one; by chance 1/2."""
-    own = mass[np.arange(len(kinds)), kinds][:, None]
-    return np.asarray((mass < own).sum(1) / (mass.shape[1] - 1))
-
-
 def intervened(
     config: Any,
     lm: LanguageModel,
-    held: Material,
     x: np.ndarray,
     half: np.ndarray,
     saes: list[Trained],
-    truth: np.ndarray,
+    text: Text,
 ) -> dict[str, np.ndarray]:
-    """Arrays steer_*, meant_*, dose_*, ablated_* (seeds, units); of latents, neurons, random directions as long."""
-    rows = np.flatnonzero(np.arange(len(held.test.tokens)) % 2)
-    test = held.test._replace(**{n: getattr(held.test, n)[rows] for n in ("tokens", "usable", "source")})
-    unrelated, typical = one_row_a_kind(test), typical_tokens(held.train, lm.spec.d_vocab)
+    """Arrays steer_*, dose_*, ablated_* (seeds, units); of latents, neurons, random directions as long."""
     parts: dict[str, list[np.ndarray]] = {}
 
     def keep(name: str, value: np.ndarray) -> None:
@@ -206,32 +223,18 @@ def intervened(
         latents = np.concatenate([enc(b)[:, own.units] for b in blocks(x)])
         vectors = np.asarray(one.params["W_dec"])[own.units] * own.maximum[:, None]
         weights = np.asarray(logit_weights(lm, HOOK, vectors))
-        noise = np.asarray(jax.random.normal(jax.random.key(seed), vectors.shape), np.float64)
-        noise = noise * (
-            np.linalg.norm(vectors, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
-        )
-        neurons = chosen(lambda b: b, x[~half], config.latents * len(saes))
-        neurons = Chosen(neurons.units[seed :: len(saes)], neurons.maximum[seed :: len(saes)])
+        noise, neurons = as_long(seed, vectors), some_neurons(x[~half], config.latents, seed, len(saes))
         spikes = np.eye(x.shape[1])[neurons.units] * neurons.maximum[:, None]
-        of_latents, of_neurons = (
-            (a.clip(0).T @ truth[~half]).argmax(1) for a in (latents[~half], x[~half][:, neurons.units])
-        )
-        up, down = (pushes(lm, one.sae, sign * vectors, unrelated, typical) for sign in (1, -1))
-        away = pushes(lm, one.sae, noise, unrelated, typical, predicted=weights)
-        spiked = pushes(lm, one.sae, spikes, unrelated, typical)
+        up, down = (pushes(lm, one.sae, sign * vectors, text) for sign in (1, -1))
+        away = pushes(lm, one.sae, noise, text, predicted=weights)
+        spiked = pushes(lm, one.sae, spikes, text)
         both = token_sets(jax.random.key(seed), weights)
-        dose = doses(lm, one.sae, one.params, own, unrelated, both, config.strengths)
-        gone = ablated(lm, one.sae, one.params, own, test, latents[half], both)
+        dose = doses(lm, one.sae, one.params, own, text.unrelated, both, config.strengths)
+        gone = ablated(lm, one.sae, one.params, own, text.test, latents[half], both)
         keep("steer_unit", own.units)
         for name, value in (("up", up), ("down", down), ("random", away), ("neuron", spiked)):
             keep(f"steer_{name}", value.correlation)
         keep("steer_slope", up.slope)
-        for name, value, kind in (
-            ("latent", up, of_latents),
-            ("neuron", spiked, of_neurons),
-            ("random", away, of_latents),
-        ):
-            keep(f"meant_{name}", rank(value.mass, kind))
         for name in ("promoted", "others", "monotone"):
             keep(f"dose_{name}", getattr(dose, name))
         for name in ("promoted", "others", "loss"):

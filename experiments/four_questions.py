@@ -35,7 +35,8 @@ from experiments._detectors import activations, encoder, judged, rules, second_h
 from experiments._feature_tree import trees
 from experiments._found_again import LEVELS, SAME, comparisons
 from experiments._four_claims import claims_1, claims_2, claims_3, claims_4
-from experiments._pushed import intervened
+from experiments._meaning import meant
+from experiments._pushed import Text, intervened
 from experiments._small_lm import HOOK, Material, labels, material, small_lm
 from superposition import _validate
 from superposition.activations import Stream
@@ -73,7 +74,9 @@ class Config:
     learning_rate: float = 6e-3
     draws: int = 2
     latents: int = 8
-    """Steered, of each seed."""
+    """Steered and taken out, of each seed."""
+    meanings: int = 170
+    """Steered to hold the text they fire on against the text they promote, of each seed; of three, all 512 neurons but two."""
     strengths: tuple[float, ...] = (-4, -2, -1, 0, 1, 2, 4)
     """In units of a latent's largest activation."""
 
@@ -86,7 +89,7 @@ class Config:
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(rows=4, test_rows=4, widths=(16, 32), k=4, architectures=(), seeds=2, steps=4,
-                   batch_size=100, latents=2, strengths=(-1, 0, 1))  # fmt: skip
+                   batch_size=100, latents=2, meanings=2, strengths=(-1, 0, 1))  # fmt: skip
 
 
 def run(config: Config) -> Result:
@@ -125,7 +128,8 @@ def answer(config: Config, models: list[LanguageModel], held: Material, saes: Sa
     again = comparisons(config, x[half], other, saes)
     named = {w: rules(encoder(saes[f"topk-{w}"][0]), x, truth, test, lm.tokenizer) for w in config.widths}
     tree, drawn = trees(config, x[half], saes, named, kinds, _group)
-    pushed = intervened(config, lm, held, x, half, saes[f"topk-{config.widths[-1]}"], truth)
+    widest, text = saes[f"topk-{config.widths[-1]}"], Text.of(lm, held)
+    pushed = intervened(config, lm, x, half, widest, text) | meant(config, lm, x, half, widest, text, truth)
     claims = [
         *claims_1(config, kinds, detected),
         *claims_2(config, again),

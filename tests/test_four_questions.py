@@ -8,7 +8,8 @@ import pytest
 from experiments._detectors import rules
 from experiments._feature_tree import largest, shown
 from experiments._found_again import Units, again
-from experiments._pushed import PROMOTED, SCALE, chosen, pushes, rank, token_sets, typical_tokens
+from experiments._meaning import rank
+from experiments._pushed import PROMOTED, SCALE, Text, chosen, pushes, token_sets, typical_tokens
 from experiments._small_lm import HOOK
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
@@ -99,7 +100,7 @@ def test_pushes_agree_with_the_logits_computed_one_token_at_a_time():
     tokens = Tokens(ids, usable, np.array([0, 1]), ("a", "b"))
     vectors = np.random.default_rng(1).normal(size=(2, 512)) * np.array([[0.3], [1.0]])
     kinds = np.arange(3072)[:, None] % 2 == np.arange(2)
-    got = pushes(lm, TopK(d_in=512, d_sae=4, k=1), vectors, tokens, kinds)
+    got = pushes(lm, TopK(d_in=512, d_sae=4, k=1), vectors, Text(tokens, tokens, kinds))
     weights = np.asarray(logit_weights(lm, HOOK, vectors))
     clean, seen = lm.run_with_cache(ids, [SCALE])
     for i, vector in enumerate(vectors):
