@@ -1,5 +1,7 @@
 """The parts of the four_questions experiment whose answers are known by hand."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,18 @@ import pytest
 from experiments._detectors import rules
 from experiments._feature_tree import largest, shown
 from experiments._found_again import Units, again
-from experiments._meaning import rank
-from experiments._pushed import PROMOTED, SCALE, Text, chosen, pushes, token_sets, typical_tokens
+from experiments._meaning import meant, rank
+from experiments._pushed import (
+    PROMOTED,
+    SCALE,
+    Text,
+    as_long,
+    chosen,
+    pushes,
+    some_neurons,
+    token_sets,
+    typical_tokens,
+)
 from experiments._small_lm import HOOK
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
@@ -118,6 +130,36 @@ def test_pushes_agree_with_the_logits_computed_one_token_at_a_time():
         np.testing.assert_allclose(got.correlation[i], np.mean(correlations), rtol=1e-4)
         np.testing.assert_allclose(got.slope[i], np.mean(slopes), rtol=1e-4)
     assert got.correlation[0] > 0.9  # a small push: all that is between is the final norm
+
+
+def test_neurons_are_shared_out_and_random_directions_are_as_long():
+    x = np.random.default_rng(0).random((50, 30))
+    shares = [some_neurons(x, 5, k, 3) for k in range(3)]
+    assert len(np.unique(np.concatenate([s.units for s in shares]))) == 15
+    np.testing.assert_array_equal(shares[1].maximum, x.max(0)[shares[1].units])
+    noise = as_long(0, x)
+    np.testing.assert_allclose(np.linalg.norm(noise, axis=1), np.linalg.norm(x, axis=1))
+    assert (np.abs((noise * x).sum(1) / (x**2).sum(1)) < 0.9).all()
+
+
+def test_latents_mean_what_they_do_where_they_raise_the_kind_they_fire_on():
+    lm = LanguageModel.from_hf()
+    ids = np.random.default_rng(0).integers(5, 3000, (4, 8))
+    tokens = Tokens(ids, np.ones(ids.shape, bool), np.arange(4) % 2, ("even", "odd"))
+    kinds = np.arange(3072)[:, None] % 2 == np.arange(2)
+    raises_even = np.asarray(logit_weights(lm, HOOK, np.eye(512))) @ (kinds[:, 0] - 0.5)
+    raises_even *= 3 / np.linalg.norm(raises_even)
+    sae = TopK(d_in=512, d_sae=4, k=2)
+    params = jax.tree.map(np.zeros_like, dict(sae.init_params(jax.random.key(0))))
+    params["W_enc"][0, :2] = params["W_enc"][1, 2:] = 1  # two fire on even text, two on odd
+    params["W_dec"][:] = np.outer([1, -1, 1, -1], raises_even)
+    odd = np.arange(40) % 2
+    one = SimpleNamespace(sae=sae, params=params)
+    x, half = np.eye(512, dtype=np.float32)[odd], np.zeros(40, bool)
+    got = meant(
+        SimpleNamespace(meanings=4), lm, x, half, [one], Text(tokens, tokens, kinds), np.eye(2)[odd] == 1
+    )
+    assert got["meant_latent"].tolist() == [1, 0, 0, 1]
 
 
 def family():
