@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small versions, into figures/quick: structure, not science"
     )
-    parser.add_argument("--jobs", type=int, default=2, help="processes at once, up to 2.4 GB each (default 2)")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="processes at once, up to 2.4 GB each (default 2)"
+    )
     arguments = parser.parse_args()
     if arguments.jobs < 1:
         parser.error(f"--jobs must be at least 1; got {arguments.jobs}")
