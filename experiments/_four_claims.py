@@ -155,8 +155,9 @@ def claims_4(config: Any, a: Arrays) -> list[Claim]:
         Claim("Question 4", "what it means says what it does: steered on unrelated text, latents raise the tokens of the kind "
               "of text they fire on more than those of other kinds (share of other kinds that gain less, two standard "
               "errors above chance)", "meaning and effect agree", shares, bool(latent - 2 * of_latent > 0.5)),
-        Claim("Question 4", "and more so than neurons (two standard errors of the difference)", "meaning and effect agree",
-              shares, bool(latent - neuron > 2 * np.hypot(of_latent, of_neuron))),
+        Claim("Question 4", "what latents fire on says what they do more often than what neurons fire on does (the same "
+              "share, two standard errors of the difference)", "meaning and effect agree", shares,
+              bool(latent - neuron > 2 * np.hypot(of_latent, of_neuron))),
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from experiments._detectors import blocks, encoder
-from experiments._pushed import Text, as_long, chosen, pushes, some_neurons
+from experiments._pushed import Text, directions, pushes
 from superposition.llm import LanguageModel
 from superposition.sae_run import Trained
 
@@ -13,37 +13,26 @@ SHORT = 80  # positions of each row steered on: many units on some text rather t
 
 
 def meant(
-    config: Any,
-    lm: LanguageModel,
-    x: np.ndarray,
-    half: np.ndarray,
-    saes: list[Trained],
-    text: Text,
-    truth: np.ndarray,
+    config: Any, lm: LanguageModel, saes: list[Trained], x: np.ndarray, truth: np.ndarray, text: Text
 ) -> dict[str, np.ndarray]:
     """`rank` of steered units in the kind they fire on most: meant_latent, meant_neuron, meant_random (units,).
 
-    x (tokens, d_in), of which the tokens outside `half` choose the units and say what they fire on; truth (tokens,
-    kinds). Random directions are as long as the latents', and are held against the latents' kinds.
+    x (tokens, d_in) and truth (tokens, kinds) choose the units and say what they fire on. Random directions are held
+    against the latents' kinds.
     """
-    x, truth, rows = x[~half], truth[~half], text.unrelated
-    short = rows._replace(tokens=rows.tokens[:, :SHORT], usable=rows.usable[:, :SHORT])
-    text = text._replace(unrelated=short)
+    rows = text.unrelated
+    text = text._replace(
+        unrelated=rows._replace(tokens=rows.tokens[:, :SHORT], usable=rows.usable[:, :SHORT])
+    )
     parts: dict[str, list[np.ndarray]] = {"latent": [], "neuron": [], "random": []}
     for seed, one in enumerate(saes):
-        encode = encoder(one)
-        latents, neurons = (
-            chosen(encode, x, config.meanings),
-            some_neurons(x, config.meanings, seed, len(saes)),
-        )
-        fired = np.concatenate([encode(b)[:, latents.units] for b in blocks(x)])
-        vectors = np.asarray(one.params["W_dec"])[latents.units] * latents.maximum[:, None]
-        spikes = np.eye(x.shape[1])[neurons.units] * neurons.maximum[:, None]
-        kind = (fired.clip(0).T @ truth).argmax(1)
+        ways, encode = directions(one, x, config.meanings, seed, len(saes)), encoder(one)
+        fired = np.concatenate([encode(b)[:, ways.latents.units] for b in blocks(x)])
+        of_latents, of_neurons = ((a.clip(0).T @ truth).argmax(1) for a in (fired, x[:, ways.neurons.units]))
         for name, steered, own in (
-            ("latent", vectors, kind),
-            ("neuron", spikes, (x[:, neurons.units].clip(0).T @ truth).argmax(1)),
-            ("random", as_long(seed, vectors), kind),
+            ("latent", ways.along, of_latents),
+            ("neuron", ways.spikes, of_neurons),
+            ("random", ways.noise, of_latents),
         ):
             parts[name].append(rank(pushes(lm, one.sae, steered, text).mass, own))
     return {f"meant_{name}": np.concatenate(values) for name, values in parts.items()}

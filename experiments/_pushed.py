@@ -43,6 +43,16 @@ class Chosen(NamedTuple):
     maximum: np.ndarray
 
 
+class Directions(NamedTuple):
+    """Latents and their vectors (n, d_in), one largest activation long; neurons and theirs; random ones, as long as latents'."""
+
+    latents: Chosen
+    along: np.ndarray
+    neurons: Chosen
+    spikes: np.ndarray
+    noise: np.ndarray
+
+
 class Pushes(NamedTuple):
     """Steering along n directions by one largest activation, averaged over tokens of unrelated text.
 
@@ -65,17 +75,15 @@ def chosen(encode: Encode, x: np.ndarray, n: int) -> Chosen:
     return Chosen(own, maximum[own])
 
 
-def some_neurons(x: np.ndarray, n: int, share: int, shares: int) -> Chosen:
-    """`n` neurons, none of them in another of `shares` shares."""
-    every = chosen(lambda b: b, x, n * shares)
-    return Chosen(every.units[share::shares], every.maximum[share::shares])
-
-
-def as_long(seed: int, vectors: np.ndarray) -> np.ndarray:
-    """Random directions, each as long as the vector in its row."""
-    noise = np.asarray(jax.random.normal(jax.random.key(seed), vectors.shape), np.float64)
-    length, own = (np.linalg.norm(v, axis=1, keepdims=True) for v in (vectors, noise))
-    return np.asarray(noise * (length / own))
+def directions(one: Trained, x: np.ndarray, n: int, seed: int, seeds: int) -> Directions:
+    """`n` latents of one of `seeds` SAEs, `n` neurons that no other seed is given, and noise; chosen on x (tokens, d_in)."""
+    latents, neurons = chosen(encoder(one), x, n), chosen(lambda b: b, x, n * seeds)
+    neurons = Chosen(neurons.units[seed::seeds], neurons.maximum[seed::seeds])
+    along = np.asarray(one.params["W_dec"])[latents.units] * latents.maximum[:, None]
+    spikes = np.eye(x.shape[1])[neurons.units] * neurons.maximum[:, None]
+    noise = np.asarray(jax.random.normal(jax.random.key(seed), along.shape), np.float64)
+    length, own = (np.linalg.norm(v, axis=1, keepdims=True) for v in (along, noise))
+    return Directions(latents, along, neurons, spikes, noise * (length / own))
 
 
 def typical_tokens(tokens: Tokens, vocabulary: int) -> np.ndarray:
@@ -218,16 +226,13 @@ def intervened(
         parts.setdefault(name, []).append(value)
 
     for seed, one in enumerate(saes):
-        enc = encoder(one)
-        own = chosen(enc, x[~half], config.latents)
-        latents = np.concatenate([enc(b)[:, own.units] for b in blocks(x)])
-        vectors = np.asarray(one.params["W_dec"])[own.units] * own.maximum[:, None]
-        weights = np.asarray(logit_weights(lm, HOOK, vectors))
-        noise, neurons = as_long(seed, vectors), some_neurons(x[~half], config.latents, seed, len(saes))
-        spikes = np.eye(x.shape[1])[neurons.units] * neurons.maximum[:, None]
-        up, down = (pushes(lm, one.sae, sign * vectors, text) for sign in (1, -1))
-        away = pushes(lm, one.sae, noise, text, predicted=weights)
-        spiked = pushes(lm, one.sae, spikes, text)
+        ways, encode = directions(one, x[~half], config.latents, seed, len(saes)), encoder(one)
+        own = ways.latents
+        latents = np.concatenate([encode(b)[:, own.units] for b in blocks(x)])
+        weights = np.asarray(logit_weights(lm, HOOK, ways.along))
+        up, down = (pushes(lm, one.sae, sign * ways.along, text) for sign in (1, -1))
+        away = pushes(lm, one.sae, ways.noise, text, predicted=weights)
+        spiked = pushes(lm, one.sae, ways.spikes, text)
         both = token_sets(jax.random.key(seed), weights)
         dose = doses(lm, one.sae, one.params, own, text.unrelated, both, config.strengths)
         gone = ablated(lm, one.sae, one.params, own, text.test, latents[half], both)

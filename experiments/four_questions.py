@@ -129,7 +129,8 @@ def answer(config: Config, models: list[LanguageModel], held: Material, saes: Sa
     named = {w: rules(encoder(saes[f"topk-{w}"][0]), x, truth, test, lm.tokenizer) for w in config.widths}
     tree, drawn = trees(config, x[half], saes, named, kinds, _group)
     widest, text = saes[f"topk-{config.widths[-1]}"], Text.of(lm, held)
-    pushed = intervened(config, lm, x, half, widest, text) | meant(config, lm, x, half, widest, text, truth)
+    pushed = intervened(config, lm, x, half, widest, text)
+    pushed |= meant(config, lm, widest, x[~half], truth[~half], text)
     claims = [
         *claims_1(config, kinds, detected),
         *claims_2(config, again),

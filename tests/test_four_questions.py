@@ -15,10 +15,9 @@ from experiments._pushed import (
     PROMOTED,
     SCALE,
     Text,
-    as_long,
     chosen,
+    directions,
     pushes,
-    some_neurons,
     token_sets,
     typical_tokens,
 )
@@ -133,13 +132,17 @@ def test_pushes_agree_with_the_logits_computed_one_token_at_a_time():
 
 
 def test_neurons_are_shared_out_and_random_directions_are_as_long():
-    x = np.random.default_rng(0).random((50, 30))
-    shares = [some_neurons(x, 5, k, 3) for k in range(3)]
-    assert len(np.unique(np.concatenate([s.units for s in shares]))) == 15
-    np.testing.assert_array_equal(shares[1].maximum, x.max(0)[shares[1].units])
-    noise = as_long(0, x)
-    np.testing.assert_allclose(np.linalg.norm(noise, axis=1), np.linalg.norm(x, axis=1))
-    assert (np.abs((noise * x).sum(1) / (x**2).sum(1)) < 0.9).all()
+    x = np.random.default_rng(0).random((50, 30)).astype(np.float32)
+    sae = TopK(d_in=30, d_sae=8, k=8)
+    one = SimpleNamespace(sae=sae, params=dict(sae.init_params(jax.random.key(0))))
+    shares = [directions(one, x, 5, k, 3) for k in range(3)]
+    assert len(np.unique(np.concatenate([s.neurons.units for s in shares]))) == 15
+    for ways in shares:
+        np.testing.assert_array_equal(ways.spikes.argmax(1), ways.neurons.units)
+        np.testing.assert_array_equal(ways.spikes.sum(1), x.max(0)[ways.neurons.units])
+        along, noise = (np.linalg.norm(v, axis=1) for v in (ways.along, ways.noise))
+        np.testing.assert_allclose(noise, along, rtol=1e-6)
+        assert (np.abs((ways.noise * ways.along).sum(1)) < 0.9 * along**2).all()
 
 
 def test_latents_mean_what_they_do_where_they_raise_the_kind_they_fire_on():
@@ -155,10 +158,8 @@ def test_latents_mean_what_they_do_where_they_raise_the_kind_they_fire_on():
     params["W_dec"][:] = np.outer([1, -1, 1, -1], raises_even)
     odd = np.arange(40) % 2
     one = SimpleNamespace(sae=sae, params=params)
-    x, half = np.eye(512, dtype=np.float32)[odd], np.zeros(40, bool)
-    got = meant(
-        SimpleNamespace(meanings=4), lm, x, half, [one], Text(tokens, tokens, kinds), np.eye(2)[odd] == 1
-    )
+    x = np.eye(512, dtype=np.float32)[odd]
+    got = meant(SimpleNamespace(meanings=4), lm, [one], x, np.eye(2)[odd] == 1, Text(tokens, tokens, kinds))
     assert got["meant_latent"].tolist() == [1, 0, 0, 1]
 
 
