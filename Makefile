@@ -1,14 +1,16 @@
 # Two commands on a bare machine: `make reproduce` and `make test`. Each makes its own environment in .venv.
 PYTHON ?= python3
+NEWEST ?= python3.13
 BIN := .venv/bin
 
-.PHONY: help reproduce test test-slow test-parity test-peers lint bench clean
+.PHONY: help reproduce test test-slow test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make test        the tests"
 	@echo "make test-slow   the tests marked slow"
 	@echo "make test-parity the language-model bridge against transformers on torch (installs it)"
 	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
+	@echo "make test-newest a slice of the tests on the newest Python and JAX (NEWEST=$(NEWEST))"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make bench       our training steps against PyTorch's and sae-lens's, side by side (installs them)"
 
@@ -27,7 +29,11 @@ test-parity: .venv/parity
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m parity
 
 test-peers: .venv/peers
-	$(BIN)/python -m pytest -m peers
+	SUPERPOSITION_REQUIRE_PEERS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m peers
+
+test-newest: .venv-newest/test
+	.venv-newest/bin/python -c "import sys, jax; print('Python', sys.version.split()[0], 'with JAX', jax.__version__)"
+	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not parity" $(SLICE)
 
 lint: .venv/lint
 	$(BIN)/ruff check .
@@ -56,6 +62,11 @@ bench: .venv/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
 	@touch $@
 
+.venv-newest/test: pyproject.toml
+	$(NEWEST) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@
+
 .venv/lint: .venv/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,lint]"
 	@touch $@
@@ -68,9 +79,12 @@ bench: .venv/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,parity]"
 	@touch $@
 
+# nnsight, which dictionary-learning needs, asks for torchvision. Nothing here uses it, and one that was built for another
+# torch than the one installed (the CPU build, say) makes every import of transformers fail.
 .venv/peers: .venv/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test,peers]"
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision
 	@touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

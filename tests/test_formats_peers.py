@@ -2,7 +2,6 @@
 
 import json
 import os
-import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,18 +10,12 @@ import pytest
 from superposition import formats
 from superposition.errors import ConfigError
 from superposition.sae.folding import fold_decoder_norm, fold_scale
+from tests.oracles.peers import peer
 from tests.test_formats import D_IN, D_OUT, D_SAE, OTHERS, SAELENS, close, inputs, params_of, recipe
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 
 METADATA = {"model_name": "toy", "hook_name": "blocks.0.hook_resid_post"}
-
-
-def peer(name, module=None):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pytest.importorskip("torch", reason="torch is not installed")
-        return pytest.importorskip(module or name, reason=f"{name} is not installed")
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +212,7 @@ DICTIONARIES = [(name, fields) for format, name, fields in OTHERS if format == "
 
 @pytest.fixture(scope="module")
 def dictionaries():
-    return peer("dictionary_learning", "dictionary_learning.utils")
+    return peer("dictionary_learning.utils")
 
 
 @pytest.mark.parametrize(("name", "fields"), DICTIONARIES)

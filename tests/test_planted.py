@@ -24,6 +24,7 @@ from superposition.features import (
 from superposition.features._draw import substream, uniform_at
 from superposition.features._sparse import nth_feature, pack
 from superposition.features.copula import copula, given_common
+from tests.oracles.peers import peer
 
 SIGMAS = 5.0  # 5 sigma: p = 6e-7 a comparison, a few thousand comparisons, fixed seeds
 WORDS = key_words(jax.random.key(11))
@@ -465,26 +466,16 @@ def test_recipes_are_hashable_and_extremes_stay_finite(mean, std):
 # Against SAELens
 
 
-def _sae_lens():
-    try:
-        import sae_lens.synthetic as synthetic
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "sae_lens":
-            raise
-        pytest.skip("sae_lens is not installed")
-    return synthetic
-
-
 @pytest.mark.peers
 @pytest.mark.filterwarnings("default")  # theirs
 def test_a_small_synth_sae_bench_fires_as_in_sae_lens():
     """The same rates, copula, forest and magnitudes in both generators give the same statistics."""
-    peer = _sae_lens()
+    synthetic = peer("sae_lens.synthetic")
     import torch
 
     recipe = PLANTED["synth-sae-bench-16k"].scaled(n_features=400, d_in=32)
     world, n = recipe.build(), recipe.n_features
-    config = peer.HierarchyConfig(
+    config = synthetic.HierarchyConfig(
         total_root_nodes=recipe.roots,
         branching_factor=recipe.branching,
         max_depth=recipe.depth,
@@ -492,8 +483,8 @@ def test_a_small_synth_sae_bench_fires_as_in_sae_lens():
         compensate_probabilities=True,
         scale_children_by_parent=True,
     )
-    forest = peer.generate_hierarchy(n, config, seed=0)
-    target = peer.zipfian_firing_probabilities(n, recipe.exponent, recipe.high, recipe.low)
+    forest = synthetic.generate_hierarchy(n, config, seed=0)
+    target = synthetic.zipfian_firing_probabilities(n, recipe.exponent, recipe.high, recipe.low)
     np.testing.assert_allclose(target, recipe.target_rates(), rtol=1e-4)
     coins = (target * forest.compute_probability_correction_factors(target)).clamp(max=1.0)
     np.testing.assert_allclose(coins, recipe.coins(), rtol=1e-4)
@@ -501,7 +492,7 @@ def test_a_small_synth_sae_bench_fires_as_in_sae_lens():
     def tensor(a):
         return torch.from_numpy(np.array(a))
 
-    generator = peer.ActivationGenerator(
+    generator = synthetic.ActivationGenerator(
         n,
         coins,
         std_firing_magnitudes=tensor(world.magnitude_std),
