@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superposition.errors import ConfigError
-from superposition.llm import weights
+from superposition.llm import sums, weights
 from superposition.llm._read import read_json
 from superposition.llm.families import Family, parse
 from superposition.llm.spec import Spec
@@ -25,6 +25,7 @@ PATTERNS = (
     CONFIG,
     "model*.safetensors",
     weights.INDEX,
+    sums.SUMS,
     "tokenizer*",
     "*_tokens*.json",
     "vocab.json",
@@ -36,7 +37,7 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     """The folder of a model: a folder, the name of one we ship, or a name on the hub, which is fetched.
 
     Only config, safetensors and tokenizer files are fetched. Raises ConfigError where there is no such model,
-    no network, no permission, no config.json or no weights.
+    no network, no permission, no config.json or no weights, CorruptError for a folder of ours that was changed.
     """
     if str(source) in SHIPPED:
         folder = SHIPPED[str(source)]
@@ -50,6 +51,7 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
         raise ConfigError(f"{source}: no such folder; give one with {CONFIG} and {weights.SINGLE}, or a name")
     else:
         folder = fetch(source, revision)
+    sums.check(folder)
     if not (folder / CONFIG).exists():
         raise ConfigError(f"{folder}: no {CONFIG}; give a folder that save_pretrained of transformers wrote")
     if not (folder / weights.SINGLE).exists() and not (folder / weights.INDEX).exists():
