@@ -30,8 +30,10 @@ def test_the_same_or_nothing_known(ours, theirs):
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        ("gpt2", "gpt2-medium"), ("gpt2", "meta-llama/Llama-3.1-8B"), ("superposition/small-lm", "superposition/small-lm-seed1"),
-        ("superposition/small-lm", "gpt2"), ("EleutherAI/pythia-70m", "pythia-70m-deduped"), ("google/gemma-2-2b-it", "gemma-2-2b"),
+        ("gpt2", "gpt2-medium"), ("gpt2", "meta-llama/Llama-3.1-8B"),
+        ("superposition/small-lm", "superposition/small-lm-seed1"), ("superposition/small-lm", "gpt2"),
+        ("EleutherAI/pythia-70m", "pythia-70m-deduped"),
+        ("google/gemma-2-2b-it", "gemma-2-2b"),
         ("superposition/small-lm-seed1", "superposition/small-lm"), ("gpt2", "a\x00b"), ("gpt2", "x" * 5000),
     ],
 )  # fmt: skip

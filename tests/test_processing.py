@@ -9,7 +9,7 @@ from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.llm.decoder import shapes
 from superposition.llm.processing import centred, with_folded_value_biases
-from superposition.llm.spec import Layer, Rotary, Spec
+from superposition.llm.spec import Layer, Rotary
 from tests.oracles import tiny_lm
 
 IDS = np.array([[0, 5, 9, 120, 7, 200, 33, 4]])
@@ -73,7 +73,9 @@ def test_folding_gives_a_model_without_a_bias_of_the_output_one():
 
 def test_a_model_with_rms_norm_is_refused_by_name():
     lm = model(norm="rms")
-    with pytest.raises(ConfigError, match=r"center_writing_weights is for .* LayerNorm, and scratch has RMSNorm"):
+    with pytest.raises(
+        ConfigError, match=r"center_writing_weights is for .* LayerNorm, and scratch has RMSNorm"
+    ):
         centred(lm)
 
 

@@ -71,7 +71,9 @@ def cast(arrays: Arrays, dtype: str) -> Arrays:
     if dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     with np.errstate(over="ignore"):
-        new = {n: a if a.dtype.kind in "iu" else a.astype(DTYPES[dtype], copy=False) for n, a in arrays.items()}
+        new = {
+            n: a if a.dtype.kind in "iu" else a.astype(DTYPES[dtype], copy=False) for n, a in arrays.items()
+        }
     for name, array in new.items():
         if not np.isfinite(array.astype(np.float32, copy=False)).all():
             raise ConfigError(f"params[{name!r}] overflows {dtype}; use bfloat16 or float32")

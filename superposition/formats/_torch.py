@@ -97,7 +97,9 @@ def note(path: Path, name: str) -> bytes | None:
         if member is None:
             return None
         if member.compress_type != zipfile.ZIP_STORED or member.file_size > _read.MAX_JSON:
-            raise CorruptError(f"{path}: expected <= {_read.MAX_JSON} bytes of {member.filename}, stored as they are")
+            raise CorruptError(
+                f"{path}: expected <= {_read.MAX_JSON} bytes of {member.filename}, stored as they are"
+            )
         return archive.read(member)
 
 

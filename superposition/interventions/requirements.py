@@ -14,15 +14,18 @@ from superposition.llm.packing import Tokens
 from superposition.llm.processing import centred, with_folded_value_biases
 
 KWARGS = "model_from_pretrained_kwargs"
-ATTENTION = re.compile(r"\.attn\.hook_(rot_)?[qkvz]$")  # where what is done to attention's weights can be seen
+ATTENTION = re.compile(
+    r"\.attn\.hook_(rot_)?[qkvz]$"
+)  # where what is done to attention's weights can be seen
 # What TransformerLens's from_pretrained takes and activations at our hook points do not depend on. Folding LayerNorm
 # leaves them alone, as our hook_normalized comes before its weights; centring the unembedding moves logits alike.
-NO_MATTER = frozenset("""
+_NO_MATTER = """
     fold_ln center_unembed dtype torch_dtype device device_map n_devices move_to_device hf_model tokenizer
     default_padding_side default_prepend_bos first_n_layers cache_dir local_files_only local_path trust_remote_code
     token use_auth_token attn_implementation low_cpu_mem_usage use_safetensors verbose n_ctx
     use_attn_result use_split_qkv_input use_hook_mlp_in use_attn_in use_hook_tokens ungroup_grouped_query_attention
-""".split())  # fmt: skip
+"""
+NO_MATTER = frozenset(_NO_MATTER.split())
 OTHER_WEIGHTS = ("revision", "checkpoint_index", "checkpoint_value", "checkpoint_label")
 SWITCHES = ("center_writing_weights", "fold_value_biases", "refactor_factored_attn_matrices")
 
@@ -44,29 +47,36 @@ class Requirements:
     seqpos_slice: slice | None = None
     exclude_special_tokens: bool | tuple[int, ...] | None = None
 
-    def model(self, lm: LanguageModel, hook: str) -> LanguageModel:
-        """The model with weights and BOS as the SAE expects them; ConfigError for what cannot be done, by name."""
+    def check(self, hook: str) -> None:
+        """ConfigError, by name, for what cannot be done at a hook point."""
         if self.hook_head_index is not None:
             raise ConfigError(
                 f"is for head {self.hook_head_index} of {hook} alone (hook_head_index), and SAEs of one head are not"
                 f" run here; in Python, give sae.encode the activation [..., {self.hook_head_index}, :] of run_with_cache"
             )
-        attention = ATTENTION.search(hook) is not None
-        if self._does("refactor_factored_attn_matrices") and attention:
+        if self._does("refactor_factored_attn_matrices") and ATTENTION.search(hook):
             raise ConfigError(
                 f"{KWARGS} has refactor_factored_attn_matrices, which changes {hook} and is not done here; give an SAE"
                 " of another hook point, or of a model loaded without it"
             )
-        if self._does("center_writing_weights"):
-            lm = centred(lm)
-        if self._does("fold_value_biases") and attention:
-            lm = with_folded_value_biases(lm)
-        return begun(lm, self.prepend_bos)
 
-    def processed(self, hook: str) -> bool:
-        """Whether `model` changes weights."""
-        folded = self._does("fold_value_biases") and ATTENTION.search(hook) is not None
-        return self._does("center_writing_weights") or folded
+    def changes(self, hook: str) -> tuple[bool, bool, bool | None]:
+        """By which a model differs: writing weights centred, biases of values folded, rows with BOS."""
+        folds = self._does("fold_value_biases") and ATTENTION.search(hook) is not None
+        return self._does("center_writing_weights"), folds, self.prepend_bos
+
+    def model(self, lm: LanguageModel, hook: str) -> LanguageModel:
+        """The model with weights and BOS as the SAE expects them; ConfigError for what cannot be done, by name."""
+        self.check(hook)
+        centres, folds, prepend_bos = self.changes(hook)
+        lm = centred(lm) if centres else lm
+        lm = with_folded_value_biases(lm) if folds else lm
+        return begun(lm, prepend_bos)
+
+    def processed(self, hook: str) -> str | None:
+        """A setting by which `model` changes weights as `hook` sees them, None where there is none."""
+        centres, folds, _ = self.changes(hook)
+        return "center_writing_weights" if centres else "fold_value_biases" if folds else None
 
     def positions(self, lm: LanguageModel, tokens: Tokens) -> Tokens:
         """The tokens, usable where the SAE was trained; ConfigError where that is nowhere."""
@@ -83,7 +93,9 @@ class Requirements:
     def trained_on(self, lm: LanguageModel, ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
         """Where the SAE was trained in rows of ids, (rows, pos): by what the metadata say, else where `usable` is."""
         excluded, positions = self.exclude_special_tokens, self.seqpos_slice
-        if (positions is None and excluded in (None, True)) or (positions == slice(None) and excluded is None):
+        if (positions is None and excluded in (None, True)) or (
+            positions == slice(None) and excluded is None
+        ):
             return usable
         inside = np.zeros(ids.shape, bool)
         inside[:, slice(None) if positions is None else positions] = True
@@ -103,8 +115,28 @@ class Requirements:
             found.append(f"the SAE is of the model {self.model_name}, and this is {lm.name}")
         for name in OTHER_WEIGHTS:
             if (value := self.kwargs.get(name)) is not None:
-                found.append(f"the SAE is of {name} {value} of its model; --model must be a folder of these weights")
+                found.append(
+                    f"the SAE is of {name} {value} of its model; --model must be a folder of these weights"
+                )
         return found
+
+    def obeyed(self, lm: LanguageModel, hook: str) -> list[str]:
+        """What is done to the model, and which positions count, other than without the SAE; a line each."""
+        lines = []
+        centres, folds, _ = self.changes(hook)
+        if centres:
+            lines.append("the model's writing weights are centred")
+        if folds:
+            lines.append("the biases of the model's values are folded")
+        if self.prepend_bos is not None and self.prepend_bos is not (lm.spec.bos is not None):
+            lines.append(f"rows and prompts begin {'with' if self.prepend_bos else 'without'} BOS")
+        if self.seqpos_slice not in (None, slice(None), slice(1, None)):
+            lines.append(f"positions {self.slice_text()} of each row count")
+        if self.exclude_special_tokens is False:
+            lines.append("special tokens count as text does")
+        elif isinstance(self.exclude_special_tokens, tuple):
+            lines.append(f"of special tokens {list(self.exclude_special_tokens)} alone are left out")
+        return [f"as its metadata say, {line}" for line in lines]
 
     def _does(self, switch: str) -> bool:
         return self.kwargs.get(switch) is True
@@ -117,7 +149,9 @@ def begun(lm: LanguageModel, prepend_bos: bool | None) -> LanguageModel:
     """
     first = lm.spec.eos if lm.spec.bos is None else lm.spec.bos
     if prepend_bos and first is None:
-        raise ConfigError("prepend_bos is true, and the model has neither BOS nor EOS; is it the SAE's model?")
+        raise ConfigError(
+            "prepend_bos is true, and the model has neither BOS nor EOS; is it the SAE's model?"
+        )
     if prepend_bos is None or prepend_bos is (lm.spec.bos is not None):
         return lm
     return replace(lm, spec=replace(lm.spec, bos=first if prepend_bos else None))
@@ -130,31 +164,35 @@ def special_ids(lm: LanguageModel) -> list[int]:
 
 def requirements(metadata: Mapping[str, Any]) -> Requirements:
     """What the metadata of an SAE say, ConfigError for a value of another type; keys that are absent or null say nothing."""
-    said = {name: metadata.get(name) for name in Requirements.__dataclass_fields__}
+    said: dict[str, Any] = {name: metadata.get(name) for name in Requirements.__dataclass_fields__}
     said["kwargs"] = _kwargs(metadata.get(KWARGS))
-    for name, kind, words in (
-        ("hook_name", str, "a string"),
-        ("model_name", str, "a string"),
-        ("prepend_bos", bool, "true or false"),
-        ("hook_head_index", int, "an integer >= 0"),
-        ("context_size", int, "an integer >= 1"),
+    for name, fits, accepted in (
+        ("hook_name", lambda v: type(v) is str, "a string"),
+        ("model_name", lambda v: type(v) is str, "a string"),
+        ("prepend_bos", lambda v: type(v) is bool, "true or false"),
+        ("hook_head_index", lambda v: type(v) is int and v >= 0, "an integer >= 0"),
+        ("context_size", lambda v: type(v) is int and v >= 1, "an integer >= 1"),
+        ("seqpos_slice", _is_slice, "one to three integers or nulls, as [1, null], the step >= 1"),
+        ("exclude_special_tokens", _is_excluded, "true, false or a list of token ids"),
     ):
-        value = said[name]
-        least = {"hook_head_index": 0, "context_size": 1}.get(name, value)
-        if value is not None and (type(value) is not kind or (kind is int and value < least)):
-            raise _wrong(name, words, value)
-    positions = said["seqpos_slice"]
-    if positions is not None:
-        whole = isinstance(positions, list) and all(n is None or type(n) is int for n in positions)
-        if not whole or not 1 <= len(positions) <= 3 or (len(positions) == 3 and (positions[2] or 1) < 1):
-            raise _wrong("seqpos_slice", "one to three integers or nulls, as [1, null], the step >= 1", positions)
-        said["seqpos_slice"] = slice(*positions)
-    excluded = said["exclude_special_tokens"]
-    if isinstance(excluded, list) and all(type(i) is int and i >= 0 for i in excluded):
-        said["exclude_special_tokens"] = tuple(excluded)
-    elif excluded is not None and type(excluded) is not bool:
-        raise _wrong("exclude_special_tokens", "true, false or a list of token ids", excluded)
+        if said[name] is not None and not fits(said[name]):
+            raise _wrong(name, accepted, said[name])
+    if said["seqpos_slice"] is not None:
+        said["seqpos_slice"] = slice(*said["seqpos_slice"])
+    if isinstance(said["exclude_special_tokens"], list):
+        said["exclude_special_tokens"] = tuple(said["exclude_special_tokens"])
     return Requirements(**said)
+
+
+def _is_slice(value: Any) -> bool:
+    if not isinstance(value, list) or not 1 <= len(value) <= 3:
+        return False
+    step = value[2] if len(value) == 3 else None
+    return all(n is None or type(n) is int for n in value) and (step is None or step >= 1)
+
+
+def _is_excluded(value: Any) -> bool:
+    return type(value) is bool or (isinstance(value, list) and all(type(i) is int and i >= 0 for i in value))
 
 
 def _kwargs(given: Any) -> dict[str, Any]:

@@ -36,12 +36,18 @@ def check(folder: Path) -> None:
         lines = file.read(MAX_BYTES).decode("ascii", "replace").splitlines()
     for line in lines:
         if (match := LINE.fullmatch(line)) is None:
-            raise CorruptError(f"{path}: expected lines of a SHA-256 and a name, got {line[:80]!r}; {_mend(path)}")
+            raise CorruptError(
+                f"{path}: expected lines of a SHA-256 and a name, got {line[:80]!r}; {_mend(path)}"
+            )
         known, name = match.groups()
         if not (folder / name).exists():
-            raise CorruptError(f"{folder / name} is missing, and {SUMS} says that it was written; {_mend(path)}")
+            raise CorruptError(
+                f"{folder / name} is missing, and {SUMS} says that it was written; {_mend(path)}"
+            )
         if _digest(folder / name) != known:
-            raise CorruptError(f"{folder / name} is not as it was written, by its SHA-256 in {SUMS}; {_mend(path)}")
+            raise CorruptError(
+                f"{folder / name} is not as it was written, by its SHA-256 in {SUMS}; {_mend(path)}"
+            )
 
 
 def _mend(path: Path) -> str:

@@ -12,7 +12,8 @@ from jax import Array
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.interventions import From, kl, steer
+from superposition.interventions import From, Requirements, kl, steer
+from superposition.interventions.requirements import special_ids
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
 from superposition.llm.spec import Spec
@@ -31,14 +32,20 @@ STEP = 16  # lengths are filled up to some multiple: a program is compiled once 
 
 
 def answers(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, pieces: Pieces, maxima: Mapping[int, float | None]
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    pieces: Pieces,
+    maxima: Mapping[int, float | None],
+    needs: Requirements | None = None,
 ) -> dict[str, Answer]:
     """What the pages may ask: {"/api/activations": ..., "/api/steer": ...}, functions of a request's JSON.
 
-    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. Requests
-    outside their limits raise ConfigError.
+    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. needs: on which
+    tokens the SAE was trained. Requests outside their limits raise ConfigError.
     """
-    live = _Live(lm, hook, sae, params, pieces, maxima)
+    live = _Live(lm, hook, sae, params, pieces, maxima, needs or Requirements())
     return {"/api/activations": live.activations, "/api/steer": live.steer}
 
 
@@ -53,16 +60,17 @@ class _Live:
         params: Params,
         pieces: Pieces,
         maxima: Mapping[int, float | None],
+        needs: Requirements,
     ) -> None:
         self.lm, self.hook, self.sae, self.pieces = lm, lm.resolve(hook), sae, pieces
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
-        self.maxima = dict(maxima)
+        self.maxima, self.needs = dict(maxima), needs
         self.begin = [] if lm.spec.bos is None else [lm.spec.bos]
 
     def activations(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"text"} -> {"tokens", "top": of each token [id, activation, share of its maximum], strongest share first}.
 
-        Of latents that have pages. A token that training leaves out (special, or first without BOS) has none.
+        Of latents that have pages. A token that the SAE was not trained on (special, or first without BOS) has none.
         """
         _fields(request, "text")
         ids = self._ids("text", request["text"])
@@ -77,9 +85,11 @@ class _Live:
                 for i in range(0, len(x), ROWS)
             ]
         top = [self._top(row) for row in np.concatenate(latents)[: len(ids)]]
-        special = {self.lm.spec.bos, self.lm.spec.eos}
-        left_out = [id in special or (i == 0 and not self.begin) for i, id in enumerate(ids)]
-        top = [[] if out else one for out, one in zip(left_out, top, strict=True)]
+        rows = np.array([whole])
+        usable = ~np.isin(rows, special_ids(self.lm))
+        usable[:, 0] = False
+        kept = self.needs.trained_on(self.lm, rows, usable)[0, len(self.begin) :]
+        top = [one if counts else [] for counts, one in zip(kept, top, strict=True)]
         return {"tokens": self.pieces(ids), "top": top}
 
     def steer(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -40,14 +40,16 @@ def serve(config: ServeConfig) -> None:
             )
         )
     _belong(index.get("of"), opened)
-    lm, hook, sae, params, name = opened
+    lm, hook, sae, params, name, needs = opened
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
     if max(maxima) >= sae.d_sae:
         raise ConfigError(
             f"{config.pages} has a page of latent {max(maxima)}, {name} has {sae.d_sae}; give its own SAE"
         )
     server = make_server(
-        config.pages, answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima), config.port
+        config.pages,
+        answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima, needs),
+        config.port,
     )
     with train.interruptible() as stop:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
