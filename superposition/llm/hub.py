@@ -12,6 +12,7 @@ from superposition.llm import weights
 from superposition.llm._read import read_json
 from superposition.llm.families import Family, parse
 from superposition.llm.spec import Spec
+from superposition.llm.token_facts import GENERATION
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,6 +24,7 @@ CONFIG = "config.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of which holds the vocabulary
 PATTERNS = (
     CONFIG,
+    GENERATION,
     "model*.safetensors",
     weights.INDEX,
     "tokenizer*",

@@ -1,7 +1,7 @@
 """A language model at hand: tokens to logits, activations at hook points, edits, generation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from superposition.llm import generation, hooks, sharding
 from superposition.llm.decoder import Decoder, shapes
 from superposition.llm.hooks import Edit, Taps
 from superposition.llm.spec import Spec
+from superposition.llm.token_facts import TokenFacts, token_facts
 from superposition.typing import PRNGKey
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ DTYPES = ("float32", "bfloat16")
 class LanguageModel:
     """A Spec (static), flat parameters named as `decoder.shapes` has them, and the names it is known by.
 
-    tokens are integers (batch, pos); mask is False (or 0) for padding, whose positions do not count.
+    tokens are integers (batch, pos); mask is False (or 0) for padding, whose positions do not count. facts: special
+    tokens and how text is put together, in place of what the model's folder says (`with_facts`).
     """
 
     spec: Spec
@@ -39,6 +41,7 @@ class LanguageModel:
     name: str = ""
     folder: Path | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    facts: TokenFacts | None = None
 
     @classmethod
     def from_hf(
@@ -83,6 +86,31 @@ class LanguageModel:
         if self.folder is None:
             raise ConfigError("this model was not read from a folder and has no tokenizer; give token ids")
         return load_tokenizer(self.folder)
+
+    @cached_property
+    def token_facts(self) -> TokenFacts:
+        """Special tokens and how rows and prompts are put together, as the folder's files say, or as `facts` does.
+
+        Without a tokenizer that can be read, generation_config.json and config.json say them.
+        """
+        from superposition.llm.hub import TOKENIZERS
+
+        if self.facts is not None:
+            return self.facts
+        folder, tokenizer = self.folder, None
+        if folder is not None and any((folder / name).exists() for name in TOKENIZERS):
+            try:
+                tokenizer = self.tokenizer
+            except ConfigError:  # token ids can be given still
+                tokenizer = None
+        return token_facts(self.spec, tokenizer, folder)
+
+    def with_facts(self, facts: TokenFacts) -> "LanguageModel":
+        """The same model with other choices, for example `lm.with_facts(lm.token_facts.with_bos(True))`."""
+        other = replace(self, facts=facts)
+        if "tokenizer" in vars(self):  # reading a large one takes seconds
+            vars(other)["tokenizer"] = self.tokenizer
+        return other
 
     def hook_names(self) -> list[str]:
         """Every hook point, in the order of firing."""
