@@ -100,9 +100,9 @@ def _stream(
     if not tokens.usable.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
     own, held = lm.resolve(hook), {k: jnp.asarray(v) for k, v in params.items()}
-    for ids, usable in batches(lm, tokens, sae.d_sae):
-        positions = jnp.arange(ids.shape[1])[None]
-        yield _latents(lm.spec, lm.params, own, sae, held, ids, positions, None, {}), usable
+    for rows in batches(lm, tokens, sae.d_sae):
+        run = (rows.tokens, rows.positions, rows.valid)
+        yield _latents(lm.spec, lm.params, own, sae, held, *run, {}), rows.usable
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 from jax import Array
 
 from superposition.activations import Stream
 from superposition.errors import ConfigError
 from superposition.llm.hooks import stop_after
-from superposition.llm.model import LanguageModel, capture
+from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.llm.spec import Spec
@@ -21,13 +20,11 @@ class LMActivations(RowActivations):
 
     spec: Spec | None = None
 
-    def run(self, inputs: PyTree, tokens: Array) -> list[Array]:
+    def run(self, inputs: PyTree, tokens: Array, valid: Array | None) -> list[Array]:
         """One forward pass, no further than the last of `hooks`."""
         assert self.spec is not None
-        positions, stop = jnp.arange(self.ctx)[None], stop_after(self.hooks, self.spec.n_layers)
-        _, seen = capture(
-            self.spec, inputs["params"], tokens, positions, None, self.hooks, stop_at_layer=stop
-        )
+        places, stop = positions(tokens, valid), stop_after(self.hooks, self.spec.n_layers)
+        _, seen = capture(self.spec, inputs["params"], tokens, places, valid, self.hooks, stop_at_layer=stop)
         return [seen[name] for name in self.hooks]
 
 

@@ -29,10 +29,10 @@ class TokenFacts:
     """Special tokens of a model, and how its text is put together.
 
     bos: what rows and prompts begin with, None for nothing. bos_id: the model's BOS token, put or not, None where
-    it has none. eos: every token that ends a text. pad: the padding token; pad_only: whether it is nothing else
-    (no BOS, EOS, unknown or ordinary token), so that it is padding wherever it stands. special: every token that is
-    no text, which SAEs are not trained on. separator: what stands between documents, one of SEPARATORS.
-    parse_special: whether the spelling of a special token in a text becomes that token; else it stays text.
+    it has none. eos: every token that ends a text. pad: the padding token, EOS where the model names none; pad_only:
+    whether it is nothing else (no BOS, EOS, unknown or ordinary token), so that it is padding wherever it stands.
+    special: every token that is no text, which SAEs are not trained on. separator: what stands between documents,
+    one of SEPARATORS. parse_special: whether the spelling of a special token in a text becomes that token; else it stays text.
     why_bos: what decided about bos, in words.
     """
 
@@ -88,22 +88,25 @@ class TokenFacts:
         """False where tokens (rows, positions) are padding, of the same shape; None where nothing is.
 
         A token that is only ever padding is padding everywhere. One that also ends or begins texts (GPT-2 pads with
-        its EOS) is padding in a run of two or more at an end of a row: of a run at the right end the first is the
-        EOS of the text; of a run at the left end the last is BOS where rows begin with it. A single one at the left
-        is padding where no BOS is put and another row has a run there: then the rows were padded on their left.
+        its EOS) is padding in a run at an end of a row. At the right end the first of a run is the EOS of the text.
+        At the left end rows are padded if one begins with three of them, or with two and no row has one inside, as
+        rows cut from joined documents have; then all of a run is padding, but for the last where rows begin with
+        BOS. One alone, or two in rows cut from documents, are BOS and separator; what stands before another BOS token
+        is padding always.
         """
         if self.pad is None or not (pads := tokens == self.pad).any():
             return None
         if self.pad_only:
             return ~pads
-        left, right = (np.where(a.all(1), 0, np.argmin(a, 1)) for a in (pads, pads[:, ::-1]))
-        if self.bos == self.pad:
-            left = np.maximum(left - 1, 0)
-        elif not (left > 1).any():
-            left[:] = 0
-        place = np.arange(tokens.shape[1])
-        valid = (place >= left[:, None]) & (place < (tokens.shape[1] - np.maximum(right - 1, 0))[:, None])
-        valid &= ~(pads.all(1) & (tokens.shape[1] > 1))[:, None]
+        width, empty = tokens.shape[1], pads.all(1)
+        left, right = (np.where(empty, 0, np.argmin(a, 1)) for a in (pads, pads[:, ::-1]))
+        inside = bool((pads.sum(1) > np.where(empty, width, left + right)).any())
+        before_bos = tokens[np.arange(len(tokens)), np.minimum(left, width - 1)] == self.bos
+        padded = left.max() > (2 if inside else 1)
+        left = np.where(before_bos | padded, np.maximum(left - (self.bos == self.pad), 0), 0)
+        place = np.arange(width)
+        valid = (place >= left[:, None]) & (place < (width - np.maximum(right - 1, 0))[:, None])
+        valid[empty] = width == 1
         return None if valid.all() else valid
 
 
@@ -134,10 +137,12 @@ def token_facts(spec: Spec, tokenizer: Any, folder: Path | None) -> TokenFacts:
         ends = tuple(dict.fromkeys([*(ends if own.get("eos") is not None or not more else ()), *more]))
         ends = tuple(sorted(ends, key=lambda i: tokenizer.convert_ids_to_tokens(i) != PLAIN_END))
     bos_id = next(iter(said("bos")), None)
-    pad = next(iter(said("pad")), None)
+    pad = next(iter(said("pad") or ends), None)
     puts, why = _puts(tokenizer, folder, bos_id)
     text = pad is not None and tokenizer is not None and _ordinary(tokenizer, pad)
     unknown = own.get("unk")
+    if bos_id is not None and not (tokenizer is not None and _ordinary(tokenizer, bos_id)):
+        special.add(bos_id)
     bos = puts if puts is not None and puts < spec.d_vocab else None
     begun = bos is not None and spec.family in BEGUN_BY_BOS
     return TokenFacts(

@@ -21,7 +21,7 @@ from superposition.interventions import (
 from superposition.interventions import ablate as ablated
 from superposition.interventions.steering import ABLATIONS, indices
 from superposition.llm.model import LanguageModel
-from superposition.llm.packing import token_array
+from superposition.llm.tokens import usable_positions
 from superposition.llm_cli.feature_config import AblateConfig
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import Opened, about, draw, open_sae, prompt_ids, shown, text_ids
@@ -89,8 +89,7 @@ def _counted(config: AblateConfig, lm: LanguageModel, prompt: list[int]) -> np.n
     """Where latents are ablated, (1, pos): tokens such as SAEs are trained on; ConfigError for a prompt of none."""
     if config.keep_bos:
         return np.ones((1, len(prompt)), bool)
-    special = (lm.spec.bos, lm.spec.eos)
-    usable = token_array(np.array([prompt]), vocab=lm.spec.d_vocab, special=special).usable
+    usable = usable_positions(np.array([prompt]), lm.token_facts.special, skip_first=True)
     if not usable.any():
         raise ConfigError("the prompt yields no token after the first; give a longer --prompt, or --keep-bos")
     return usable

@@ -87,7 +87,8 @@ def captured(
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """From row `first` on, `size` rows at a time: where they begin, and activations (rows, pos, width) by hook."""
     for begin in range(first, len(tokens.tokens), size):
-        rows = tokens.tokens[begin : begin + size]
-        fill = np.pad(rows, ((0, size - len(rows)), (0, 0)), mode="edge")  # one shape, one compilation
-        _, seen = lm.run_with_cache(fill, hooks, stop_at_layer=stop_at)
+        part = tokens.rows(slice(begin, begin + size))
+        rows, fill = part.tokens, ((0, size - len(part.tokens)), (0, 0))  # one shape, one compilation
+        mask = None if part.valid is None else np.pad(part.valid, fill, mode="edge")
+        _, seen = lm.run_with_cache(np.pad(rows, fill, mode="edge"), hooks, mask=mask, stop_at_layer=stop_at)
         yield begin, {hook: np.asarray(a)[: len(rows)].reshape(*rows.shape, -1) for hook, a in seen.items()}

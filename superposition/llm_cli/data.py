@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from superposition import _validate
 from superposition.activation_cache import Cache
 from superposition.errors import ConfigError, CorruptError
+from superposition.llm.hub import SHIPPED
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.stream import lm_stream
@@ -27,8 +28,16 @@ ONE_LAYER = "mlp.hook_post"
 
 
 def open_model(config: ModelConfig) -> LanguageModel:
-    """The model, or ConfigError."""
-    return LanguageModel.from_hf(config.model, dtype=config.dtype)
+    """The model, with BOS and separators as settings say; or ConfigError."""
+    if config.bos and config.no_bos:
+        raise ConfigError("--bos and --no-bos contradict each other; give one of them")
+    lm = LanguageModel.from_hf(config.model, dtype=config.dtype)
+    bos = True if config.bos else False if config.no_bos else None
+    separator = config.sequence_separator if isinstance(config, TextConfig) else None
+    if bos is None and separator is None and not config.special_tokens:
+        return lm
+    facts = lm.token_facts.with_bos(bos).with_separator(separator)
+    return lm.with_facts(replace(facts, parse_special=config.special_tokens))
 
 
 def hook_of(lm: LanguageModel, name: str | None) -> str:
@@ -131,21 +140,35 @@ def about_text(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[st
 
 
 def place_of(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
-    """Where activations are from, in SAELens's words (its LanguageModelSAERunnerConfig)."""
-    has_bos = lm.spec.bos is not None
+    """Where activations are from, in SAELens's words (its LanguageModelSAERunnerConfig), as the rows themselves are."""
+    facts, ids, usable = lm.token_facts, tokens.tokens, tokens.usable
+    first = 0 if tokens.valid is None else tokens.valid.argmax(1)
+    begun = facts.bos_id is not None and bool((ids[np.arange(len(ids)), first] == facts.bos_id).all())
+    special = np.isin(ids, list(facts.special))
+    hub = not (Path(lm.name).is_dir() or lm.name in SHIPPED)
     return {
         "model_name": config.model,
-        "model_class_name": "HookedTransformer",
+        # TransformerLens loads models by their names on the hub and gives the same activations; folders it cannot.
+        "model_class_name": "HookedTransformer" if hub else "superposition.llm.LanguageModel",
         "hook_head_index": None,
-        "context_size": tokens.tokens.shape[1],
-        "dataset_path": config.dataset or ", ".join(map(str, config.text)),
+        "context_size": ids.shape[1],
+        "dataset_path": config.dataset or ", ".join(map(str, config.text or (config.tokens or (),))),
         "model_from_pretrained_kwargs": {},
-        "prepend_bos": has_bos,
-        "exclude_special_tokens": not config.keep_bos,
-        "seqpos_slice": [None] if has_bos or config.keep_bos else [1, None],
-        "sequence_separator_token": None if lm.spec.eos is None else "eos",
+        "prepend_bos": begun,
+        "exclude_special_tokens": not (config.keep_bos or bool((special & usable).any())),
+        "seqpos_slice": [None] if begun or usable[:, 0].any() else [1, None],
+        "sequence_separator_token": None if config.tokens is not None else separator_of(lm),
         "disable_concat_sequences": False,
     }
+
+
+def separator_of(lm: LanguageModel) -> str | int | None:
+    """What documents are joined by, in SAELens's words; an id where its "eos" is another token than ours."""
+    facts = lm.token_facts
+    if facts.separator_id is None:
+        return None
+    theirs = getattr(lm.tokenizer, f"{facts.separator}_token_id", None)
+    return facts.separator if theirs in (None, facts.separator_id) else facts.separator_id
 
 
 def placed(place: dict[str, Any], hook: str, target: str | None) -> dict[str, Any]:
@@ -173,7 +196,8 @@ def _keep(tokens: Tokens, work: Path) -> None:
     temporary = path.with_name(f".{TOKENS}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **{**tokens._asdict(), "sources": np.array(tokens.sources)})
+            held = {name: value for name, value in tokens._asdict().items() if value is not None}
+            np.savez(file, **{**held, "sources": np.array(tokens.sources)})
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -184,7 +208,9 @@ def _keep(tokens: Tokens, work: Path) -> None:
 def _kept(path: Path) -> Tokens:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            tokens = Tokens(*(held[name] for name in Tokens._fields))
+            tokens = Tokens(
+                **{name: held[name] for name in Tokens._fields if name != "valid" or name in held}
+            )
     except FAULTS as error:
         raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
     return tokens._replace(sources=tuple(map(str, tokens.sources)))

@@ -57,7 +57,8 @@ class _Live:
         self.lm, self.hook, self.sae, self.pieces = lm, lm.resolve(hook), sae, pieces
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
         self.maxima = dict(maxima)
-        self.begin = [] if lm.spec.bos is None else [lm.spec.bos]
+        self.facts = lm.token_facts
+        self.begin = self.facts.begin
 
     def activations(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"text"} -> {"tokens", "top": of each token [id, activation, share of its maximum], strongest share first}.
@@ -77,8 +78,7 @@ class _Live:
                 for i in range(0, len(x), ROWS)
             ]
         top = [self._top(row) for row in np.concatenate(latents)[: len(ids)]]
-        special = {self.lm.spec.bos, self.lm.spec.eos}
-        left_out = [id in special or (i == 0 and not self.begin) for i, id in enumerate(ids)]
+        left_out = [id in self.facts.special or (i == 0 and not self.begin) for i, id in enumerate(ids)]
         top = [[] if out else one for out, one in zip(left_out, top, strict=True)]
         return {"tokens": self.pieces(ids), "top": top}
 
@@ -128,7 +128,7 @@ class _Live:
         mask = np.arange(filled.shape[1])[None] >= filled.shape[1] - len(prompt)
         more = min(math.ceil(n / STEP) * STEP, self._positions - len(prompt))
         new = lm.generate(filled, more, mask=mask, edits=edits, **draw)[0, :n].tolist()
-        count = new.index(lm.spec.eos) if lm.spec.eos in new else n
+        count = len(self.facts.until_eos(new))
         chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
         row = [*prompt, *new[:count]]
         ids = self._filled(row)

@@ -63,20 +63,13 @@ def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | N
 
 
 def prompt_ids(lm: LanguageModel, text: str) -> list[int]:
-    """A prompt's tokens, after BOS where the model has one; ConfigError for text that yields no token."""
-    ids = ([] if lm.spec.bos is None else [lm.spec.bos]) + text_ids(lm, text)
-    if not ids:
-        raise ConfigError("the model has no BOS token to begin with; give a --prompt that is not empty")
-    return ids
+    """A prompt's tokens, after BOS where prompts begin with it; ConfigError for text that yields no token."""
+    return lm.prompt_ids(text)
 
 
 def text_ids(lm: LanguageModel, text: str) -> list[int]:
     """Tokens of a text, none added."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"text must be valid Unicode; got {text!r}") from error
-    return [int(i) for i in lm.tokenizer(text, add_special_tokens=False)["input_ids"]] if text else []
+    return lm.token_ids(text)
 
 
 def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
@@ -91,7 +84,8 @@ def about(opened: Opened, ids: list[int]) -> None:
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
     print(f"hook    {hook} ({lm.width(hook):,} numbers a token)")
-    print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))}")
+    begun = f"{'with' if lm.token_facts.bos is not None else 'no'} BOS: {lm.token_facts.why_bos}"
+    print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))} ({begun})")
 
 
 def draw(title: str, columns: list[str], rows: list[list[Any]]) -> None:

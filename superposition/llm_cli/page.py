@@ -107,7 +107,8 @@ def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     usable = np.zeros(ids.shape, bool)
     usable[cache.places()] = True
     sources = about.get("sources") or []
-    return Tokens(ids, usable, np.zeros(len(ids), np.int32), (sources[0] if len(sources) == 1 else "cache",))
+    source = (sources[0] if len(sources) == 1 else "cache",)
+    return Tokens(ids, usable, np.zeros(len(ids), np.int32), source, lm.token_facts.valid(ids))
 
 
 def _other(config: PageConfig, path: str, opened: Opened) -> tuple[SAE, Params]:
@@ -169,7 +170,8 @@ def _serving(config: PageConfig, out: Path) -> str:
     for name in ("model", "dtype", "hook"):
         if getattr(config, name) != getattr(plain, name):
             words += [f"--{name}", str(getattr(config, name))]
-    words += ["--allow-pt"] if config.allow_pt else []
+    flags = ("allow_pt", "bos", "no_bos", "special_tokens")
+    words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
     return visible(shlex.join([*words, "--pages", str(out)]))
 
 
