@@ -15,7 +15,7 @@ from superposition.interventions.evaluation import Rows, batches
 from superposition.interventions.splice import fits
 from superposition.interventions.steering import Steer, direction, indices
 from superposition.llm.model import LanguageModel, capture
-from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -44,7 +44,7 @@ def dose_response(
     params: Params,
     latent: Any,
     amounts: Any,
-    tokens: Tokens,
+    tokens: Any,
     sets: Sequence[Any],
 ) -> DoseResponse:
     """Steer a latent by each amount at every usable position; what the next-token distributions there put on sets of ids.
@@ -58,6 +58,7 @@ def dose_response(
     if doses.ndim != 1 or not doses.size or not np.isfinite(doses).all():
         raise ConfigError(f"amounts must be finite numbers, at least one; got {amounts!r}")
     latents = indices(sae, latent)
+    tokens = rows_given(lm, tokens)
     ways = jnp.stack([direction(sae, params, latents, dose) for dose in doses])
     ids, filled = _sets(sets, lm.spec.d_vocab)
     kept = np.flatnonzero(tokens.usable.any(1))

@@ -15,6 +15,7 @@ from superposition.interventions.at import At, Replace
 from superposition.interventions.splice import Splice, fits
 from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -58,8 +59,12 @@ class Spliced(NamedTuple):
     densities: np.ndarray
 
 
-def ablations(lm: LanguageModel, hook: str, tokens: Tokens) -> Ablations:
-    """One pass for the mean, one for the losses; ConfigError for text without a usable next token."""
+def ablations(lm: LanguageModel, hook: str, tokens: Any) -> Ablations:
+    """One pass for the mean, one for the losses; ConfigError for text without a usable next token.
+
+    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+    """
+    tokens = rows_given(lm, tokens)
     own = lm.resolve(hook)
     scored = tokens.scored.sum(1)
     if not scored.any():
@@ -75,7 +80,7 @@ def ablations(lm: LanguageModel, hook: str, tokens: Tokens) -> Ablations:
     return Ablations(own, mean, clean[:n], zero[:n], without[:n], scored)
 
 
-def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor: Ablations) -> Spliced:
+def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Any, floor: Ablations) -> Spliced:
     """Splice an SAE in at floor's hook point and measure; tokens are those of `ablations`.
 
     $CE_{recovered} = (CE_{zero} - CE_{SAE}) / (CE_{zero} - CE)$, and the same against the mean. KL is of the clean
@@ -83,6 +88,7 @@ def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor:
     activation, as SAEs are not trained on them. Raises ConfigError for an SAE of another width.
     """
     fits(lm, floor.hook, sae)
+    tokens = rows_given(lm, tokens)
     if len(tokens.tokens) != len(floor.scored):
         raise ConfigError(f"the ablations are of {len(floor.scored)} rows, tokens have {len(tokens.tokens)}")
     sums: metrics.Sums | None = None

@@ -13,6 +13,7 @@ from superposition.llm._read import read_json
 from superposition.llm.families import Family, parse
 from superposition.llm.spec import Spec
 from superposition.llm.token_facts import GENERATION
+from superposition.llm.tokenizing import failed, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,7 +80,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
         ) from error
     except Exception as error:  # whichever HTTP library huggingface_hub stands on has its own
         raise ConfigError(
-            f"{name} could not be fetched and is not in the cache ({_first_line(error)}); check the "
+            f"{name} could not be fetched and is not in the cache ({first_line(error)}); check the "
             f"network, {folder}"
         ) from error
 
@@ -104,16 +105,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         )
     try:
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # tokenizers raises bare Exceptions for files it cannot read
+    except BaseException as error:  # tokenizers raises bare Exceptions for files it cannot read, and panics
+        if not failed(error):
+            raise
         raise ConfigError(
-            f"{folder}: no tokenizer that can be read ({_first_line(error)}); put the files of "
+            f"{folder}: no tokenizer that can be read ({first_line(error)}); put the files of "
             "tokenizer.save_pretrained there, or give token ids"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 from superposition.errors import ConfigError
 from superposition.llm import tokenizing
 from superposition.llm.token_facts import TokenFacts, token_facts
+from superposition.llm.tokens import Tokens, token_array, usable_positions
 
 if TYPE_CHECKING:
     from superposition.llm.model import LanguageModel
@@ -73,6 +74,18 @@ def rows_of(lm: "LanguageModel", tokens: Any, mask: Any) -> tuple[np.ndarray, An
             "tokens must be integers (batch, pos), every row of one length; pad shorter rows on their left and give "
             "mask, or give the prompts as text"
         ) from error
+
+
+def rows_given(lm: "LanguageModel", tokens: Any) -> Tokens:
+    """Tokens as they are; rows of ids, and prompts as text, as Tokens. ConfigError for what is neither."""
+    if isinstance(tokens, Tokens):
+        return tokens
+    ids, valid = rows_of(lm, tokens, None)
+    rows = token_array(ids, vocab=lm.spec.d_vocab, facts=lm.token_facts)
+    if valid is None:
+        return rows
+    usable = usable_positions(rows.tokens, lm.token_facts.special, skip_first=True, valid=valid)
+    return rows._replace(usable=usable, valid=valid)
 
 
 def continuation(lm: "LanguageModel", prompt: Sequence[int], new: Sequence[int]) -> str:

@@ -1,6 +1,7 @@
 """Activations of a language model as a stream for SAEs: capture, mixing and the SAE's step in one program."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from jax import Array
 
@@ -9,6 +10,7 @@ from superposition.errors import ConfigError
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
@@ -30,6 +32,8 @@ class LMActivations(RowActivations):
 
 def fits(lm: LanguageModel, tokens: Tokens) -> None:
     """The model can run these tokens, and there is something to look at; or ConfigError."""
+    if not isinstance(tokens, Tokens):
+        raise ConfigError(f"rows of text are Tokens, as `pack_text` gives them; got {type(tokens).__name__}")
     rows, ctx = tokens.tokens.shape
     if tokens.usable.shape != (rows, ctx) or not tokens.usable.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
@@ -64,7 +68,7 @@ def lm_source(lm: LanguageModel, tokens: Tokens, hook: str, target: str | None =
 def lm_stream(
     key: PRNGKey,
     lm: LanguageModel,
-    tokens: Tokens,
+    tokens: Any,
     hook: str,
     target: str | None = None,
     *,
@@ -72,8 +76,10 @@ def lm_stream(
 ) -> Stream:
     """Activations of `lm` at `hook` (and `target`, for a transcoder) over `tokens`, mixed over `mixing` batches.
 
+    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
     The order is a function of the key alone. mixing=0 takes batches as they come, tokens of a row together.
     """
+    tokens = rows_given(lm, tokens)
     fits(lm, tokens)
     tokens = some_usable(tokens)
     source = lm_source(lm, tokens, hook, target)

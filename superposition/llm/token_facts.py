@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.llm._read import read_json
 from superposition.llm.spec import Spec
+from superposition.llm.tokenizing import guarded
 
 SEPARATORS = ("bos", "eos", "none")
 BEGUN_BY_BOS = (
@@ -165,7 +167,10 @@ def _puts(tokenizer: Any, folder: Path | None, bos_id: int | None) -> tuple[int 
     asked = read_json(path).get("add_bos_token") if path is not None and path.exists() else None
     if isinstance(asked, bool):
         return bos_id if asked else None, f"{TOKENIZER} has add_bos_token {str(asked).lower()}"
-    plain, whole = (tokenizer("a", add_special_tokens=added)["input_ids"] for added in (False, True))
+    plain, whole = (
+        guarded(tokenizer, partial(tokenizer, "a", add_special_tokens=added))["input_ids"]
+        for added in (False, True)
+    )
     starts = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
     puts = int(whole[0]) if starts and starts[0] > 0 else None
     return puts, "the tokenizer puts it" if puts is not None else "the tokenizer puts none"

@@ -63,7 +63,7 @@ def continuation(tokenizer: Any, before: Sequence[int], new: Sequence[int]) -> s
     of `new`, decoded alone, for its mark.
     """
     head, whole = (
-        _guarded(tokenizer, partial(tokenizer.decode, ids, clean_up_tokenization_spaces=False))
+        guarded(tokenizer, partial(tokenizer.decode, ids, clean_up_tokenization_spaces=False))
         for ids in (list(before), [*before, *new])
     )
     same = (i for i, (a, b) in enumerate(zip(head, whole, strict=False)) if a != b)  # a character cut in two
@@ -80,21 +80,32 @@ def _ids(tokenizer: Any, texts: list[str], parse_special: bool) -> list[list[int
             ) from error
     options = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
     options |= {"split_special_tokens": not parse_special}
-    return _guarded(tokenizer, lambda: tokenizer(texts, **options)["input_ids"])
+    return guarded(tokenizer, lambda: tokenizer(texts, **options)["input_ids"])
 
 
-def _guarded(tokenizer: Any, call: Callable[[], Any]) -> Any:
+def guarded(tokenizer: Any, call: Callable[[], Any]) -> Any:
     """What a tokenizer gives, or ConfigError: tokenizers panics, or raises bare Exceptions, where it cannot go on."""
     try:
         return call()
     except BaseException as error:
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not failed(error):
             raise
-        said = (str(error).splitlines() or [type(error).__name__])[0][:200]
         name = getattr(tokenizer, "name_or_path", "") or "the model's folder"
         raise ConfigError(
-            f"the tokenizer in {name} cannot read this text ({said}); mend its tokenizer.json, or give token ids"
+            f"the tokenizer in {name} cannot read this text ({first_line(error)}); mend its tokenizer.json, or give "
+            "token ids"
         ) from error
+
+
+def failed(error: BaseException) -> bool:
+    """Whether an error is a fault of the tokenizer: an Exception, or a panic of its Rust code, which is none."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
 
 
 def _named(call: Callable[[], Any], source: str, number: int) -> None:

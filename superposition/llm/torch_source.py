@@ -17,7 +17,7 @@ from jax import Array
 
 from superposition.activations import Stream
 from superposition.errors import ConfigError
-from superposition.llm.packing import Tokens
+from superposition.llm.packing import Tokens, token_array
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.typing import PRNGKey, PyTree
 
@@ -156,6 +156,8 @@ def torch_stream(
 
     Raises ConfigError for modules that are not there, never run, or give nothing per token.
     """
+    if not isinstance(tokens, Tokens):
+        tokens = token_array(tokens, vocab=2**31 - 1)
     tokens = some_usable(tokens)
     names = tuple(model.resolve(name) for name in (hook, target) if name is not None)
     rows, ctx = tokens.tokens.shape

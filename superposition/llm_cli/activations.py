@@ -13,7 +13,7 @@ from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
 from superposition.llm_cli.config import ActivationsConfig
-from superposition.llm_cli.data import about_text, hook_of, open_model, place_of
+from superposition.llm_cli.data import about_text, hook_of, open_model, place_of, put_together
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.training import progress
@@ -47,6 +47,7 @@ def write_activations(config: ActivationsConfig) -> str:
     if dry is not None:
         raise RanDryError(f"{dry}; {config.out} holds the activations of what there is", tokens) from dry
     return (
+        f"{put_together(config, lm, tokens)}\n"
         f"{int(tokens.usable.sum())} tokens at {', '.join(hooks)} in {config.out}; train on them with: "
         f"superposition llm train-sae --cache {config.out} --hook {hooks[0]}"
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from superposition.llm_cli.config import LMTrainConfig, ModelConfig, TextConfig
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.data import Data, cache_data
 from superposition.sae_cli.files import FAULTS
+from superposition.sae_cli.report import visible
 
 TOKENS = "tokens.npz"
 SAMPLES = 4096  # numbers of each parameter that its digest is of
@@ -38,6 +40,32 @@ def open_model(config: ModelConfig) -> LanguageModel:
         return lm
     facts = lm.token_facts.with_bos(bos).with_separator(separator)
     return lm.with_facts(replace(facts, parse_special=config.special_tokens))
+
+
+def begun(lm: LanguageModel) -> str:
+    """Whether prompts and rows begin with BOS, and why, in words."""
+    facts = lm.token_facts
+    return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
+
+
+def put_together(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> str:
+    """How rows were made of documents, in words."""
+    padding = 0 if tokens.valid is None else int((~tokens.valid).sum())
+    if config.tokens is not None:
+        return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
+    separator = lm.token_facts.separator_id
+    joined = (
+        "nothing" if separator is None else f"{lm.token_facts.separator.upper()} {_spelled(lm, separator)}"
+    )
+    return f"rows with {begun(lm)}, documents joined by {joined}"
+
+
+def _spelled(lm: LanguageModel, id: int) -> str:
+    """A special token as it is written, or its id without a tokenizer."""
+    try:
+        return visible(repr(lm.tokenizer.convert_ids_to_tokens(id)))
+    except ConfigError:
+        return str(id)
 
 
 def hook_of(lm: LanguageModel, name: str | None) -> str:
@@ -82,7 +110,7 @@ def open_lm(config: LMTrainConfig, work: Path) -> Data:
         metadata=placed(place_of(config, lm, tokens), hook, target),
         unit="tokens",
         available=int(tokens.usable.sum()),
-        keep=partial(_keep, tokens),
+        keep=partial(_keep, tokens, put_together(config, lm, tokens)),
     )
 
 
@@ -188,11 +216,12 @@ def _digest(lm: LanguageModel) -> str:
     return total.hexdigest()
 
 
-def _keep(tokens: Tokens, work: Path) -> None:
-    """Write the tokens where a resumed run finds them: a dataset may give others by then."""
+def _keep(tokens: Tokens, made: str, work: Path) -> None:
+    """Say how rows were made, and write them where a resumed run finds them: a dataset may give others by then."""
     path = work / TOKENS
     if path.exists():
         return
+    print(made, file=sys.stderr, flush=True)
     temporary = path.with_name(f".{TOKENS}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:

@@ -6,7 +6,7 @@ import numpy as np
 
 from superposition.interventions import Ablations, ablations, evaluate
 from superposition.llm_cli.config import LMEvalConfig
-from superposition.llm_cli.data import about_text, open_model
+from superposition.llm_cli.data import about_text, open_model, put_together
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import hook_for
 from superposition.llm_cli.text import check_text, read_tokens
@@ -45,6 +45,7 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
                     "decoder_norms": norms,
                 }
             )
+    print(put_together(config, lm, tokens))
     table(records, f"{config.model}, {', '.join(floors)}: {int(tokens.usable.sum())} usable tokens")
     for record in records[:TABLES]:
         sources = [{"name": name, "metrics": losses} for name, losses in record["by_source"].items()]

@@ -1,5 +1,6 @@
 """`superposition llm generate`: texts continued in the terminal."""
 
+import sys
 from collections.abc import Iterator
 
 import jax
@@ -7,7 +8,7 @@ import jax
 from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.llm_cli.config import GenerateConfig
-from superposition.llm_cli.data import open_model
+from superposition.llm_cli.data import begun, open_model
 from superposition.llm_cli.memory import enough_memory
 from superposition.sae_cli.report import visible
 
@@ -31,5 +32,6 @@ def generate(config: GenerateConfig) -> Iterator[str]:
             top_p=config.top_p,
             end=lm.token_facts.eos,
         )
+    print(begun(lm), file=sys.stderr, flush=True)
     for text, prompt, row in zip(config.prompt, prompts, new.tolist(), strict=True):
         yield visible(f"{text}{lm.continuation(prompt, lm.token_facts.until_eos(row))}")

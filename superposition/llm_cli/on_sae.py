@@ -12,7 +12,7 @@ from superposition.errors import ConfigError
 from superposition.formats import Loaded
 from superposition.interventions.splice import fits
 from superposition.llm.model import LanguageModel
-from superposition.llm_cli.data import hook_of, open_model
+from superposition.llm_cli.data import begun, hook_of, open_model
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, OnSAE
 from superposition.page.pieces import pieces
 from superposition.sae import SAE, Params
@@ -84,8 +84,8 @@ def about(opened: Opened, ids: list[int]) -> None:
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
     print(f"hook    {hook} ({lm.width(hook):,} numbers a token)")
-    begun = f"{'with' if lm.token_facts.bos is not None else 'no'} BOS: {lm.token_facts.why_bos}"
-    print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))} ({begun})")
+    print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))}")
+    print(f"        {begun(lm)}")
 
 
 def draw(title: str, columns: list[str], rows: list[list[Any]]) -> None:

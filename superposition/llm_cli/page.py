@@ -19,7 +19,7 @@ from superposition.errors import ConfigError, StoreError
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.data import _digest
+from superposition.llm_cli.data import _digest, put_together
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, PageConfig
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import Opened, hook_for, open_sae
@@ -79,7 +79,10 @@ def _language_model(config: PageConfig, out: Path) -> str:
     cache = None if config.cache is None else Cache(config.cache)
     tokens = read_tokens(config, lm) if cache is None else cached_tokens(cache, lm)
     print(
-        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens", file=sys.stderr, flush=True
+        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens"
+        + ("" if cache is not None else f": {put_together(config, lm, tokens)}"),
+        file=sys.stderr,
+        flush=True,
     )
     pages = feature_pages(
         lm,
