@@ -81,8 +81,8 @@ class Requirements:
     def positions(self, lm: LanguageModel, tokens: Tokens) -> Tokens:
         """The tokens, usable where the SAE was trained; ConfigError where that is nowhere."""
         usable = self.trained_on(lm, tokens.tokens, tokens.usable)
-        if (valid := getattr(tokens, "valid", None)) is not None:  # padding never counts
-            usable = usable & valid
+        if tokens.valid is not None:  # padding never counts
+            usable = usable & tokens.valid
         if not usable.any():
             raise ConfigError(
                 f"the SAE was trained on the positions {self.slice_text()} of its rows, and none of these rows, of"
@@ -100,7 +100,7 @@ class Requirements:
         inside = np.zeros(ids.shape, bool)
         inside[:, slice(None) if positions is None else positions] = True
         if excluded is not False:
-            inside &= ~np.isin(ids, list(excluded) if isinstance(excluded, tuple) else special_ids(lm))
+            inside &= ~np.isin(ids, list(excluded if isinstance(excluded, tuple) else lm.token_facts.special))
         return inside
 
     def slice_text(self) -> str:
@@ -128,7 +128,7 @@ class Requirements:
             lines.append("the model's writing weights are centred")
         if folds:
             lines.append("the biases of the model's values are folded")
-        if self.prepend_bos is not None and self.prepend_bos is not (lm.spec.bos is not None):
+        if self.prepend_bos is not None and self.prepend_bos is not (lm.token_facts.bos is not None):
             lines.append(f"rows and prompts begin {'with' if self.prepend_bos else 'without'} BOS")
         if self.seqpos_slice not in (None, slice(None), slice(1, None)):
             lines.append(f"positions {self.slice_text()} of each row count")
@@ -147,19 +147,16 @@ def begun(lm: LanguageModel, prepend_bos: bool | None) -> LanguageModel:
 
     Of a model without BOS, EOS stands for it, as in TransformerLens.
     """
-    first = lm.spec.eos if lm.spec.bos is None else lm.spec.bos
+    facts = lm.token_facts
+    if prepend_bos is None or prepend_bos is (facts.bos is not None):
+        return lm
+    first = next(iter(facts.eos), None) if facts.bos_id is None else facts.bos_id
     if prepend_bos and first is None:
         raise ConfigError(
             "prepend_bos is true, and the model has neither BOS nor EOS; is it the SAE's model?"
         )
-    if prepend_bos is None or prepend_bos is (lm.spec.bos is not None):
-        return lm
-    return replace(lm, spec=replace(lm.spec, bos=first if prepend_bos else None))
-
-
-def special_ids(lm: LanguageModel) -> list[int]:
-    """The tokens of a model that are no text."""
-    return [one for one in {lm.spec.bos, lm.spec.eos} if one is not None]
+    why = f"prepend_bos is {str(prepend_bos).lower()} in the SAE's metadata"
+    return lm.with_facts(replace(facts, bos=first if prepend_bos else None, bos_id=first, why_bos=why))
 
 
 def requirements(metadata: Mapping[str, Any]) -> Requirements:

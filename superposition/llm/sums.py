@@ -11,9 +11,9 @@ from superposition.errors import CorruptError
 from superposition.llm._read import regular
 
 SUMS = "superposition.sha256"
-READ = (  # what loading a model reads; a card or a record of its training may change
-    "config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*",
-    "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "chat_template*",
+READ = (  # what loading a model reads, and fetches from the hub; a card or a record of its training may change
+    "config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json", "tokenizer*",
+    "*_tokens*.json", "vocab.json", "merges.txt",
 )  # fmt: skip
 LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9_][A-Za-z0-9_.\-]*)")
 MAX_BYTES = 1 << 20

@@ -19,10 +19,9 @@ from superposition.interventions import (
     splice,
 )
 from superposition.interventions import ablate as ablated
-from superposition.interventions.requirements import special_ids
 from superposition.interventions.steering import ABLATIONS, indices
 from superposition.llm.model import LanguageModel
-from superposition.llm.packing import token_array
+from superposition.llm.tokens import usable_positions
 from superposition.llm_cli.feature_config import AblateConfig
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.needs import text_for, within
@@ -93,7 +92,7 @@ def _counted(config: AblateConfig, opened: Opened, prompt: list[int]) -> np.ndar
     if config.keep_bos:
         return np.ones((1, len(prompt)), bool)
     lm, ids = opened.lm, np.array([prompt])
-    usable = token_array(ids, vocab=lm.spec.d_vocab, special=special_ids(lm)).usable
+    usable = usable_positions(ids, lm.token_facts.special, skip_first=True)
     usable = opened.needs.trained_on(lm, ids, usable)
     if not usable.any() and opened.needs.seqpos_slice not in (None, slice(None), slice(1, None)):
         raise ConfigError(

@@ -10,7 +10,7 @@ from superposition.interventions import Ablations, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm_cli.config import LMEvalConfig
-from superposition.llm_cli.data import about_text, open_model
+from superposition.llm_cli.data import about_text, open_model, put_together
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.needs import place, text_for
 from superposition.llm_cli.text import check_text
@@ -44,6 +44,8 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
                     "decoder_norms": norms,
                 }
             )
+    for line in dict.fromkeys(put_together(config, view.lm, view.tokens) for view in views):
+        print(line)
     hooks = list(dict.fromkeys(view.floor.hook for view in views))
     counts = list(dict.fromkeys(int(view.tokens.usable.sum()) for view in views))
     table(records, f"{config.model}, {', '.join(hooks)}: {' or '.join(map(str, counts))} usable tokens")

@@ -13,10 +13,10 @@ from jax import Array
 from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.interventions import From, Requirements, kl, steer
-from superposition.interventions.requirements import special_ids
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
 from superposition.llm.spec import Spec
+from superposition.llm.tokens import usable_positions
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import text_ids
 from superposition.page.server import Answer
@@ -65,7 +65,8 @@ class _Live:
         self.lm, self.hook, self.sae, self.pieces = lm, lm.resolve(hook), sae, pieces
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
         self.maxima, self.needs = dict(maxima), needs
-        self.begin = [] if lm.spec.bos is None else [lm.spec.bos]
+        self.facts = lm.token_facts
+        self.begin = self.facts.begin
 
     def activations(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"text"} -> {"tokens", "top": of each token [id, activation, share of its maximum], strongest share first}.
@@ -86,8 +87,7 @@ class _Live:
             ]
         top = [self._top(row) for row in np.concatenate(latents)[: len(ids)]]
         rows = np.array([whole])
-        usable = ~np.isin(rows, special_ids(self.lm))
-        usable[:, 0] = False
+        usable = usable_positions(rows, self.facts.special, skip_first=True)
         kept = self.needs.trained_on(self.lm, rows, usable)[0, len(self.begin) :]
         top = [one if counts else [] for counts, one in zip(kept, top, strict=True)]
         return {"tokens": self.pieces(ids), "top": top}
@@ -138,7 +138,7 @@ class _Live:
         mask = np.arange(filled.shape[1])[None] >= filled.shape[1] - len(prompt)
         more = min(math.ceil(n / STEP) * STEP, self._positions - len(prompt))
         new = lm.generate(filled, more, mask=mask, edits=edits, **draw)[0, :n].tolist()
-        count = new.index(lm.spec.eos) if lm.spec.eos in new else n
+        count = len(self.facts.until_eos(new))
         chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
         row = [*prompt, *new[:count]]
         ids = self._filled(row)

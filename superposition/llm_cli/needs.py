@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from superposition.errors import ConfigError
 from superposition.formats import Loaded
 from superposition.interventions import Requirements, requirements
@@ -118,26 +120,37 @@ def text_for(config: TextConfig, placed: Placed, name: str | Path) -> Tokens:
             f"{flag} wins over context_size {needs.context_size} in its metadata: later positions are new to it",
             name,
         )
-    first = lm.spec.bos if needs.prepend_bos else None
-    if config.tokens is not None and first is not None and not (tokens.tokens[:, 0] == first).all():
-        note("--tokens has rows that do not begin with BOS, and prepend_bos is true in its metadata", name)
+    if (
+        config.tokens is not None
+        and needs.prepend_bos is not None
+        and (bos := lm.token_facts.bos_id) is not None
+    ):
+        start = 0 if tokens.valid is None else tokens.valid.argmax(1)
+        wrong = int(((tokens.tokens[np.arange(len(tokens.tokens)), start] == bos) != needs.prepend_bos).sum())
+        if wrong:
+            said = (
+                "begin without BOS, and prepend_bos is true"
+                if needs.prepend_bos
+                else "begin with BOS, and prepend_bos is false"
+            )
+            note(f"{wrong:,} rows of --tokens {said} in its metadata", name)
     return counted(config, placed, tokens, name)
 
 
 def counted(config: TextConfig, placed: Placed, tokens: Tokens, name: str | Path) -> Tokens:
     """The tokens, usable where the SAE was trained; with keep_bos as they are."""
-    lm, _, needs = placed
+    needs = placed.needs
     if not config.keep_bos:
         try:
-            return needs.positions(lm, tokens)
+            return needs.positions(placed.lm, tokens)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
-    if (needs.positions(lm, tokens).usable != tokens.usable).any():
-        said = [f"seqpos_slice {needs.slice_text()}"] if needs.seqpos_slice not in (None, slice(None)) else []
-        if needs.exclude_special_tokens not in (None, False):
-            said.append("exclude_special_tokens")
-        if said:
-            note(f"--keep-bos wins over {' and '.join(said)} in its metadata", name)
+    lost = {
+        f"seqpos_slice {needs.slice_text()}": needs.seqpos_slice not in (None, slice(None)),
+        "exclude_special_tokens": needs.exclude_special_tokens not in (None, False),
+    }
+    if any(lost.values()):
+        note(f"--keep-bos wins over {' and '.join(k for k, v in lost.items() if v)} in its metadata", name)
     return tokens
 
 
@@ -152,9 +165,7 @@ def within(placed: Placed, length: int, name: str | Path) -> None:
 
 def flag_of_bos(config: ModelConfig) -> str | None:
     """The flag about BOS that was given."""
-    return (
-        "--bos" if getattr(config, "bos", False) else "--no-bos" if getattr(config, "no_bos", False) else None
-    )
+    return "--bos" if config.bos else "--no-bos" if config.no_bos else None
 
 
 def note(line: str, name: str | Path) -> None:

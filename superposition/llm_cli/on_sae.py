@@ -11,7 +11,7 @@ from superposition import formats
 from superposition.errors import ConfigError
 from superposition.interventions import Requirements
 from superposition.llm.model import LanguageModel
-from superposition.llm_cli.data import open_model
+from superposition.llm_cli.data import begun, open_model
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, OnSAE
 from superposition.llm_cli.needs import Placed, place
 from superposition.page.pieces import pieces
@@ -51,20 +51,13 @@ def open_sae(config: OnSAE) -> Opened:
 
 
 def prompt_ids(lm: LanguageModel, text: str) -> list[int]:
-    """A prompt's tokens, after BOS where the model has one; ConfigError for text that yields no token."""
-    ids = ([] if lm.spec.bos is None else [lm.spec.bos]) + text_ids(lm, text)
-    if not ids:
-        raise ConfigError("the model has no BOS token to begin with; give a --prompt that is not empty")
-    return ids
+    """A prompt's tokens, after BOS where prompts begin with it; ConfigError for text that yields no token."""
+    return lm.prompt_ids(text)
 
 
 def text_ids(lm: LanguageModel, text: str) -> list[int]:
     """Tokens of a text, none added."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"text must be valid Unicode; got {text!r}") from error
-    return [int(i) for i in lm.tokenizer(text, add_special_tokens=False)["input_ids"]] if text else []
+    return lm.token_ids(text)
 
 
 def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
@@ -80,6 +73,7 @@ def about(opened: Opened, ids: list[int]) -> None:
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
     print(f"hook    {hook} ({lm.width(hook):,} numbers a token)")
     print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))}")
+    print(f"        {begun(lm)}")
 
 
 def draw(title: str, columns: list[str], rows: list[list[Any]]) -> None:

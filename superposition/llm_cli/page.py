@@ -19,7 +19,7 @@ from superposition.errors import ConfigError, StoreError
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.data import _digest
+from superposition.llm_cli.data import _digest, put_together
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, PageConfig
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.needs import hook_for, requirements_of, text_for
@@ -86,7 +86,10 @@ def _language_model(config: PageConfig, out: Path) -> str:
                               " as it is; leave --cache out")  # fmt: skip
         tokens = cached_tokens(cache, lm)
     print(
-        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens", file=sys.stderr, flush=True
+        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens"
+        + ("" if cache is not None else f": {put_together(config, lm, tokens)}"),
+        file=sys.stderr,
+        flush=True,
     )
     pages = feature_pages(
         lm,
@@ -114,7 +117,8 @@ def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     usable = np.zeros(ids.shape, bool)
     usable[cache.places()] = True
     sources = about.get("sources") or []
-    return Tokens(ids, usable, np.zeros(len(ids), np.int32), (sources[0] if len(sources) == 1 else "cache",))
+    source = (sources[0] if len(sources) == 1 else "cache",)
+    return Tokens(ids, usable, np.zeros(len(ids), np.int32), source, lm.token_facts.valid(ids))
 
 
 def _other(config: PageConfig, path: str, opened: Opened) -> tuple[SAE, Params]:
@@ -181,7 +185,8 @@ def _serving(config: PageConfig, out: Path) -> str:
     for name in ("model", "dtype", "hook"):
         if getattr(config, name) != getattr(plain, name):
             words += [f"--{name}", str(getattr(config, name))]
-    words += ["--allow-pt"] if config.allow_pt else []
+    flags = ("allow_pt", "bos", "no_bos", "special_tokens")
+    words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
     return visible(shlex.join([*words, "--pages", str(out)]))
 
 

@@ -34,6 +34,9 @@ def serve(config: ServeConfig) -> None:
             OnSAE(
                 model=config.model,
                 dtype=config.dtype,
+                bos=config.bos,
+                no_bos=config.no_bos,
+                special_tokens=config.special_tokens,
                 sae=config.sae,
                 hook=config.hook,
                 allow_pt=config.allow_pt,

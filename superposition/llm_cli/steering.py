@@ -70,7 +70,7 @@ def steer(config: SteerConfig) -> dict[str, Any]:
             {
                 "strength": strength,
                 "amount": amount,
-                "continuation": opened.lm.tokenizer.decode(text.tokens[len(prompt) :]),
+                "continuation": opened.lm.continuation(prompt, text.tokens[len(prompt) :]),
                 "tokens": text.tokens,
                 "kl": text.kl,
                 "activations": text.activations.tolist(),
@@ -110,20 +110,21 @@ def continuations(
     From the prompt's last token on, or at all of its tokens but BOS. Raises ConfigError as `generate` does.
     """
     lm, hook, sae, params, *_ = opened
+    facts = lm.token_facts
     begin = len(prompt) - 1
-    first = min(begin, int(prompt[0] == lm.spec.bos)) if prompt_too else begin
+    first = min(begin, int(prompt[:1] == facts.begin)) if prompt_too else begin
     found = []
     for amount in amounts:
         edit = (clamp if clamped else steered)(lm, hook, sae, params, latent, amount)
         edits = {name: From(own, first) for name, own in edit.items()}
         new = lm.generate(
-            [prompt], n, key=jax.random.key(seed), temperature=temperature, edits=edits, end=lm.spec.eos
+            [prompt], n, key=jax.random.key(seed), temperature=temperature, edits=edits, end=facts.eos
         )
         whole = [[*prompt, *new[0].tolist()]]
         apart = np.asarray(kl(lm(whole, edits=edits)[0], lm(whole)[0]))
         activations = np.asarray(latents_of(lm, hook, sae, params, whole)[0, :, latent])
         row = new[0].tolist()
-        count = row.index(lm.spec.eos) if lm.spec.eos in row else n
+        count = len(facts.until_eos(row))
         chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
         end = len(prompt) + count
         found.append(
