@@ -38,8 +38,10 @@ def test_all_of_saelens_words():
     [
         ("hook_name", 3, "a string"), ("model_name", ["gpt2"], "a string"), ("prepend_bos", "yes", "true or false"),
         ("prepend_bos", 1, "true or false"), ("hook_head_index", True, "an integer >= 0"), ("hook_head_index", -1, "an integer"),
-        ("context_size", 0, "an integer >= 1"), ("context_size", 128.0, "an integer >= 1"), ("seqpos_slice", [], "integers or nulls"),
-        ("seqpos_slice", "1:", "integers or nulls"), ("seqpos_slice", [1, None, 0], "the step >= 1"), ("seqpos_slice", [True], "nulls"),
+        ("context_size", 0, "an integer >= 1"), ("context_size", 128.0, "an integer >= 1"),
+        ("seqpos_slice", [], "integers or nulls"),
+        ("seqpos_slice", "1:", "integers or nulls"), ("seqpos_slice", [1, None, 0], "the step >= 1"),
+        ("seqpos_slice", [True], "nulls"),
         ("seqpos_slice", [1, 2, 3, 4], "one to three"), ("exclude_special_tokens", "all", "a list of token ids"),
         ("exclude_special_tokens", [1, "2"], "a list of token ids"), ("exclude_special_tokens", [-1], "a list of token ids"),
         (KWARGS, [], "an object"), (KWARGS, {"center_writing_weights": "yes"}, "true or false"),
