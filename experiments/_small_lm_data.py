@@ -171,8 +171,17 @@ def train_tokenizer(
 
 
 def save_tokenizer(tokenizer: Any, folder: Path, n_ctx: int) -> None:
-    """tokenizer.json and tokenizer_config.json, as AutoTokenizer of transformers 4 and 5 reads them."""
-    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    """tokenizer.json and tokenizer_config.json, as AutoTokenizer of transformers 4 and 5 reads them.
+
+    The saved tokenizer puts EOS before a text, as every row that the model is trained on begins with it.
+    """
+    from tokenizers import Tokenizer, processors
+
+    saved = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    saved.post_processor = processors.TemplateProcessing(
+        single=f"{EOS} $A", pair=f"{EOS} $A $B:1", special_tokens=[(EOS, tokenizer.eos_token_id)]
+    )
+    saved.save(str(folder / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **{f"{name}_token": EOS for name in ("bos", "eos", "unk")},

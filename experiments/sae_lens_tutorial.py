@@ -70,7 +70,7 @@ def load() -> tuple[LanguageModel, SAE, Params]:
 
 def cache(lm: LanguageModel, sae: SAE, params: Params, prompt: str) -> tuple[list[int], np.ndarray]:
     """The latents on a prompt, (pos, d_sae)."""
-    ids = [lm.spec.bos, *lm.tokenizer(prompt)["input_ids"]]
+    ids = lm.prompt_ids(prompt)
     return ids, np.asarray(interventions.latents_of(lm, HOOK, sae, params, [ids])[0])
 
 

@@ -25,6 +25,7 @@ from experiments._small_lm_data import Baselines, Corpus, Mixture, baselines, or
 from superposition import train
 from superposition.errors import ConfigError
 from superposition.llm.export import save_gpt2
+from superposition.llm.sums import seal
 from superposition.llm.pretrain import Inputs, Pretraining, losses
 from superposition.llm.spec import Layer, Spec
 from superposition.provenance import provenance
@@ -91,6 +92,7 @@ def run(config: Config) -> dict[str, Any]:
     floor = baselines(corpus)
     save_gpt2(config.out, program.spec, state.params)
     save_tokenizer(corpus.tokenizer, config.out, config.n_ctx)
+    seal(config.out)
     record = {"config": {k: v for k, v in asdict(config).items() if k not in ("text", "out", "licences")},
               "date": datetime.now(UTC).date().isoformat(), "tokens": config.steps * starts.shape[1] * config.n_ctx,
               "loss": measured, "unigram": floor.unigram, "bigram": floor.bigram, "own_bigram": floor.own_bigram,

@@ -232,7 +232,7 @@ def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, 
     result = ablation.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
     printed = capsys.readouterr().out
     prompt = prompt_ids(lm, PROMPT)
-    (target,) = lm.tokenizer("e")["input_ids"]
+    (target,) = lm.token_ids("e")
     assert (result["prompt_tokens"], result["target"]) == (prompt, target)
     where = np.arange(len(prompt))[None] > 0
     before = lm([prompt])[0, -1]

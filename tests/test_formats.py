@@ -14,6 +14,7 @@ from superposition.errors import ConfigError
 from superposition.formats import _recipe, _torch
 from superposition.sae import ARCHITECTURES, BatchTopK, JumpReLU, ReLU, TopK
 from tests.oracles import sae_forward
+from tests.oracles.unsealed import unsealed
 
 D_IN, D_SAE, D_OUT = 7, 12, 5
 SIZE = {"identity": D_IN, "pca": 4}
@@ -202,7 +203,7 @@ def test_sparsity_comes_back(tmp_path):
 
 def test_what_another_program_changed_wins_over_our_fields(tmp_path):
     sae = recipe("topk")
-    path = formats.save(tmp_path / "sae", sae, params_of(sae))
+    path = unsealed(formats.save(tmp_path / "sae", sae, params_of(sae)))
     cfg = json.loads((path / "cfg.json").read_text())
     cfg |= {"k": 5, "apply_b_dec_to_input": False}
     (path / "cfg.json").write_text(json.dumps(cfg))
@@ -218,7 +219,7 @@ FLAT = {
 
 
 def rewritten(tmp_path, sae, cfg, extra=None):
-    path = formats.save(tmp_path / "sae", sae, params_of(sae))
+    path = unsealed(formats.save(tmp_path / "sae", sae, params_of(sae)))
     (path / "cfg.json").write_text(json.dumps(cfg))
     if extra:
         tensors = safetensors.numpy.load_file(path / "sae_weights.safetensors") | extra
@@ -244,7 +245,7 @@ def test_configs_from_before_version_6(tmp_path):
 
 def test_expected_average_needs_its_factor(tmp_path):
     sae = ReLU(D_IN, D_SAE)
-    path = formats.save(tmp_path / "sae", sae, params_of(sae))
+    path = unsealed(formats.save(tmp_path / "sae", sae, params_of(sae)))
     cfg = json.loads((path / "cfg.json").read_text()) | {"normalize_activations": "expected_average_only_in"}
     (path / "cfg.json").write_text(json.dumps(cfg))
     with pytest.raises(ConfigError, match="is for saelens"):
@@ -260,7 +261,7 @@ def test_expected_average_needs_its_factor(tmp_path):
 
 def test_sparsify_counts_latents_and_folds_the_bias_of_a_skip_sae(tmp_path):
     sae = TopK(D_IN, 2 * D_IN, D_IN, skip=True, k=3)
-    path = formats.save(tmp_path / "sae", sae, params_of(sae), format="sparsify")
+    path = unsealed(formats.save(tmp_path / "sae", sae, params_of(sae), format="sparsify"))
     cfg = json.loads((path / "cfg.json").read_text())
     cfg |= {"num_latents": 0, "expansion_factor": 2, "transcode": False}
     (path / "cfg.json").write_text(json.dumps(cfg))
@@ -277,7 +278,7 @@ def test_sparsify_counts_latents_and_folds_the_bias_of_a_skip_sae(tmp_path):
 def test_an_unset_threshold_is_zero(tmp_path):
     sae = BatchTopK(D_IN, D_SAE, k=3)
     params = params_of(sae) | {"threshold": jnp.float32(0)}
-    path = formats.save(tmp_path / "sae", sae, params, format="dictionary-learning")
+    path = unsealed(formats.save(tmp_path / "sae", sae, params, format="dictionary-learning"))
     raw = _torch.read_torch(path / "ae.pt") | {"threshold": np.float32(-1), "k": np.int32(3)}
     (path / "ae.pt").write_bytes(_torch.write_torch({n: np.asarray(a) for n, a in raw.items()}))
     same_bits(formats.load(path, allow_pt=True).params, params)

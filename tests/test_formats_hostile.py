@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from superposition import formats
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 from superposition.sae import BatchTopK, JumpReLU, ReLU, TopK
+from tests.oracles.unsealed import unsealed
 from tests.test_formats import params_of
 
 JUMP = JumpReLU(3, 5, apply_b_dec_to_input=False)
@@ -30,7 +31,7 @@ CONFIG["sparsify"] = "cfg.json"
 
 
 def save(tmp_path, format):
-    return formats.save(tmp_path / format, SAVED[format], params_of(SAVED[format]), format=format)
+    return unsealed(formats.save(tmp_path / format, SAVED[format], params_of(SAVED[format]), format=format))
 
 
 def refused(path, error=SuperpositionError, match=None, **options):
@@ -132,8 +133,8 @@ def test_numbers_no_sae_has(tmp_path, monkeypatch, format, name, value):
     params = {n: np.array(a) for n, a in params_of(sae).items()}
     params[name].flat[1] = value
     monkeypatch.setattr(formats._recipe, "checked", lambda sae, params: (sae, params))
-    for module in (formats.saelens, formats.gemma_scope):
-        monkeypatch.setattr(module, "to_safetensors", lambda arrays, _: safetensors.numpy.save(arrays))
+    monkeypatch.setattr(formats._seal, "cast", lambda arrays, _: arrays)
+    monkeypatch.setattr(formats._seal, "to_safetensors", lambda arrays, *_: safetensors.numpy.save(arrays))
     path = formats.save(tmp_path / "sae", sae, params, format=format)
     assert name.lower() in refused(path, CorruptError).lower()
 

@@ -23,8 +23,11 @@ HOOK, LATENTS, L0, DEAD = "blocks.1.hook_resid_post", 16, 4, 11
 
 
 def write_tokenizer(folder, size):
-    """As Gemma's: BPE over text whose spaces are ▁, bytes for what it lacks, no spaces of its own; returns its length."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    """As Gemma's: BPE over text whose spaces are ▁, bytes for what it lacks, no spaces of its own, BOS before a text.
+
+    Returns its length.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
     special = ["<pad>", "<bos>", "<eos>", "<unk>"]
     learner = Tokenizer(models.BPE())
@@ -39,6 +42,7 @@ def write_tokenizer(folder, size):
     own.normalizer = normalizers.Replace(" ", "▁")
     own.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     own.add_special_tokens(special)
+    own.post_processor = processors.TemplateProcessing("<bos> $A", special_tokens=[("<bos>", 1)])
     own.save(str(folder / "tokenizer.json"))
     about = {
         "tokenizer_class": "PreTrainedTokenizerFast",

@@ -60,7 +60,7 @@ def test_activations_are_those_of_the_sae_on_the_text_after_bos(live, opened, ma
         assert shares == pytest.approx([a / (maxima[i] or a) for i, a, _ in top], rel=1e-3)
 
 
-def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, opened):
+def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, opened, maxima):
     lm = opened.lm
     text = " the" * (lm.spec.n_ctx - 1)
     ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -70,6 +70,13 @@ def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, opened)
     with pytest.raises(ConfigError, match=f"{lm.spec.n_ctx - 1} tokens"):
         live["/api/activations"]({"text": text + " the"})
     end = lm.tokenizer.convert_ids_to_tokens(lm.spec.eos)
+    found = live["/api/activations"]({"text": f"a{end}b"})
+    assert found["tokens"] == pieces(lm.tokenizer, lm.token_ids(f"a{end}b"))  # what is spelled is text
+    assert len(found["top"]) > 3
+    assert all(found["top"])
+    _, hook, sae, params, _ = opened
+    parsing = lm.with_facts(dataclasses.replace(lm.token_facts, parse_special=True))
+    live = answers(parsing, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
     found = live["/api/activations"]({"text": f"a{end}b"})
     assert [bool(top) for top in found["top"]] == [True, False, True]
 
@@ -196,7 +203,7 @@ def test_both_endpoints_over_http_at_once(tmp_path, live):
 
 def test_a_model_without_bos_needs_a_prompt_and_its_first_token_is_left_out(opened, maxima):
     lm, hook, sae, params, _ = opened
-    bare = LanguageModel(dataclasses.replace(lm.spec, bos=None), lm.params, folder=lm.folder)
+    bare = lm.with_facts(lm.token_facts.with_bos(False))
     live = answers(bare, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
     found = live["/api/activations"]({"text": "a b c"})
     assert found["top"][0] == []

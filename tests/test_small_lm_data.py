@@ -125,7 +125,8 @@ def test_the_tokenizer_is_byte_level_and_loads_anywhere(corpus, tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
     text = "שָׁלוֹם  river,\n\t\tᏣᎳᎩ 天地 x1=22 don't é🙂"
-    ids = loaded(text)["input_ids"]
+    bos, *ids = loaded(text)["input_ids"]
+    assert bos == 0  # every row of training begins with it
     assert ids == corpus.tokenizer(text)["input_ids"]
     assert loaded.decode(ids) == text
     assert (loaded.bos_token_id, loaded.eos_token_id, loaded.convert_tokens_to_ids(EOS)) == (0, 0, 0)

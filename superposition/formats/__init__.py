@@ -14,13 +14,14 @@ from superposition import _validate
 from superposition.errors import ConfigError, StoreError
 from superposition.formats import (
     _recipe,
+    _seal,
     _write,
     dictionary_learning,
     gemma_scope,
     saelens,
     sparsify,
 )
-from superposition.formats._base import Format, Loaded, Source, to_safetensors
+from superposition.formats._base import Format, Loaded, Source
 from superposition.sae import SAE, Params
 
 FORMATS: dict[str, Format] = {
@@ -70,6 +71,7 @@ def load(
         )
     if activation_scale is not None and name != saelens.FORMAT.name:
         raise ConfigError(f"{path}: activation_scale is for saelens; fold_scale does it for {name}")
+    _seal.check_config(FORMATS[name], source)
     return FORMATS[name].read(source)
 
 
@@ -88,7 +90,9 @@ def save(
 
     load(save(...)) gives the same recipe and, for dtype float32, the same bits; only batch-topk and matryoshka
     become, in saelens, the JumpReLU their finish() gives. Latents outside a masked width are left out.
-    metadata is JSON (hook_name, model_name, ...); sparsity, log10 firing frequency (d_sae,), is for saelens. A
+    metadata is JSON (hook_name, model_name, ...); sparsity, log10 firing frequency (d_sae,), is for saelens. What is
+    written holds digests, by which `load` refuses what was damaged or changed since (gemma-scope, one zip, has those
+    of the zip). A
     directory that exists is replaced with overwrite=True if it holds an SAE and nothing else.
     Raises ConfigError for what the format cannot hold, StoreError where the system refuses.
     """
@@ -100,14 +104,15 @@ def save(
     if not isinstance(metadata, dict):
         raise ConfigError(f"metadata must be a dict; got {type(metadata).__name__}")
     sae, arrays = _recipe.checked(sae, params)
-    files = kind.files(sae, arrays, metadata, dtype)
+    held: dict[str, np.ndarray] = {}
     if sparsity is not None:
         frequency = np.asarray(sparsity, np.float32)
         if saelens.SPARSITY not in kind.names or frequency.shape != (sae.d_sae,):
             raise ConfigError(
                 f"sparsity is (d_sae,) = ({sae.d_sae},), in saelens; got {frequency.shape} in {format}"
             )
-        files[saelens.SPARSITY] = to_safetensors({"sparsity": frequency})
+        held["sparsity"] = frequency
+    files = kind.files(sae, arrays, metadata, dtype, **held)
     directory = Path(directory)
     _write.publish(directory, files, overwrite=overwrite, ours=_is_sae)
     return directory
@@ -115,6 +120,9 @@ def save(
 
 def _detect(path: Path) -> str:
     found = [name for name, kind in FORMATS.items() if os.path.lexists(path / kind.weights)]
+    if not found:
+        for kind in FORMATS.values():
+            _seal.check_missing(kind, path)
     if len(found) != 1:
         accepted = ", ".join(f"{kind.weights} ({name})" for name, kind in FORMATS.items())
         raise StoreError(

@@ -39,15 +39,20 @@ class Source(NamedTuple):
 class Format:
     """A layout on disk: the file that marks it, all files it may have, how it is read and what it writes.
 
-    files(sae, arrays, metadata, dtype) gives name -> bytes, for parameters already checked.
+    files(sae, arrays, metadata, dtype) gives name -> bytes, for parameters already checked. config: the file of
+    settings, None where there is none; entry: where in it is what is ours alone. pickled: whether the weights are a
+    PyTorch checkpoint, and not safetensors.
     """
 
     name: str
     weights: str
     names: frozenset[str]
     read: Callable[[Source], Loaded]
-    files: Callable[[SAE, Arrays, dict[str, Any], str], dict[str, bytes]]
+    files: Callable[..., dict[str, bytes]]
     dtypes: tuple[str, ...] = ("float32",)
+    config: str | None = None
+    entry: tuple[str, ...] = ("superposition",)
+    pickled: bool = False
 
 
 def to_json(value: dict[str, Any]) -> bytes:
@@ -61,14 +66,22 @@ def to_json(value: dict[str, Any]) -> bytes:
     return data.encode()
 
 
-def to_safetensors(arrays: Arrays, dtype: str = "float32") -> bytes:
-    """A safetensors file of the arrays in `dtype`; ConfigError where they overflow it."""
+def cast(arrays: Arrays, dtype: str) -> Arrays:
+    """The arrays in `dtype`, those of integers as they are; ConfigError where they overflow it."""
     if dtype not in DTYPES:
         raise ConfigError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
     with np.errstate(over="ignore"):
-        # safetensors copies the buffer as it lies in memory, so it must lie in C order.
-        cast = {name: np.asarray(array.astype(DTYPES[dtype]), order="C") for name, array in arrays.items()}
-    for name, array in cast.items():
-        if not np.isfinite(array.astype(np.float32)).all():
+        new = {
+            n: a if a.dtype.kind in "iu" else a.astype(DTYPES[dtype], copy=False) for n, a in arrays.items()
+        }
+    for name, array in new.items():
+        if not np.isfinite(array.astype(np.float32, copy=False)).all():
             raise ConfigError(f"params[{name!r}] overflows {dtype}; use bfloat16 or float32")
-    return safetensors.numpy.save(cast, metadata={"format": "pt"})
+    return new
+
+
+def to_safetensors(arrays: Arrays, dtype: str = "float32", notes: dict[str, str] | None = None) -> bytes:
+    """A safetensors file of the arrays in `dtype`, and of notes beside them; ConfigError where they overflow it."""
+    # safetensors copies the buffer as it lies in memory, so it must lie in C order.
+    ordered = {name: np.asarray(array, order="C") for name, array in cast(arrays, dtype).items()}
+    return safetensors.numpy.save(ordered, metadata={"format": "pt", **(notes or {})})

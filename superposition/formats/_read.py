@@ -88,6 +88,14 @@ def read_safetensors(path: Path, expected: Shapes, optional: Shapes | None = Non
     return arrays
 
 
+def safetensors_note(path: Path, name: str) -> bytes | None:
+    """A text that the header holds beside the tensors, None where it has none of this name."""
+    with _open(path) as file:
+        notes = _parsed(path, file)[0].get("__metadata__")
+    note = notes.get(name) if isinstance(notes, dict) else None
+    return note.encode("utf-8", "surrogatepass") if isinstance(note, str) else None
+
+
 def safetensors_shapes(path: Path) -> Shapes:
     """The shape of every tensor, from the header alone."""
     with _open(path) as file:
@@ -96,11 +104,7 @@ def safetensors_shapes(path: Path) -> Shapes:
 
 def _header(path: Path, file: BinaryIO) -> tuple[dict[str, tuple[str, tuple[int, ...], int]], int, int]:
     """Name -> (dtype, shape, offset), where the data start, and the size of the file."""
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(MAX_HEADER, size - 8):
-        raise CorruptError(f"{path}: expected a header of <= {MAX_HEADER} bytes within {size}, got {length}")
-    header = strict_json(path, file.read(length))
+    header, length, size = _parsed(path, file)
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise CorruptError(f"{path}: expected <= {MAX_TENSORS} tensors, got {len(header)}")
@@ -125,6 +129,15 @@ def _header(path: Path, file: BinaryIO) -> tuple[dict[str, tuple[str, tuple[int,
     if size != 8 + length + end:
         raise CorruptError(f"{path}: expected {8 + length + end} bytes, got {size}")
     return entries, 8 + length, size
+
+
+def _parsed(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int, int]:
+    """The header of a safetensors file as JSON, its length, and the size of the file."""
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(MAX_HEADER, size - 8):
+        raise CorruptError(f"{path}: expected a header of <= {MAX_HEADER} bytes within {size}, got {length}")
+    return strict_json(path, file.read(length)), length, size
 
 
 def to_float32(dtype: str, data: bytes) -> np.ndarray:

@@ -23,6 +23,7 @@ from superposition.formats._read import Arrays
 MAX_PICKLE = 1 << 20  # bytes
 MAX_MEMBERS = 4096
 MAX_TENSORS = 64
+NOTES = "archive/superposition/"  # where a checkpoint of ours has what torch does not look at
 FLOATS = {"FloatStorage": "F32", "HalfStorage": "F16", "BFloat16Storage": "BF16"}
 OTHERS = {
     "DoubleStorage": "<f8", "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2",
@@ -87,6 +88,19 @@ def read_torch(path: Path) -> Arrays:
     ):
         raise CorruptError(f"{path}: expected a dict of tensors by name")
     return state
+
+
+def note(path: Path, name: str) -> bytes | None:
+    """What `write_torch` put beside the tensors under this name, None where there is nothing."""
+    with _npz.opened(path) as archive:
+        member = next((i for i in archive.infolist() if i.filename == f"{NOTES}{name}"), None)
+        if member is None:
+            return None
+        if member.compress_type != zipfile.ZIP_STORED or member.file_size > _read.MAX_JSON:
+            raise CorruptError(
+                f"{path}: expected <= {_read.MAX_JSON} bytes of {member.filename}, stored as they are"
+            )
+        return archive.read(member)
 
 
 class _Machine:
@@ -250,8 +264,8 @@ class _Machine:
         return np.array(np.lib.stride_tricks.as_strided(flat, shape, steps, writeable=False), order="C")
 
 
-def write_torch(arrays: Arrays) -> bytes:
-    """A checkpoint that torch.load(weights_only=True) reads: a dict of float32 and int32/int64 tensors."""
+def write_torch(arrays: Arrays, notes: dict[str, bytes] | None = None) -> bytes:
+    """A checkpoint that torch.load(weights_only=True) reads: a dict of float32 and int32/int64 tensors, and notes."""
     storages = {"float32": "FloatStorage", "int32": "IntStorage", "int64": "LongStorage"}
     buffer, program = io.BytesIO(), [b"\x80\x02}("]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -270,6 +284,8 @@ def write_torch(arrays: Arrays) -> bytes:
         for index, array in enumerate(arrays.values()):
             put(f"data/{index}", np.asarray(array, array.dtype.newbyteorder("<"), order="C").tobytes())
         put("version", b"3\n")
+        for name, data in (notes or {}).items():
+            put(f"{NOTES.removeprefix('archive/')}{name}", data)
     return buffer.getvalue()
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from superposition.errors import ConfigError, CorruptError
-from superposition.formats import _read, _recipe, _torch
-from superposition.formats._base import Format, Loaded, Source, to_json
+from superposition.formats import _read, _recipe, _seal, _torch
+from superposition.formats._base import Format, Loaded, Source
 from superposition.formats._read import Arrays
 from superposition.sae import SAE, BatchTopK, Bricken, Gated, JumpReLU, Matryoshka, Random, ReLU, TopK
 
@@ -56,7 +56,8 @@ def read(source: Source) -> Loaded:
     path = source.directory / CONFIG
     if source.weights != WEIGHTS and not path.exists():
         path = source.directory.parent / CONFIG  # of checkpoints/ae_100.pt
-    metadata = _read.read_json(path)
+    config = _read.read_json(path)
+    metadata = dict(config)
     own = metadata.pop(_recipe.KEY, None)
     trainer = _recipe.typed(path, metadata, "trainer", dict, {})
     name = _recipe.typed(path, trainer, "dict_class", str, "")
@@ -64,6 +65,7 @@ def read(source: Source) -> Loaded:
         raise ConfigError(f"{path}: dict_class must be one of {', '.join(CLASSES)}; got {name!r:.80}")
     kinds, subtracts, names = CLASSES[name]
     raw = _torch.read_torch(weights)
+    _seal.check_tensors(FORMAT, weights, config, raw)
     numbers = {key: raw.pop(key) for key in sorted(NUMBERS - set(names)) if key in raw}
     if "threshold" in names and (unset := raw.get("threshold")) is not None and unset.shape == ():
         # One threshold of -1 was never set; relu(pre) > -1 is what pre > 0 is to a JumpReLU.
@@ -142,7 +144,6 @@ def _ours(path: Path, raw: Arrays, names: dict[str, str]) -> Arrays:
 
 def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dict[str, bytes]:
     """ae.pt and config.json; metadata's trainer and buffer are kept, and what the class says wins."""
-    del dtype
     fits = (name for name, (kinds, subtracts, _) in CLASSES.items()
             if type(sae) in kinds and subtracts == sae.apply_b_dec_to_input)  # fmt: skip
     name = next(fits, None)
@@ -172,7 +173,9 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
         tensors["group_sizes"] = np.diff(sae.widths, prepend=0).astype(np.int64)
     config = {**{k: v for k, v in metadata.items() if k != "threshold"}, "trainer": trainer}
     config[_recipe.KEY] = _recipe.describe(sae)
-    return {CONFIG: to_json(config), WEIGHTS: _torch.write_torch(tensors)}
+    return _seal.sealed(FORMAT, config, tensors, dtype)
 
 
-FORMAT = Format("dictionary-learning", WEIGHTS, frozenset({CONFIG, WEIGHTS}), read, files)
+FORMAT = Format(
+    "dictionary-learning", WEIGHTS, frozenset({CONFIG, WEIGHTS}), read, files, config=CONFIG, pickled=True
+)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from superposition.errors import ConfigError, CorruptError
-from superposition.formats import _npz, _read, _recipe
-from superposition.formats._base import Format, Loaded, Source, to_json, to_safetensors
+from superposition.formats import _npz, _read, _recipe, _seal
+from superposition.formats._base import Format, Loaded, Source
 from superposition.formats._read import Arrays, Shapes
 from superposition.sae import SAE, JumpReLU
 
@@ -38,7 +38,8 @@ def read(source: Source) -> Loaded:
 def read_2(source: Source) -> Loaded:
     """Gemma Scope 2: metadata is the rest of config.json."""
     config, path = source.directory / CONFIG, source.directory / source.weights
-    metadata = _read.read_json(config)
+    cfg = _read.read_json(config)
+    metadata = dict(cfg)
     if (architecture := metadata.pop("architecture", None)) != "jump_relu":
         raise ConfigError(f"{config}: architecture must be jump_relu; got {architecture!r:.80}")
     affine = _recipe.typed(config, {"affine_connection": metadata.pop("affine_connection", None)},
@@ -58,6 +59,7 @@ def read_2(source: Source) -> Loaded:
     if skip:
         on_disk[SKIP] = expected["W_skip"][::-1]
     raw = _read.read_safetensors(path, on_disk)
+    _seal.check_tensors(FORMAT_2, path, cfg, raw)
     arrays = {name: raw[lower] for name, lower in LOWER.items()}
     if skip:
         arrays["W_skip"] = raw[SKIP].T
@@ -109,7 +111,7 @@ def files_2(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> d
     tensors = {lower: arrays[name] for name, lower in LOWER.items()}
     if sae.skip:
         tensors[SKIP] = arrays["W_skip"].T
-    return {CONFIG: to_json(config), SAFETENSORS: to_safetensors(tensors, dtype)}
+    return _seal.sealed(FORMAT_2, config, tensors, dtype)
 
 
 FORMAT = Format("gemma-scope", NPZ, frozenset({NPZ}), read, files)
@@ -120,4 +122,5 @@ FORMAT_2 = Format(
     read_2,
     files_2,
     dtypes=("float32", "float16", "bfloat16"),
+    config=CONFIG,
 )

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from superposition.errors import ConfigError
-from superposition.formats import _read, _recipe
-from superposition.formats._base import Format, Loaded, Source, to_json, to_safetensors
+from superposition.formats import _read, _recipe, _seal
+from superposition.formats._base import Format, Loaded, Source
 from superposition.formats._read import Arrays
 from superposition.formats._saelens_legacy import modern
 from superposition.sae import (
@@ -54,6 +55,7 @@ BASE: dict[str, tuple[type[SAE], ...]] = {
     "abstopk": (PCA, Identity),
 }
 OWN = "superposition_"
+OWN_FIELDS = ("recipe", "fields", *_seal.KEYS)  # of our entry, what is not metadata
 TRANSCODERS = {
     "transcoder": "standard",
     "jumprelu_transcoder": "jumprelu",
@@ -94,12 +96,13 @@ def read(source: Source) -> Loaded:
     cfg = modern(path, _read.read_json(path))
     metadata = dict(_recipe.typed(path, cfg, "metadata", dict, {}))
     own = metadata.pop(_recipe.KEY, None)
-    rest = {k: v for k, v in own.items() if k not in ("recipe", "fields")} if isinstance(own, dict) else None
+    rest = {k: v for k, v in own.items() if k not in OWN_FIELDS} if isinstance(own, dict) else None
     sae, scaled = _sae(path, cfg, own)
     expected = _recipe.shapes(sae)
     _read.limit(path, expected)
     file = source.directory / source.weights
     arrays = _read.read_safetensors(file, expected, {"scaling_factor": (sae.d_sae,)})
+    _seal.check_tensors(FORMAT, file, cfg, arrays)
     if (factor := arrays.pop("scaling_factor", None)) is not None and not (factor == 1).all():
         raise ConfigError(f"{file}: scaling_factor must be 1 throughout; fold it into W_dec and remove it")
     params = _recipe.loaded(file, sae, arrays)
@@ -122,6 +125,7 @@ def read(source: Source) -> Loaded:
     sparsity = None
     if frequency.exists() or frequency.is_symlink():
         sparsity = _read.read_safetensors(frequency, {"sparsity": (sae.d_sae,)})["sparsity"]
+    _seal.check_tensors(FORMAT, frequency, cfg, None if sparsity is None else {"sparsity": sparsity})
     return Loaded(sae, params, metadata, sparsity)
 
 
@@ -167,12 +171,14 @@ def _sae(path: Path, cfg: dict[str, Any], own: Any) -> tuple[SAE, bool]:
     return _recipe.restore(path, entry, BASE[base], shared), scaled
 
 
-def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dict[str, bytes]:
-    """cfg.json and sae_weights.safetensors of the SAE as it is used after training."""
+def files(
+    sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str, sparsity: np.ndarray | None = None
+) -> dict[str, bytes]:
+    """cfg.json and sae_weights.safetensors of the SAE as it is used after training, and its sparsity."""
     own: dict[str, Any] = {}
     given = metadata.get(_recipe.KEY, {})
     if isinstance(given, dict):
-        own = {k: v for k, v in given.items() if k not in ("recipe", "fields")}
+        own = {k: v for k, v in given.items() if k not in OWN_FIELDS}
     if isinstance(sae, BatchTopK):
         own["trained_as"] = _recipe.describe(sae)
         name = "matryoshka_batchtopk" if isinstance(sae, Matryoshka) else "batchtopk"
@@ -209,7 +215,8 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
     version = {"sae_lens_version": VERSION, "sae_lens_training_version": None}
     cfg["metadata"] = {**version, **rest, "sae_lens_version": VERSION}
     cfg["metadata"][_recipe.KEY] = {**_recipe.describe(sae), **own}
-    return {CONFIG: to_json(cfg), WEIGHTS: to_safetensors(arrays, dtype)}
+    others = {} if sparsity is None else {SPARSITY: {"sparsity": sparsity}}
+    return _seal.sealed(FORMAT, cfg, arrays, dtype, others)
 
 
 FORMAT = Format(
@@ -219,4 +226,6 @@ FORMAT = Format(
     read,
     files,
     dtypes=("float32", "float16", "bfloat16"),
+    config=CONFIG,
+    entry=("metadata", _recipe.KEY),
 )

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from superposition.errors import ConfigError
-from superposition.formats import _read, _recipe
-from superposition.formats._base import Format, Loaded, Source, to_json, to_safetensors
+from superposition.formats import _read, _recipe, _seal
+from superposition.formats._base import Format, Loaded, Source
 from superposition.formats._read import Arrays
 from superposition.sae import SAE, TopK
 
@@ -60,6 +60,7 @@ def read(source: Source) -> Loaded:
     on_disk = {theirs: expected[ours] for ours, theirs in NAMES.items() if ours in expected}
     on_disk["encoder.weight"] = expected["W_enc"][::-1]
     raw = _read.read_safetensors(weights, on_disk)
+    _seal.check_tensors(FORMAT, weights, cfg, raw)
     arrays = {ours: raw[theirs] for ours, theirs in NAMES.items() if theirs in raw}
     arrays["W_enc"] = arrays["W_enc"].T
     if skip and not transcode:
@@ -99,7 +100,7 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
     }
     tensors = {theirs: arrays[ours] for ours, theirs in NAMES.items() if ours in arrays}
     tensors["encoder.weight"] = tensors["encoder.weight"].T
-    return {CONFIG: to_json(cfg), WEIGHTS: to_safetensors(tensors, dtype)}
+    return _seal.sealed(FORMAT, cfg, tensors, dtype)
 
 
 FORMAT = Format(
@@ -109,4 +110,5 @@ FORMAT = Format(
     read,
     files,
     dtypes=("float32", "float16", "bfloat16"),
+    config=CONFIG,
 )

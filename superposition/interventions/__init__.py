@@ -14,6 +14,7 @@ from superposition.interventions.latents import (
     latents_of,
     max_activations,
 )
+from superposition.interventions.requirements import Requirements, requirements
 from superposition.interventions.splice import Splice, splice
 from superposition.interventions.steering import Clamp, Draw, Steer, ablate, clamp, steer
 
@@ -31,6 +32,7 @@ __all__ = [
     "From",
     "Logit",
     "Replace",
+    "Requirements",
     "Splice",
     "Spliced",
     "Standing",
@@ -49,6 +51,7 @@ __all__ = [
     "kl",
     "latents_of",
     "max_activations",
+    "requirements",
     "splice",
     "standing",
     "steer",

@@ -21,10 +21,13 @@ import numpy as np
 from jax import Array
 
 from superposition import _validate
+from superposition.errors import ConfigError
 from superposition.interventions.at import Replace
+from superposition.interventions.effect import is_text
 from superposition.interventions.splice import fits
 from superposition.interventions.steering import indices
 from superposition.llm.model import LanguageModel, capture
+from superposition.llm.prompts import one_token
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -34,17 +37,32 @@ Metric = Callable[[Array], Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Logit:
-    """Metric: a target's logit at the last position, less `other`'s if given, summed over rows; ids () or (batch,)."""
+    """Metric: a target's logit at the last position, less `other`'s if given, summed over rows.
+
+    Targets are ids () or (batch,), or text of one token each, such as " there", for `attribute` to look up.
+    """
 
     target: Any
     other: Any = None
 
+    def of(self, lm: LanguageModel) -> "Logit":
+        """The same with ids in place of text; ConfigError for a text that is not one token."""
+        return Logit(_ids(lm, self.target), None if self.other is None else _ids(lm, self.other))
+
     def __call__(self, logits: Array) -> Array:
         """Of logits (batch, pos, d_vocab)."""
+        if text := [a for a in (self.target, self.other) if is_text(a)]:
+            raise ConfigError(f"the target {text[0]!r} is text; Logit(...).of(lm) looks its token up")
         last = logits[:, -1].astype(jnp.float32)
         rows = jnp.arange(len(last))
         own = last[rows, self.target].sum()
         return own if self.other is None else own - last[rows, self.other].sum()
+
+
+def _ids(lm: LanguageModel, target: Any) -> Any:
+    if isinstance(target, str):
+        return one_token(lm, target)
+    return jnp.asarray([_ids(lm, one) for one in target]) if is_text(target) else target
 
 
 class Attribution(NamedTuple):
@@ -122,6 +140,7 @@ def _prepared(
     """What is static of a problem, and its arrays."""
     fits(lm, hook, sae)
     ids, positions, valid = lm.prepared(tokens, mask)
+    metric = metric.of(lm) if isinstance(metric, Logit) else metric
     held = jax.tree_util.Partial(metric) if jax.tree_util.all_leaves([metric]) else metric
     where = jnp.ones(ids.shape, bool) if where is None else jnp.asarray(where, bool)
     static = (lm.spec, lm.resolve(hook), None if at is None else lm.resolve(at), sae)

@@ -11,11 +11,11 @@ from jax import Array
 
 from superposition.errors import ConfigError
 from superposition.interventions.at import At
-from superposition.interventions.evaluation import batches
+from superposition.interventions.evaluation import Rows, batches
 from superposition.interventions.splice import fits
 from superposition.interventions.steering import Steer, direction, indices
 from superposition.llm.model import LanguageModel, capture
-from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -44,7 +44,7 @@ def dose_response(
     params: Params,
     latent: Any,
     amounts: Any,
-    tokens: Tokens,
+    tokens: Any,
     sets: Sequence[Any],
 ) -> DoseResponse:
     """Steer a latent by each amount at every usable position; what the next-token distributions there put on sets of ids.
@@ -58,6 +58,7 @@ def dose_response(
     if doses.ndim != 1 or not doses.size or not np.isfinite(doses).all():
         raise ConfigError(f"amounts must be finite numbers, at least one; got {amounts!r}")
     latents = indices(sae, latent)
+    tokens = rows_given(lm, tokens)
     ways = jnp.stack([direction(sae, params, latents, dose) for dose in doses])
     ids, filled = _sets(sets, lm.spec.d_vocab)
     kept = np.flatnonzero(tokens.usable.any(1))
@@ -65,7 +66,7 @@ def dose_response(
         raise ConfigError("tokens have no usable position; every one is special: give text")
     own, parts = lm.resolve(hook), []
     for rows in batches(lm, tokens, lm.width(hook)):
-        parts.append([np.asarray(a) for a in _doses(lm.spec, lm.params, own, sae, ways, *rows, ids, filled)])
+        parts.append([np.asarray(a) for a in _doses(lm.spec, lm.params, own, sae, ways, rows, ids, filled)])
     whole = (np.concatenate([p[i] for p in parts], -1)[..., kept] for i in range(3))
     return DoseResponse(doses, *(_estimate(a) for a in whole))
 
@@ -99,25 +100,23 @@ def _doses(
     hook: str,
     sae: SAE,
     ways: Array,
-    tokens: Array,
-    usable: Array,
+    rows: Rows,
     ids: Array,
     filled: Array,
 ) -> tuple[Array, Array, Array]:
-    positions = jnp.arange(tokens.shape[1])[None]
-    count = jnp.maximum(usable.sum(1), 1)
+    count = jnp.maximum(rows.usable.sum(1), 1)
 
     def log_p(edits: dict[str, Any]) -> Array:
-        logits = capture(spec, params, tokens, positions, None, (), edits=edits)[0]
+        logits = capture(spec, params, rows.tokens, rows.positions, rows.valid, (), edits=edits)[0]
         return jax.nn.log_softmax(logits.astype(jnp.float32))
 
     def by_row(value: Array) -> Array:
-        return jnp.where(usable, value, 0.0).sum(1) / count
+        return jnp.where(rows.usable, value, 0.0).sum(1) / count
 
     clean = log_p({})
 
     def respond(way: Array) -> tuple[Array, Array, Array]:
-        new = log_p({hook: At(Steer(way, sae), usable)})
+        new = log_p({hook: At(Steer(way, sae), rows.usable)})
 
         def mass(one: tuple[Array, Array]) -> tuple[Array, Array]:
             inside = jax.nn.logsumexp(jnp.where(one[1], new[..., one[0]], -jnp.inf), -1)

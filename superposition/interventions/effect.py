@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition.errors import ConfigError
+
 
 class Standing(NamedTuple):
     """A token among all: how many are likelier (0 is the likeliest), its logit, probability and log-probability."""
@@ -31,11 +33,21 @@ def effect(before: Any, after: Any, target: Any) -> Effect:
 
 def standing(logits: Any, target: Any) -> Standing:
     """Where a target stands in logits (..., d_vocab)."""
+    if is_text(target):
+        raise ConfigError(
+            f"a target is a token id, or one of each row; got {target!r}: lm.token_ids(...) gives it"
+        )
     logits = jnp.asarray(logits, jnp.float32)
     at = jnp.broadcast_to(jnp.asarray(target), logits.shape[:-1])[..., None]
     own = jnp.take_along_axis(logits, at, -1)
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), at, -1)[..., 0]
     return Standing((logits > own).sum(-1), own[..., 0], jnp.exp(log_p), log_p)
+
+
+def is_text(target: Any) -> bool:
+    """Whether a target is a text, or a list of them, and no ids."""
+    listed = target if isinstance(target, list | tuple) else [target]
+    return any(isinstance(one, str) for one in listed)
 
 
 def kl(logits: Any, reference: Any) -> Array:

@@ -13,8 +13,9 @@ from superposition import metrics
 from superposition.errors import ConfigError
 from superposition.interventions.at import At, Replace
 from superposition.interventions.splice import Splice, fits
-from superposition.llm.model import LanguageModel, capture
+from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -36,6 +37,16 @@ class Ablations(NamedTuple):
     scored: np.ndarray
 
 
+class Rows(NamedTuple):
+    """Rows of tokens (rows, ctx) as the model is run on them; scored (rows, ctx - 1): next tokens that count."""
+
+    tokens: Array
+    usable: Array
+    scored: Array
+    positions: Array
+    valid: Array | None
+
+
 class Spliced(NamedTuple):
     """An SAE spliced in at the usable positions.
 
@@ -48,24 +59,28 @@ class Spliced(NamedTuple):
     densities: np.ndarray
 
 
-def ablations(lm: LanguageModel, hook: str, tokens: Tokens) -> Ablations:
-    """One pass for the mean, one for the losses; ConfigError for text without a usable next token."""
+def ablations(lm: LanguageModel, hook: str, tokens: Any) -> Ablations:
+    """One pass for the mean, one for the losses; ConfigError for text without a usable next token.
+
+    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+    """
+    tokens = rows_given(lm, tokens)
     own = lm.resolve(hook)
-    scored = tokens.usable[:, 1:].sum(1)
+    scored = tokens.scored.sum(1)
     if not scored.any():
         raise ConfigError("there is no usable next token to score; give more text")
     total, count = np.zeros(()), 0
     for rows in batches(lm, tokens, lm.width(hook)):
-        total = total + np.asarray(_sum(lm.spec, lm.params, own, *rows), np.float64)
-        count += int(rows[1].sum())
+        total = total + np.asarray(_sum(lm.spec, lm.params, own, rows), np.float64)
+        count += int(rows.usable.sum())
     mean = (total / count).astype(np.float32)
-    parts = [_ablated(lm.spec, lm.params, own, *r, mean) for r in batches(lm, tokens, 1)]
+    parts = [_ablated(lm.spec, lm.params, own, rows, mean) for rows in batches(lm, tokens, 1)]
     clean, zero, without = (np.concatenate([np.asarray(p[i], np.float64) for p in parts]) for i in range(3))
     n = len(scored)
     return Ablations(own, mean, clean[:n], zero[:n], without[:n], scored)
 
 
-def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor: Ablations) -> Spliced:
+def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Any, floor: Ablations) -> Spliced:
     """Splice an SAE in at floor's hook point and measure; tokens are those of `ablations`.
 
     $CE_{recovered} = (CE_{zero} - CE_{SAE}) / (CE_{zero} - CE)$, and the same against the mean. KL is of the clean
@@ -73,6 +88,7 @@ def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor:
     activation, as SAEs are not trained on them. Raises ConfigError for an SAE of another width.
     """
     fits(lm, floor.hook, sae)
+    tokens = rows_given(lm, tokens)
     if len(tokens.tokens) != len(floor.scored):
         raise ConfigError(f"the ablations are of {len(floor.scored)} rows, tokens have {len(tokens.tokens)}")
     sums: metrics.Sums | None = None
@@ -80,11 +96,11 @@ def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens, floor:
     own = {k: jnp.asarray(v) for k, v in params.items()}
     size = int(np.clip(CELLS // sae.d_sae, 64, 4096))
     parts = list(batches(lm, tokens, sae.d_sae))
-    for n, (ids, usable) in enumerate(parts, 1):
-        loss, kl, x = _spliced(lm.spec, lm.params, floor.hook, sae, own, ids, usable)
+    for n, part in enumerate(parts, 1):
+        loss, kl, x = _spliced(lm.spec, lm.params, floor.hook, sae, own, part)
         losses.append(np.asarray(loss, np.float64))
         kls.append(np.asarray(kl, np.float64))
-        held.append(np.asarray(x)[np.asarray(usable)])
+        held.append(np.asarray(x)[np.asarray(part.usable)])
         waiting += len(held[-1])
         if waiting >= size or n == len(parts):  # whole blocks, so that one shape is compiled
             rows = np.concatenate(held)
@@ -123,55 +139,56 @@ def _losses(floor: Ablations, loss: np.ndarray, kl: np.ndarray, rows: np.ndarray
     }
 
 
-def batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[tuple[Array, Array]]:
-    """(tokens, usable), as many rows as memory is meant for; the last batch is filled up with unusable rows."""
+def batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[Rows]:
+    """As many rows as memory is meant for; the last batch is filled up with unusable rows."""
     n, ctx = tokens.tokens.shape
     size = int(np.clip(CELLS // (ctx * max(width, lm.spec.d_vocab)), 1, n))
     for start in range(0, n, size):
-        ids, usable = tokens.tokens[start : start + size], tokens.usable[start : start + size]
-        fill = ((0, size - len(ids)), (0, 0))
-        yield jnp.asarray(np.pad(ids, fill), jnp.int32), jnp.asarray(np.pad(usable, fill))
+        part = tokens.rows(slice(start, start + size))
+        fill = ((0, size - len(part.tokens)), (0, 0))
+        ids, usable, scored = (jnp.asarray(np.pad(a, fill)) for a in (part.tokens, part.usable, part.scored))
+        valid = None if part.valid is None else jnp.asarray(np.pad(part.valid, fill))
+        yield Rows(ids.astype(jnp.int32), usable, scored, positions(ids, valid), valid)
 
 
-def _forward(spec: Spec, params: Any, tokens: Array, edits: dict[str, Any]) -> Array:
-    positions = jnp.arange(tokens.shape[1])[None]
-    return jax.nn.log_softmax(
-        capture(spec, params, tokens, positions, None, (), edits=edits)[0].astype(jnp.float32)
+def _forward(spec: Spec, params: Any, rows: Rows, edits: dict[str, Any]) -> Array:
+    logits = capture(spec, params, rows.tokens, rows.positions, rows.valid, (), edits=edits)[0]
+    return jax.nn.log_softmax(logits.astype(jnp.float32))
+
+
+def _loss(logp: Array, rows: Rows) -> Array:
+    picked = jnp.take_along_axis(logp[:, :-1], rows.tokens[:, 1:, None], -1)[..., 0]
+    return -jnp.where(rows.scored, picked, 0.0).sum(1)
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _sum(spec: Spec, params: Any, hook: str, rows: Rows) -> Array:
+    x = capture(spec, params, rows.tokens, rows.positions, rows.valid, (hook,))[1][hook]
+    usable = rows.usable.reshape(*rows.usable.shape, *[1] * (x.ndim - 2))
+    return jnp.where(usable, x, 0).astype(jnp.float32).sum((0, 1))
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _ablated(spec: Spec, params: Any, hook: str, rows: Rows, mean: Array) -> tuple[Array, Array, Array]:
+    runs: Sequence[dict[str, Any]] = (
+        {},
+        {hook: At(Replace(0.0), rows.usable)},
+        {hook: At(Replace(mean), rows.usable)},
     )
-
-
-def _loss(logp: Array, tokens: Array, usable: Array) -> Array:
-    picked = jnp.take_along_axis(logp[:, :-1], tokens[:, 1:, None], -1)[..., 0]
-    return -jnp.where(usable[:, 1:], picked, 0.0).sum(1)
-
-
-@partial(jax.jit, static_argnums=(0, 2))
-def _sum(spec: Spec, params: Any, hook: str, tokens: Array, usable: Array) -> Array:
-    positions = jnp.arange(tokens.shape[1])[None]
-    x = capture(spec, params, tokens, positions, None, (hook,))[1][hook]
-    return jnp.where(usable.reshape(*usable.shape, *[1] * (x.ndim - 2)), x, 0).astype(jnp.float32).sum((0, 1))
-
-
-@partial(jax.jit, static_argnums=(0, 2))
-def _ablated(
-    spec: Spec, params: Any, hook: str, tokens: Array, usable: Array, mean: Array
-) -> tuple[Array, Array, Array]:
-    runs: Sequence[dict[str, Any]] = ({}, {hook: At(Replace(0.0), usable)}, {hook: At(Replace(mean), usable)})
-    one, two, three = (_loss(_forward(spec, params, tokens, e), tokens, usable) for e in runs)
+    one, two, three = (_loss(_forward(spec, params, rows, edits), rows) for edits in runs)
     return one, two, three
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _spliced(
-    spec: Spec, params: Any, hook: str, sae: SAE, own: Params, tokens: Array, usable: Array
+    spec: Spec, params: Any, hook: str, sae: SAE, own: Params, rows: Rows
 ) -> tuple[Array, Array, Array]:
-    positions = jnp.arange(tokens.shape[1])[None]
-    logits, seen = capture(spec, params, tokens, positions, None, (hook,))
+    logits, seen = capture(spec, params, rows.tokens, rows.positions, rows.valid, (hook,))
     clean = jax.nn.log_softmax(logits.astype(jnp.float32))
-    new = _forward(spec, params, tokens, {hook: At(Splice(own, sae), usable)})
-    kl = jnp.where(usable[:, 1:], (jnp.exp(clean) * (clean - new)).sum(-1)[:, :-1], 0.0).sum(1)
-    x = seen[hook].reshape(*tokens.shape, -1).astype(jnp.float32)
-    return _loss(new, tokens, usable), kl, x
+    new = _forward(spec, params, rows, {hook: At(Splice(own, sae), rows.usable)})
+    kl = jnp.where(rows.scored, (jnp.exp(clean) * (clean - new)).sum(-1)[:, :-1], 0.0).sum(1)
+    x = seen[hook].reshape(*rows.tokens.shape, -1).astype(jnp.float32)
+    return _loss(new, rows), kl, x
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,7 +16,7 @@ from superposition.interventions.splice import fits
 from superposition.interventions.steering import indices
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
-from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
@@ -58,8 +58,11 @@ def latents_of(
     return _latents(lm.spec, lm.params, own, sae, dict(params), ids, positions, valid, lm.edits(edits))
 
 
-def firing(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Tokens) -> Firing:
-    """How latents fire on a text, in one pass of constant memory; ConfigError for text without a usable token."""
+def firing(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any) -> Firing:
+    """How latents fire on a text, in one pass of constant memory; ConfigError for text without a usable token.
+
+    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+    """
     largest, total, on, n = np.full(sae.d_sae, -np.inf), np.zeros(sae.d_sae), np.zeros(sae.d_sae), 0
     for latents, usable in _stream(lm, hook, sae, params, tokens):
         top, added, active = (np.asarray(a, np.float64) for a in _tally(latents, usable))
@@ -68,13 +71,13 @@ def firing(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Token
     return Firing(largest.astype(np.float32), (total / n).astype(np.float32), (on / n).astype(np.float32), n)
 
 
-def max_activations(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Tokens) -> np.ndarray:
+def max_activations(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any) -> np.ndarray:
     """The largest activation of each latent over the usable tokens, (d_sae,); 0 for one that never fires."""
     return firing(lm, hook, sae, params, tokens).largest
 
 
 def activations_of(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Tokens, latents: Any
+    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any, latents: Any
 ) -> np.ndarray:
     """Activations (usable tokens, k) of some latents, in the order of tokens[usable]; a pool to resample from."""
     own = indices(sae, latents)
@@ -93,16 +96,17 @@ def contrast(a: Any, b: Any, top: int = 10) -> Contrast:
 
 
 def _stream(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Tokens
+    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any
 ) -> Iterator[tuple[Array, Array]]:
     """(latents, usable) by batches of rows."""
     fits(lm, hook, sae)
+    tokens = rows_given(lm, tokens)
     if not tokens.usable.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
     own, held = lm.resolve(hook), {k: jnp.asarray(v) for k, v in params.items()}
-    for ids, usable in batches(lm, tokens, sae.d_sae):
-        positions = jnp.arange(ids.shape[1])[None]
-        yield _latents(lm.spec, lm.params, own, sae, held, ids, positions, None, {}), usable
+    for rows in batches(lm, tokens, sae.d_sae):
+        run = (rows.tokens, rows.positions, rows.valid)
+        yield _latents(lm.spec, lm.params, own, sae, held, *run, {}), rows.usable
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))

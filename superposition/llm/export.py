@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from superposition.errors import ConfigError
 from superposition.llm.spec import Spec
+from superposition.llm.sums import seal
 
 ACTIVATIONS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu", "silu": "silu"}
 _ROOMS = {
@@ -95,8 +96,12 @@ def gpt2_tensors(spec: Spec, params: Mapping[str, Any]) -> dict[str, np.ndarray]
 
 
 def save_gpt2(folder: Path, spec: Spec, params: Mapping[str, Any]) -> None:
-    """Write config.json and model.safetensors."""
+    """Write config.json and model.safetensors, and the digests of what is there.
+
+    A tokenizer that is written later is under the digests after another `superposition.llm.sums.seal(folder)`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config, tensors = gpt2_config(spec), gpt2_tensors(spec, params)
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     safetensors.numpy.save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    seal(folder)

@@ -52,11 +52,11 @@ def generate(
     *,
     n: int,
     greedy: bool,
-    end: int | None,
+    end: tuple[int, ...],
 ) -> Array:
     """`n` tokens (batch, n) after tokens (batch, pos), left-padded where valid is False.
 
-    A row that has produced `end` goes on with it. Positions count the valid tokens of a row.
+    A row that has produced a token of `end` goes on with it. Positions count the valid tokens of a row.
     """
     decoder = Decoder(spec, params)
     dtype = jax.tree.leaves(params)[0].dtype
@@ -78,9 +78,9 @@ def generate(
         token, position, done, cache = carry
         logits, cache = forward(token[:, None], position[:, None], jnp.ones((batch, 1), bool), cache)
         new = pick(jax.random.fold_in(key, i), logits).astype(token.dtype)
-        if end is not None:
-            done = done | (token == end)
-            new = jnp.where(done, end, new)
+        for one in end:
+            done = done | (token == one)
+        new = jnp.where(done, token, new) if end else new
         return (new, position + 1, done, cache), new
 
     start = (first, positions[:, -1] + 1, jnp.zeros(batch, bool), cache)

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from superposition.errors import ConfigError
-from superposition.llm import weights
+from superposition.llm import sums, weights
 from superposition.llm._read import read_json
 from superposition.llm.families import Family, parse
 from superposition.llm.spec import Spec
+from superposition.llm.tokenizing import failed, first_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,22 +22,14 @@ SHIPPED = {"superposition/small-lm": HERE / "seed0", "superposition/small-lm-see
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*(/[A-Za-z0-9][\w.\-]*)?")
 CONFIG = "config.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json")  # one of which holds the vocabulary
-PATTERNS = (
-    CONFIG,
-    "model*.safetensors",
-    weights.INDEX,
-    "tokenizer*",
-    "*_tokens*.json",
-    "vocab.json",
-    "merges.txt",
-)
+PATTERNS = (*sums.READ, sums.SUMS)
 
 
 def resolve(source: str | Path, revision: str | None = None) -> Path:
     """The folder of a model: a folder, the name of one we ship, or a name on the hub, which is fetched.
 
     Only config, safetensors and tokenizer files are fetched. Raises ConfigError where there is no such model,
-    no network, no permission, no config.json or no weights.
+    no network, no permission, no config.json or no weights, CorruptError for a folder of ours that was changed.
     """
     if str(source) in SHIPPED:
         folder = SHIPPED[str(source)]
@@ -50,6 +43,7 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
         raise ConfigError(f"{source}: no such folder; give one with {CONFIG} and {weights.SINGLE}, or a name")
     else:
         folder = fetch(source, revision)
+    sums.check(folder)
     if not (folder / CONFIG).exists():
         raise ConfigError(f"{folder}: no {CONFIG}; give a folder that save_pretrained of transformers wrote")
     if not (folder / weights.SINGLE).exists() and not (folder / weights.INDEX).exists():
@@ -77,7 +71,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
         ) from error
     except Exception as error:  # whichever HTTP library huggingface_hub stands on has its own
         raise ConfigError(
-            f"{name} could not be fetched and is not in the cache ({_first_line(error)}); check the "
+            f"{name} could not be fetched and is not in the cache ({first_line(error)}); check the "
             f"network, {folder}"
         ) from error
 
@@ -102,16 +96,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         )
     try:
         return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # tokenizers raises bare Exceptions for files it cannot read
+    except BaseException as error:  # tokenizers raises bare Exceptions for files it cannot read, and panics
+        if not failed(error):
+            raise
         raise ConfigError(
-            f"{folder}: no tokenizer that can be read ({_first_line(error)}); put the files of "
+            f"{folder}: no tokenizer that can be read ({first_line(error)}); put the files of "
             "tokenizer.save_pretrained there, or give token ids"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200]
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A language model at hand: tokens to logits, activations at hook points, edits, generation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from jax.sharding import Mesh
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.llm import generation, hooks, sharding
+from superposition.llm import generation, hooks, prompts, sharding
 from superposition.llm.decoder import Decoder, shapes
 from superposition.llm.hooks import Edit, Taps
 from superposition.llm.spec import Spec
+from superposition.llm.token_facts import TokenFacts
 from superposition.typing import PRNGKey
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ DTYPES = ("float32", "bfloat16")
 class LanguageModel:
     """A Spec (static), flat parameters named as `decoder.shapes` has them, and the names it is known by.
 
-    tokens are integers (batch, pos); mask is False (or 0) for padding, whose positions do not count.
+    tokens are integers (batch, pos), or text: a prompt, or several. mask is False (or 0) for padding, whose
+    positions do not count. facts: special tokens and how text is put together, in place of what the folder says.
     """
 
     spec: Spec
@@ -39,6 +41,7 @@ class LanguageModel:
     name: str = ""
     folder: Path | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    facts: TokenFacts | None = None
 
     @classmethod
     def from_hf(
@@ -83,6 +86,30 @@ class LanguageModel:
         if self.folder is None:
             raise ConfigError("this model was not read from a folder and has no tokenizer; give token ids")
         return load_tokenizer(self.folder)
+
+    @cached_property
+    def token_facts(self) -> TokenFacts:
+        """Special tokens and how rows and prompts are put together: `facts`, or what the model's folder says."""
+        return prompts.facts_of(self) if self.facts is None else self.facts
+
+    def with_facts(self, facts: TokenFacts) -> "LanguageModel":
+        """The same model with other choices, for example `lm.with_facts(lm.token_facts.with_bos(True))`."""
+        other = replace(self, facts=facts)
+        if "tokenizer" in vars(self):  # reading a large one takes seconds
+            vars(other)["tokenizer"] = self.tokenizer
+        return other
+
+    def token_ids(self, text: str) -> list[int]:
+        """Tokens of a text, none added; what it spells of special tokens is text, unless `token_facts` parse it."""
+        return prompts.token_ids(self, text)
+
+    def prompt_ids(self, text: str) -> list[int]:
+        """A prompt's tokens, after BOS where prompts begin with it; ConfigError for text that yields no token."""
+        return prompts.prompt_ids(self, text)
+
+    def continuation(self, prompt: Sequence[int], new: Sequence[int]) -> str:
+        """The text that new tokens add to a prompt's, as it reads after it."""
+        return prompts.continuation(self, prompt, new)
 
     def hook_names(self) -> list[str]:
         """Every hook point, in the order of firing."""
@@ -132,12 +159,12 @@ class LanguageModel:
         own = {name: self.resolve(name) for name in wanted}
         if stop_at_layer is not None:
             _validate.integer("stop_at_layer", stop_at_layer, 0, self.spec.n_layers + 1)
-        tokens, positions, valid = self.prepared(tokens, mask)
+        tokens, places, valid = self.prepared(tokens, mask)
         out, seen = _run(
             self.spec,
             self.params,
             tokens,
-            positions,
+            places,
             valid,
             self.edits(edits),
             names=tuple(own.values()),
@@ -155,17 +182,18 @@ class LanguageModel:
         top_p: float = 1.0,
         mask: Any = None,
         edits: Mapping[str, Edit] | None = None,
-        end: int | None = None,
+        end: int | Sequence[int] | None = None,
     ) -> np.ndarray:
         """`n` tokens after each row of tokens (batch, pos): greedy at temperature 0, else drawn with `key`.
 
-        Rows of unequal length are padded on the left, mask False there. After token `end` a row repeats it.
+        Rows of unequal length are padded on the left, mask False there. After a token of `end` a row repeats it.
         Edits act on the prompt and on every new token. Raises ConfigError as the forward pass does, and where
         the model has no positions for so many tokens.
         """
         _validate.integer("n", n, 1)
         _validate.in_range("temperature", temperature, 0.0, float("inf"))
         _validate.in_range("top_p", top_p, 0.0, 1.0, open_low=True)
+        ends = () if end is None else tuple(np.atleast_1d(np.asarray(end, int)).tolist())
         if temperature > 0 and key is None:
             raise ConfigError("drawing at a temperature above 0 needs a key; give key=jax.random.key(0)")
         tokens, _, valid = self.prepared(tokens, mask, more=n)
@@ -184,15 +212,17 @@ class LanguageModel:
             None if top_p == 1 else jnp.float32(top_p),
             n=n,
             greedy=temperature == 0,
-            end=end,
+            end=ends,
         )
         return np.asarray(drawn)
 
     def prepared(self, tokens: Any, mask: Any = None, more: int = 0) -> tuple[Array, Array, Array | None]:
         """Tokens as int32, positions and validity, or ConfigError for what cannot be run."""
-        ids = np.asarray(tokens)
+        ids, mask = prompts.rows_of(self, tokens, mask)
         if ids.ndim != 2 or 0 in ids.shape or ids.dtype.kind not in "iu":
-            raise ConfigError(f"tokens must be integers (batch, pos); got shape {ids.shape}, {ids.dtype}")
+            raise ConfigError(
+                f"tokens must be integers (batch, pos) or text; got shape {ids.shape}, {ids.dtype}"
+            )
         if ids.min() < 0 or ids.max() >= self.spec.d_vocab:
             row, column = np.argwhere((ids < 0) | (ids >= self.spec.d_vocab))[0]
             raise ConfigError(
@@ -211,13 +241,8 @@ class LanguageModel:
                 + (f" and {more} to come" if more else "")
                 + ": give fewer tokens"
             )
-        counted = np.ones((1, ids.shape[1]), bool) if valid is None else valid
-        positions = np.maximum(np.cumsum(counted, 1) - 1, 0)
-        return (
-            jnp.asarray(ids, jnp.int32),
-            jnp.asarray(positions, jnp.int32),
-            None if valid is None else jnp.asarray(valid),
-        )
+        row, seen = jnp.asarray(ids, jnp.int32), None if valid is None else jnp.asarray(valid)
+        return row, positions(row, seen), seen
 
     def edits(self, edits: Mapping[str, Edit] | None) -> dict[str, Any]:
         """Edits by hook point, each a pytree."""
@@ -229,6 +254,13 @@ class LanguageModel:
             leaf = jax.tree_util.all_leaves([edit])  # a plain function is no pytree: hold it as static
             result[own] = jax.tree_util.Partial(edit) if leaf else edit
         return result
+
+
+def positions(tokens: Array, valid: Array | None) -> Array:
+    """Positions (batch or 1, pos) of tokens, which count those of a row that are no padding."""
+    if valid is None:
+        return jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
+    return jnp.maximum(jnp.cumsum(valid, 1) - 1, 0).astype(jnp.int32)
 
 
 @partial(jax.jit, static_argnames=("spec", "names", "stop_at_layer"))

@@ -1,84 +1,68 @@
-"""Text into rows of tokens: exactly ctx of them, one BOS in front, one source a row."""
+"""Text into rows of tokens: exactly ctx of them, BOS in front where the model has one, one source a row."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import Any, NamedTuple
-from zipfile import BadZipFile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from superposition import _validate
 from superposition.errors import ConfigError
+from superposition.llm.token_facts import TokenFacts
+from superposition.llm.tokenizing import BATCH, tokenize
+from superposition.llm.tokens import (
+    RanDryError,
+    Tokens,
+    concatenate,
+    in_vocabulary,
+    token_array,
+    usable_positions,
+)
 
-BATCH = 256  # documents given to the tokenizer at once
-
-
-class Tokens(NamedTuple):
-    """Rows of tokens (n_seq, ctx), the positions worth looking at, and where each row is from.
-
-    usable is False at BOS, EOS, padding and other special tokens, and at position 0, whose activations are
-    outliers in every model looked at. source (n_seq,) indexes sources.
-    """
-
-    tokens: np.ndarray
-    usable: np.ndarray
-    source: np.ndarray
-    sources: tuple[str, ...]
-
-    def of(self, source: str) -> "Tokens":
-        """The rows of one source."""
-        _validate.choice("source", source, self.sources)
-        rows = self.source == self.sources.index(source)
-        return self._replace(tokens=self.tokens[rows], usable=self.usable[rows], source=self.source[rows])
-
-
-class RanDryError(ConfigError):
-    """The documents ended before there were as many tokens as asked for; `tokens` is what there was."""
-
-    def __init__(self, message: str, tokens: Tokens) -> None:
-        super().__init__(message)
-        self.tokens = tokens
-
-
-def tokenize(tokenizer: Any, documents: Iterable[str]) -> Iterator[Sequence[int]]:
-    """Token ids of each document, no special tokens added (`pack` adds them); batches of documents at a time."""
-    left = iter(documents)
-    while batch := list(islice(left, BATCH)):
-        yield from tokenizer(batch, add_special_tokens=False, return_attention_mask=False, verbose=False)[
-            "input_ids"
-        ]
+__all__ = [
+    "BATCH", "RanDryError", "Tokens", "concatenate", "flatten", "pack", "pack_text", "token_array", "tokenize",
+]  # fmt: skip
 
 
 def flatten(
     documents: Iterable[Sequence[int]],
     *,
     vocab: int,
-    bos: int | None,
-    eos: int | None,
+    bos: int | None = None,
+    eos: int | None = None,
+    facts: TokenFacts | None = None,
     at_least: int | None = None,
+    source: str = "text",
+    spelled: Callable[[int], str] | None = None,
 ) -> np.ndarray:
-    """Documents one after the other, each followed by EOS: (n,), uint16 where the vocabulary allows, else int32.
+    """Documents one after the other, each followed by the separator: (n,), uint16 where the vocabulary allows, else int32.
 
-    Stops early with the document that brings n to `at_least`. Raises ConfigError for a token outside the
-    vocabulary, and for documents that already begin with BOS.
+    facts say the separator; bos and eos are short for facts of these two, joined by EOS. Separators that a document
+    begins or ends with only separate. Stops early with the document that brings n to `at_least`. Raises ConfigError
+    for a token outside the vocabulary, and for documents with BOS inside; spelled: how a token is written, for that.
     """
-    for name, special in (("bos", bos), ("eos", eos)):
+    facts = _facts(bos, eos, facts)
+    for name, special in (("bos", facts.bos), (facts.separator, facts.separator_id)):
         if special is not None:
             _validate.integer(name, special, 0, vocab)
     kept = array("H" if vocab <= 2**16 else "i")
+    leading = {facts.bos, facts.separator_id, *facts.eos}
+    only_begins = facts.bos is not None and facts.bos not in facts.eos and facts.separator != "bos"
     for number, document in enumerate(documents):
         ids = np.asarray(document, np.int64).reshape(-1)
-        _check(f"document {number}, position", ids, vocab)
-        if bos is not None and len(ids) and (ids[0] == bos or (bos != eos and (ids == bos).any())):
+        in_vocabulary(f"{source}, document {number}, position", ids, vocab)
+        ids = _without(ids, leading, {facts.separator_id})
+        inside = np.flatnonzero(ids == facts.bos)
+        if only_begins and len(inside):
+            written = "" if spelled is None else f", {spelled(int(ids[inside[0]]))!r}"
             raise ConfigError(
-                f"document {number} already holds the BOS token {bos}: tokenise without special tokens "
-                "(add_special_tokens=False); every row is given exactly one"
+                f"{source}, document {number} already holds the BOS token {facts.bos}{written}, at position "
+                f"{inside[0]}: every row is given exactly one; read it as text (parse_special=False), take it out, "
+                "or join documents by it (separator bos)"
             )
         kept.frombytes(ids.astype(kept.typecode).tobytes())
-        if eos is not None and len(ids):
-            kept.append(eos)
+        if facts.separator_id is not None and len(ids):
+            kept.append(facts.separator_id)
         if at_least is not None and len(kept) >= at_least:
             break
     return np.frombuffer(kept, np.uint16 if kept.typecode == "H" else np.int32)
@@ -89,33 +73,44 @@ def pack(
     ctx: int,
     *,
     vocab: int,
-    bos: int | None,
-    eos: int | None,
+    bos: int | None = None,
+    eos: int | None = None,
+    facts: TokenFacts | None = None,
     rows: int | None = None,
     skip_first: bool = True,
     source: str = "text",
+    spelled: Callable[[int], str] | None = None,
 ) -> Tokens:
-    """Documents joined by EOS, cut into rows of ctx tokens, each with BOS in front where there is one.
+    """Documents joined as facts say, cut into rows of ctx tokens, each with BOS in front where facts have one.
 
-    What does not fill a row is left out. rows: how many are wanted, all of them by default; where the
-    documents end before, RanDryError holds what there was. GPT-2 and Pythia: EOS is BOS. Raises ConfigError where
-    there is not one row.
+    bos and eos are short for facts of these two, joined by EOS. What does not fill a row is left out. rows: how many
+    are wanted, all of them by default; where the documents end before, RanDryError holds what there was. Where BOS
+    joins documents, a row that begins with a document has one BOS, not two. Raises ConfigError where there is not
+    one row.
     """
     _validate.integer("ctx", ctx, 2)
-    body = ctx - (bos is not None)
+    facts = _facts(bos, eos, facts)
+    body = ctx - len(facts.begin)
+    once = facts.bos is not None and facts.separator == "bos"
     flat = flatten(
-        documents, vocab=vocab, bos=bos, eos=eos, at_least=None if rows is None else max(rows, 1) * body
+        documents,
+        vocab=vocab,
+        facts=facts,
+        at_least=None if rows is None else max(rows, 1) * (body + once),
+        source=source,
+        spelled=spelled,
     )
-    n = len(flat) // body if rows is None else min(rows, len(flat) // body)
+    bodies = _bodies(flat, body, facts.bos if once else None)
+    n = len(bodies) if rows is None else min(rows, len(bodies))
     if n == 0:
-        fits = len(flat) + (bos is not None)
+        fits = len(flat) + len(facts.begin)
         mend = f"use ctx <= {fits} or add text" if fits > 1 else "add text"
         raise ConfigError(f"{source}: {len(flat)} tokens do not fill one row of ctx = {ctx}; {mend}")
     tokens = np.empty((n, ctx), flat.dtype)
-    tokens[:, ctx - body :] = flat[: n * body].reshape(n, body)
-    if bos is not None:
-        tokens[:, 0] = bos
-    usable = _usable(tokens, [bos, eos], skip_first)
+    tokens[:, ctx - body :] = bodies[:n]
+    if facts.bos is not None:
+        tokens[:, 0] = facts.bos
+    usable = usable_positions(tokens, facts.special, skip_first)
     packed = Tokens(tokens, usable, np.zeros(n, np.int32), (source,))
     if rows is not None and n < rows:
         raise RanDryError(
@@ -131,87 +126,63 @@ def pack_text(
     texts: Mapping[str, Iterable[str]],
     ctx: int,
     *,
-    bos: int | None,
-    eos: int | None,
+    bos: int | None = None,
+    eos: int | None = None,
+    facts: TokenFacts | None = None,
+    vocab: int | None = None,
     skip_first: bool = True,
 ) -> Tokens:
-    """Rows of every source, by source in the order given."""
+    """Rows of every source, by source in the order given; facts as a `LanguageModel` has them (`token_facts`).
+
+    vocab: size of the model's vocabulary, the tokenizer's by default.
+    """
     if not texts:
         raise ConfigError("there is no text: no source was given")
+    facts = _facts(bos, eos, facts)
     parts = [
         pack(
-            tokenize(tokenizer, documents),
+            tokenize(
+                tokenizer, documents, special=facts.special, parse_special=facts.parse_special, source=name
+            ),
             ctx,
-            vocab=len(tokenizer),
-            bos=bos,
-            eos=eos,
+            vocab=len(tokenizer) if vocab is None else vocab,
+            facts=facts,
             skip_first=skip_first,
             source=name,
+            spelled=getattr(tokenizer, "convert_ids_to_tokens", None),
         )
         for name, documents in texts.items()
     ]
     return concatenate(parts)
 
 
-def concatenate(parts: Sequence[Tokens]) -> Tokens:
-    """Rows of several Tokens of one ctx, sources of equal name made one."""
-    if len({part.tokens.shape[1] for part in parts}) != 1:
-        raise ConfigError(f"rows must be of one length; got {[part.tokens.shape[1] for part in parts]}")
-    sources = tuple(dict.fromkeys(name for part in parts for name in part.sources))
-    index = [
-        np.array([sources.index(name) for name in part.sources], np.int32)[part.source] for part in parts
-    ]
-    tokens, usable = (np.concatenate([part[i] for part in parts]) for i in range(2))
-    return Tokens(tokens, usable, np.concatenate(index), sources)
+def _facts(bos: int | None, eos: int | None, facts: TokenFacts | None) -> TokenFacts:
+    """The facts given, or those of a BOS and an EOS."""
+    if facts is not None:
+        return facts
+    ends = () if eos is None else (eos,)
+    special = frozenset(i for i in (bos, eos) if i is not None)
+    return TokenFacts(bos, bos, ends, special=special, separator="eos" if ends else "none")
 
 
-def token_array(
-    tokens: np.ndarray | str | Path,
-    *,
-    vocab: int,
-    special: Iterable[int | None] = (),
-    skip_first: bool = True,
-    source: str = "tokens",
-) -> Tokens:
-    """Tokens already cut into rows: an array (n_seq, ctx) of ids, or a .npy or .npz file that holds one."""
-    ids = _load(Path(tokens)) if isinstance(tokens, str | Path) else np.asarray(tokens)
-    if ids.ndim != 2 or min(ids.shape) == 0 or ids.dtype.kind not in "iu":
-        raise ConfigError(
-            f"tokens must be integers (n_seq, ctx), both at least 1; got {ids.dtype} of shape {ids.shape}; "
-            "documents of unequal length go through `pack`"
-        )
-    _check("token", ids, vocab)
-    compact = ids.astype(np.uint16 if vocab <= 2**16 else np.int32)
-    return Tokens(compact, _usable(compact, special, skip_first), np.zeros(len(ids), np.int32), (source,))
+def _without(ids: np.ndarray, leading: set[int | None], trailing: set[int | None]) -> np.ndarray:
+    """Ids without the separators at their ends."""
+    first, last = 0, len(ids)
+    while first < last and int(ids[first]) in leading:
+        first += 1
+    while last > first and int(ids[last - 1]) in trailing:
+        last -= 1
+    return ids[first:last]
 
 
-def _usable(tokens: np.ndarray, special: Iterable[int | None], skip_first: bool) -> np.ndarray:
-    usable = np.ones(tokens.shape, bool)
-    for one in {s for s in special if s is not None}:
-        usable &= tokens != one
-    if skip_first:
-        usable[:, 0] = False
-    return usable
-
-
-def _check(where: str, ids: np.ndarray, vocab: int) -> None:
-    outside = (ids < 0) | (ids >= vocab)
-    if outside.any():
-        at = np.argwhere(outside)[0].tolist()
-        raise ConfigError(
-            f"{where} {at if len(at) > 1 else at[0]}: id {ids[*at]} is outside the vocabulary [0, {vocab}); "
-            "the tokenizer is not the model's"
-        )
-
-
-def _load(path: Path) -> np.ndarray:
-    try:
-        held = np.load(path, allow_pickle=False)
-        named = {"": held} if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ConfigError(f"{path} cannot be read as .npy or .npz: {error}") from error
-    if "tokens" in named or len(named) == 1:
-        return named.get("tokens", next(iter(named.values())))
-    raise ConfigError(
-        f"{path} must hold one array, or one named tokens; it holds {', '.join(named) or 'none'}"
-    )
+def _bodies(flat: np.ndarray, body: int, begin: int | None) -> np.ndarray:
+    """Rows (n, body) of a stream of tokens; none begins with `begin`, which stands before each of them."""
+    if begin is None:
+        n = len(flat) // body
+        return flat[: n * body].reshape(n, body)
+    starts, at = [], 0
+    while at + body + (at < len(flat) and flat[at] == begin) <= len(flat):
+        at += int(flat[at] == begin)
+        starts.append(at)
+        at += body
+    return flat[np.array(starts, np.int64)[:, None] + np.arange(body)]

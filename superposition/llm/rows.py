@@ -25,8 +25,7 @@ def some_usable(tokens: Tokens) -> Tokens:
     some = tokens.usable.any(1)
     if not some.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
-    rows = (tokens.tokens[some], tokens.usable[some], tokens.source[some])
-    return Tokens(*rows, tokens.sources)
+    return tokens.rows(some)
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,8 @@ class RowActivations(Source):
 
     Each batch runs as many rows as hold `size` usable tokens on average and takes `size` of those, so a few
     of the last row are left out, and where there are too few some come twice. Every row is read once an epoch,
-    in a new random order. inputs: tokens and usable (n_rows, ctx), words, and what `run` needs.
+    in a new random order. inputs: tokens, usable and (where some are padding) valid (n_rows, ctx), words, and what
+    `run` needs.
     """
 
     hook: str
@@ -74,8 +74,8 @@ class RowActivations(Source):
             )
 
     @abstractmethod
-    def run(self, inputs: PyTree, tokens: Array) -> list[Array]:
-        """Activations (rows, ctx, ...) at each of `hooks`."""
+    def run(self, inputs: PyTree, tokens: Array, valid: Array | None) -> list[Array]:
+        """Activations (rows, ctx, ...) at each of `hooks`; valid: False at padding, None where there is none."""
 
     def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
         """Activations of the rows that are batch number `step`."""
@@ -90,7 +90,8 @@ class RowActivations(Source):
         count = jnp.maximum(usable.sum(), 1)
         first = (mix(step ^ words[0]) % count.astype(jnp.uint32)).astype(jnp.int32)
         kept = kept[(jnp.arange(size) + first) % count]
-        seen = self.run(inputs, tokens)
+        valid = inputs["valid"][at] if "valid" in inputs else None
+        seen = self.run(inputs, tokens, valid)
         x, *target = (a.reshape(rows * self.ctx, -1)[kept].astype(jnp.float32) for a in seen)
         return Batch(x, *(target or [x]))
 
@@ -98,5 +99,6 @@ class RowActivations(Source):
 def row_stream(key: PRNGKey, source: RowActivations, tokens: Tokens, mixing: int, **more: PyTree) -> Stream:
     """The stream of `source` over `tokens`, mixed over `mixing` batches, 0 for none; `more` are inputs for `run`."""
     rows = {"tokens": jnp.asarray(tokens.tokens), "usable": jnp.asarray(tokens.usable)}
+    rows |= {} if tokens.valid is None else {"valid": jnp.asarray(tokens.valid)}
     stream = Stream(source, {**rows, "words": key_words(key), **more})
     return mixed_stream(key, stream, mixing) if mixing else stream

@@ -32,9 +32,9 @@ def sampled_tokens(
     ctx = lm.spec.n_ctx if ctx is None else ctx
     _validate.integer("rows", rows, 1)
     _validate.integer("prompt", prompt, 1, ctx - 1)
-    bos, end = lm.spec.bos, lm.spec.eos
-    if bos is None or end is None:
-        raise ConfigError("sampling rows takes a model with BOS and EOS tokens")
+    bos, end = lm.token_facts.bos, lm.token_facts.eos
+    if bos is None or not end:
+        raise ConfigError("sampling rows takes a model whose rows begin with BOS, and with EOS tokens")
     parts = []
     for number, (name, ids) in enumerate(prompts.items()):
         own = jax.random.fold_in(key, number)
@@ -50,6 +50,6 @@ def sampled_tokens(
             new = lm.generate(filled, ctx - prompt - 1, key=draw, temperature=temperature, end=end)
             parts.append(np.concatenate([some, new[: len(some)]], 1))
     tokens = np.concatenate(parts).astype(np.uint16 if lm.spec.d_vocab <= 2**16 else np.int32)
-    usable = (tokens != end) & (np.arange(ctx) > prompt)
+    usable = ~np.isin(tokens, end) & (np.arange(ctx) > prompt)
     source = np.repeat(np.arange(len(prompts), dtype=np.int32), rows)
     return Tokens(tokens, usable, source, tuple(prompts))

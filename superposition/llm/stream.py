@@ -1,15 +1,16 @@
 """Activations of a language model as a stream for SAEs: capture, mixing and the SAE's step in one program."""
 
 from dataclasses import dataclass
+from typing import Any
 
-import jax.numpy as jnp
 from jax import Array
 
 from superposition.activations import Stream
 from superposition.errors import ConfigError
 from superposition.llm.hooks import stop_after
-from superposition.llm.model import LanguageModel, capture
+from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
+from superposition.llm.prompts import rows_given
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
@@ -21,18 +22,18 @@ class LMActivations(RowActivations):
 
     spec: Spec | None = None
 
-    def run(self, inputs: PyTree, tokens: Array) -> list[Array]:
+    def run(self, inputs: PyTree, tokens: Array, valid: Array | None) -> list[Array]:
         """One forward pass, no further than the last of `hooks`."""
         assert self.spec is not None
-        positions, stop = jnp.arange(self.ctx)[None], stop_after(self.hooks, self.spec.n_layers)
-        _, seen = capture(
-            self.spec, inputs["params"], tokens, positions, None, self.hooks, stop_at_layer=stop
-        )
+        places, stop = positions(tokens, valid), stop_after(self.hooks, self.spec.n_layers)
+        _, seen = capture(self.spec, inputs["params"], tokens, places, valid, self.hooks, stop_at_layer=stop)
         return [seen[name] for name in self.hooks]
 
 
 def fits(lm: LanguageModel, tokens: Tokens) -> None:
     """The model can run these tokens, and there is something to look at; or ConfigError."""
+    if not isinstance(tokens, Tokens):
+        raise ConfigError(f"rows of text are Tokens, as `pack_text` gives them; got {type(tokens).__name__}")
     rows, ctx = tokens.tokens.shape
     if tokens.usable.shape != (rows, ctx) or not tokens.usable.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
@@ -67,7 +68,7 @@ def lm_source(lm: LanguageModel, tokens: Tokens, hook: str, target: str | None =
 def lm_stream(
     key: PRNGKey,
     lm: LanguageModel,
-    tokens: Tokens,
+    tokens: Any,
     hook: str,
     target: str | None = None,
     *,
@@ -75,8 +76,10 @@ def lm_stream(
 ) -> Stream:
     """Activations of `lm` at `hook` (and `target`, for a transcoder) over `tokens`, mixed over `mixing` batches.
 
+    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
     The order is a function of the key alone. mixing=0 takes batches as they come, tokens of a row together.
     """
+    tokens = rows_given(lm, tokens)
     fits(lm, tokens)
     tokens = some_usable(tokens)
     source = lm_source(lm, tokens, hook, target)

@@ -1,5 +1,6 @@
 """Documents by source: text files, JSON, and Hugging Face datasets."""
 
+import codecs
 import gzip
 import json
 import zlib
@@ -20,6 +21,13 @@ ABOUT = (
     "readme*",
 )  # about the text, not text
 
+MARKS = {  # UTF-32's begin as UTF-16's do
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
 
 def read_text(
     paths: str | Path | Sequence[str | Path], *, skip: Sequence[str] = ABOUT
@@ -28,7 +36,8 @@ def read_text(
 
     A folder is searched through (hidden files, and names matching `skip` in lower case, left out). .json and
     .jsonl hold strings or objects with a text field, one document each; any other file is one document of
-    UTF-8 text; .gz is unpacked. Raises ConfigError for what is missing, empty, binary or not UTF-8.
+    UTF-8 text (or of UTF-16 or UTF-32 with a byte order mark); .gz is unpacked. Raises ConfigError for what is
+    missing, empty, binary or of another encoding.
     """
     texts: dict[str, list[str]] = {}
     origin: dict[str, Path] = {}
@@ -133,19 +142,37 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(path: Path, data: bytes) -> str:
-    zero = data.find(0)
-    if zero >= 0:
-        raise ConfigError(
-            f"{path} is binary, not text (a zero byte at {zero}); leave it out, or move it away"
-        )
+    """Text in UTF-8, or in UTF-16 or UTF-32 that a byte order mark announces; line ends of Windows made plain."""
+    encoding = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8-sig")
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        at = error.start + (3 if data.startswith(b"\xef\xbb\xbf") else 0)
+        if encoding != "utf-8-sig":
+            raise ConfigError(
+                f"{path} begins as {encoding.upper()} and is none: {error.reason} at offset {error.start}; save it "
+                "as UTF-8"
+            ) from error
+        if 0 in data:
+            raise ConfigError(_binary(path, data)) from error
+        at = error.start + (3 if data.startswith(codecs.BOM_UTF8) else 0)
         raise ConfigError(
             f"{path} is not UTF-8: byte 0x{data[at]:02x} at offset {at}; convert it, for instance with "
             "`iconv -f latin1 -t utf-8`"
         ) from error
+    if "\0" in text:
+        raise ConfigError(_binary(path, data))
+    return text.replace("\r\n", "\n")
+
+
+def _binary(path: Path, data: bytes) -> str:
+    """What is said of a file with zero bytes: every second one is zero in UTF-16 of European languages."""
+    for first, order in ((1, "le"), (0, "be")):
+        half = data[first::2]
+        if half.count(0) * 2 > len(half) and data[1 - first :: 2].count(0) == 0:
+            return (
+                f"{path} seems to be UTF-16; convert it, for instance with `iconv -f utf-16{order} -t utf-8`"
+            )
+    return f"{path} is binary, not text (a zero byte at {data.find(0)}); leave it out, or move it away"
 
 
 def _json(path: Path, text: str, line: int = 1) -> Any:

@@ -7,6 +7,7 @@ copied: JAX takes arrays to be immutable, and a tensor shared with torch is not.
 """
 
 import difflib
+import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,7 @@ from jax import Array
 
 from superposition.activations import Stream
 from superposition.errors import ConfigError
-from superposition.llm.packing import Tokens
+from superposition.llm.packing import Tokens, token_array
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable
 from superposition.typing import PRNGKey, PyTree
 
@@ -68,8 +69,13 @@ class TorchModel:
         )
         raise ConfigError(f"no module named {name!r}; {hint}")
 
-    def run(self, tokens: np.ndarray, names: tuple[str, ...]) -> list[np.ndarray]:
-        """Outputs of the named modules on tokens (rows, ctx), float32, copied; ConfigError for one that never runs."""
+    def run(
+        self, tokens: np.ndarray, names: tuple[str, ...], valid: np.ndarray | None = None
+    ) -> list[np.ndarray]:
+        """Outputs of the named modules on tokens (rows, ctx), float32, copied; ConfigError for one that never runs.
+
+        valid: False at padding, which no token sees and no position counts.
+        """
         import torch
 
         seen: dict[str, np.ndarray] = {}
@@ -88,7 +94,7 @@ class TorchModel:
             device = next((p.device for p in self.model.parameters()), torch.device("cpu"))
             ids = torch.from_numpy(np.array(tokens, np.int64)).to(device)
             with torch.no_grad():
-                self.model(input_ids=ids, use_cache=False)
+                self.model(input_ids=ids, use_cache=False, **self._padding(valid, device))
         except _Enough:
             pass
         finally:
@@ -99,6 +105,22 @@ class TorchModel:
             raise ConfigError(f"{', '.join(silent)} never ran in the forward pass; choose another module")
         return [seen[name] for name in names]
 
+    def _padding(self, valid: np.ndarray | None, device: Any) -> dict[str, Any]:
+        """What tells the model of padding; ConfigError for a model that cannot be told of padding before a token."""
+        if valid is None:
+            return {}
+        import torch
+
+        given = {"attention_mask": valid.astype(np.int64)}
+        given["position_ids"] = np.maximum(np.cumsum(valid, 1) - 1, 0)
+        taken = inspect.signature(self.model.forward).parameters
+        if "attention_mask" not in taken and (valid[:, 1:] & ~valid[:, :-1]).any():
+            raise ConfigError(
+                f"{type(self.model).__name__} takes no attention_mask, so that it reads padding as text; pad rows on "
+                "their right, or give rows without padding"
+            )
+        return {name: torch.from_numpy(a).to(device) for name, a in given.items() if name in taken}
+
 
 @dataclass(frozen=True)
 class TorchActivations(RowActivations):
@@ -106,7 +128,7 @@ class TorchActivations(RowActivations):
 
     model: TorchModel | None = field(default=None, repr=False)
 
-    def run(self, inputs: PyTree, tokens: Array) -> list[Array]:
+    def run(self, inputs: PyTree, tokens: Array, valid: Array | None) -> list[Array]:
         """A forward pass on the host."""
         del inputs
         model, names = self.model, self.hooks
@@ -114,11 +136,11 @@ class TorchActivations(RowActivations):
         widths = (self.width,) if self.target_width is None else (self.width, self.target_width)
         shapes = [jax.ShapeDtypeStruct((*tokens.shape, width), np.float32) for width in widths]
 
-        def call(tokens: Any) -> list[np.ndarray]:
-            outputs = model.run(np.asarray(tokens), names)
+        def call(tokens: Any, *valid: Any) -> list[np.ndarray]:
+            outputs = model.run(np.asarray(tokens), names, *map(np.asarray, valid))
             return [a.reshape(*a.shape[:2], -1) for a in outputs]
 
-        return list(jax.pure_callback(call, shapes, tokens))
+        return list(jax.pure_callback(call, shapes, tokens, *([] if valid is None else [valid])))
 
 
 def torch_stream(
@@ -134,6 +156,8 @@ def torch_stream(
 
     Raises ConfigError for modules that are not there, never run, or give nothing per token.
     """
+    if not isinstance(tokens, Tokens):
+        tokens = token_array(tokens, vocab=2**31 - 1)
     tokens = some_usable(tokens)
     names = tuple(model.resolve(name) for name in (hook, target) if name is not None)
     rows, ctx = tokens.tokens.shape

@@ -21,11 +21,12 @@ from superposition.interventions import (
 from superposition.interventions import ablate as ablated
 from superposition.interventions.steering import ABLATIONS, indices
 from superposition.llm.model import LanguageModel
-from superposition.llm.packing import token_array
+from superposition.llm.tokens import usable_positions
 from superposition.llm_cli.feature_config import AblateConfig
 from superposition.llm_cli.memory import enough_memory
+from superposition.llm_cli.needs import text_for, within
 from superposition.llm_cli.on_sae import Opened, about, draw, open_sae, prompt_ids, shown, text_ids
-from superposition.llm_cli.text import check_text, read_tokens
+from superposition.llm_cli.text import check_text
 
 
 def ablate(config: AblateConfig) -> dict[str, Any]:
@@ -43,7 +44,8 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
             indices(opened.sae, config.latent)
         prompt = prompt_ids(opened.lm, config.prompt)
         opened.lm.prepared([prompt])  # refuses before text is read
-        where = _counted(config, opened.lm, prompt)
+        within(opened.placed, len(prompt), opened.name)
+        where = _counted(config, opened, prompt)
         target = _target(opened.lm, config, prompt)
         means, options = _values(config, opened)
         effects = _effects(config, opened, prompt, where, target, options)
@@ -85,12 +87,18 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
     }
 
 
-def _counted(config: AblateConfig, lm: LanguageModel, prompt: list[int]) -> np.ndarray:
+def _counted(config: AblateConfig, opened: Opened, prompt: list[int]) -> np.ndarray:
     """Where latents are ablated, (1, pos): tokens such as SAEs are trained on; ConfigError for a prompt of none."""
     if config.keep_bos:
         return np.ones((1, len(prompt)), bool)
-    special = (lm.spec.bos, lm.spec.eos)
-    usable = token_array(np.array([prompt]), vocab=lm.spec.d_vocab, special=special).usable
+    lm, ids = opened.lm, np.array([prompt])
+    usable = usable_positions(ids, lm.token_facts.special, skip_first=True)
+    usable = opened.needs.trained_on(lm, ids, usable)
+    if not usable.any() and opened.needs.seqpos_slice not in (None, slice(None), slice(1, None)):
+        raise ConfigError(
+            f"{opened.name} was trained on the positions {opened.needs.slice_text()}, and the prompt has {len(prompt)}"
+            " tokens; give a longer --prompt, or --keep-bos"
+        )
     if not usable.any():
         raise ConfigError("the prompt yields no token after the first; give a longer --prompt, or --keep-bos")
     return usable
@@ -110,8 +118,8 @@ def _values(config: AblateConfig, opened: Opened) -> tuple[np.ndarray | None, di
     """Means over the text if that is what latents are set to, and what `interventions.ablate` takes for it."""
     if config.to == "zero" or (config.to == "resample" and not config.latent):
         return None, {}
-    lm, hook, sae, params, _ = opened
-    tokens = read_tokens(config, lm)
+    lm, hook, sae, params, *_ = opened
+    tokens = text_for(config, opened.placed, opened.name)
     if config.to == "mean":
         means = firing(lm, hook, sae, params, tokens).mean
         return means, {"values": means}
@@ -128,7 +136,7 @@ def _effects(
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """The target in the model as it is and in every edited run."""
-    lm, hook, sae, params, _ = opened
+    lm, hook, sae, params, *_ = opened
     runs: list[tuple[str, dict[str, Any]]] = [
         ("the model as it is", {}),
         ("on the SAE's reconstruction", splice(lm, hook, sae, params)),
@@ -161,7 +169,7 @@ def _attribution(
     means: np.ndarray | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """The latents asked about and those of most weight: what is attributed to each, beside the true effect."""
-    lm, hook, sae, params, _ = opened
+    lm, hook, sae, params, *_ = opened
     baseline: Any = 0.0 if means is None else means
     problem = (lm, hook, sae, params, [prompt], Logit(target))
     found = attribute(*problem, steps=config.steps, baseline=baseline, where=where)

@@ -13,7 +13,7 @@ from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
 from superposition.llm_cli.config import ActivationsConfig
-from superposition.llm_cli.data import about_text, hook_of, open_model, place_of
+from superposition.llm_cli.data import about_text, hook_of, open_model, place_of, put_together
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.training import progress
@@ -47,6 +47,7 @@ def write_activations(config: ActivationsConfig) -> str:
     if dry is not None:
         raise RanDryError(f"{dry}; {config.out} holds the activations of what there is", tokens) from dry
     return (
+        f"{put_together(config, lm, tokens)}\n"
         f"{int(tokens.usable.sum())} tokens at {', '.join(hooks)} in {config.out}; train on them with: "
         f"superposition llm train-sae --cache {config.out} --hook {hooks[0]}"
     )
@@ -87,7 +88,8 @@ def captured(
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
     """From row `first` on, `size` rows at a time: where they begin, and activations (rows, pos, width) by hook."""
     for begin in range(first, len(tokens.tokens), size):
-        rows = tokens.tokens[begin : begin + size]
-        fill = np.pad(rows, ((0, size - len(rows)), (0, 0)), mode="edge")  # one shape, one compilation
-        _, seen = lm.run_with_cache(fill, hooks, stop_at_layer=stop_at)
+        part = tokens.rows(slice(begin, begin + size))
+        rows, fill = part.tokens, ((0, size - len(part.tokens)), (0, 0))  # one shape, one compilation
+        mask = None if part.valid is None else np.pad(part.valid, fill, mode="edge")
+        _, seen = lm.run_with_cache(np.pad(rows, fill, mode="edge"), hooks, mask=mask, stop_at_layer=stop_at)
         yield begin, {hook: np.asarray(a)[: len(rows)].reshape(*rows.shape, -1) for hook, a in seen.items()}

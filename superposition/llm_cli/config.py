@@ -8,6 +8,10 @@ import tyro
 
 from superposition.sae_cli.config import TrainSettings
 
+Flag = Annotated[
+    bool, tyro.conf.FlagCreatePairsOff
+]  # --bos and --no-bos are two flags: neither is the default
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -17,6 +21,12 @@ class ModelConfig:
     """Folder (config.json, safetensors, tokenizer), name on the Hugging Face hub, or the model that ships."""
     dtype: str = "float32"
     """float32 or bfloat16."""
+    bos: Flag = False
+    """Begin rows and prompts with BOS. Default: where the model's tokenizer puts it."""
+    no_bos: Flag = False
+    """Begin rows and prompts without BOS."""
+    special_tokens: Flag = False
+    """Read the spelling of a special token (</s>, <|endoftext|>) as that token. Default: it is text."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,10 @@ class TextConfig(ModelConfig):
     """Tokens a row. Default: the model's positions, at most 128."""
     max_tokens: int | None = None
     """How much to read: of files a random part of the rows, else the first ones. Default: all there is."""
+    sequence_separator: str | None = None
+    """What stands between documents: bos, eos or none. Default: as the tokenizer's family was trained, else eos."""
     keep_bos: bool = False
-    """Also BOS, EOS and first positions, whose activations are outliers."""
+    """Also BOS, EOS and first positions, whose activations are outliers; padding never."""
     data_seed: int = 0
     """Seed of the order, and of the demonstration text."""
 

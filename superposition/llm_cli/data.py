@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from dataclasses import fields
+import sys
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from superposition import _validate
 from superposition.activation_cache import Cache
 from superposition.errors import ConfigError, CorruptError
+from superposition.llm.hub import SHIPPED
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.stream import lm_stream
@@ -20,6 +22,7 @@ from superposition.llm_cli.config import LMTrainConfig, ModelConfig, TextConfig
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.data import Data, cache_data
 from superposition.sae_cli.files import FAULTS
+from superposition.sae_cli.report import visible
 
 TOKENS = "tokens.npz"
 SAMPLES = 4096  # numbers of each parameter that its digest is of
@@ -27,8 +30,42 @@ ONE_LAYER = "mlp.hook_post"
 
 
 def open_model(config: ModelConfig) -> LanguageModel:
-    """The model, or ConfigError."""
-    return LanguageModel.from_hf(config.model, dtype=config.dtype)
+    """The model, with BOS and separators as settings say; or ConfigError."""
+    if config.bos and config.no_bos:
+        raise ConfigError("--bos and --no-bos contradict each other; give one of them")
+    lm = LanguageModel.from_hf(config.model, dtype=config.dtype)
+    bos = True if config.bos else False if config.no_bos else None
+    separator = config.sequence_separator if isinstance(config, TextConfig) else None
+    if bos is None and separator is None and not config.special_tokens:
+        return lm
+    facts = lm.token_facts.with_bos(bos).with_separator(separator)
+    return lm.with_facts(replace(facts, parse_special=config.special_tokens))
+
+
+def begun(lm: LanguageModel) -> str:
+    """Whether prompts and rows begin with BOS, and why, in words."""
+    facts = lm.token_facts
+    return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
+
+
+def put_together(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> str:
+    """How rows were made of documents, in words."""
+    padding = 0 if tokens.valid is None else int((~tokens.valid).sum())
+    if config.tokens is not None:
+        return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
+    separator = lm.token_facts.separator_id
+    joined = (
+        "nothing" if separator is None else f"{lm.token_facts.separator.upper()} {_spelled(lm, separator)}"
+    )
+    return f"rows with {begun(lm)}, documents joined by {joined}"
+
+
+def _spelled(lm: LanguageModel, id: int) -> str:
+    """A special token as it is written, or its id without a tokenizer."""
+    try:
+        return visible(repr(lm.tokenizer.convert_ids_to_tokens(id)))
+    except ConfigError:
+        return str(id)
 
 
 def hook_of(lm: LanguageModel, name: str | None) -> str:
@@ -73,7 +110,7 @@ def open_lm(config: LMTrainConfig, work: Path) -> Data:
         metadata=placed(place_of(config, lm, tokens), hook, target),
         unit="tokens",
         available=int(tokens.usable.sum()),
-        keep=partial(_keep, tokens),
+        keep=partial(_keep, tokens, put_together(config, lm, tokens)),
     )
 
 
@@ -131,21 +168,35 @@ def about_text(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[st
 
 
 def place_of(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
-    """Where activations are from, in SAELens's words (its LanguageModelSAERunnerConfig)."""
-    has_bos = lm.spec.bos is not None
+    """Where activations are from, in SAELens's words (its LanguageModelSAERunnerConfig), as the rows themselves are."""
+    facts, ids, usable = lm.token_facts, tokens.tokens, tokens.usable
+    first = 0 if tokens.valid is None else tokens.valid.argmax(1)
+    begun = facts.bos_id is not None and bool((ids[np.arange(len(ids)), first] == facts.bos_id).all())
+    special = np.isin(ids, list(facts.special))
+    hub = not (Path(lm.name).is_dir() or lm.name in SHIPPED)
     return {
         "model_name": config.model,
-        "model_class_name": "HookedTransformer",
+        # TransformerLens loads models by their names on the hub and gives the same activations; folders it cannot.
+        "model_class_name": "HookedTransformer" if hub else "superposition.llm.LanguageModel",
         "hook_head_index": None,
-        "context_size": tokens.tokens.shape[1],
-        "dataset_path": config.dataset or ", ".join(map(str, config.text)),
+        "context_size": ids.shape[1],
+        "dataset_path": config.dataset or ", ".join(map(str, config.text or (config.tokens or (),))),
         "model_from_pretrained_kwargs": {},
-        "prepend_bos": has_bos,
-        "exclude_special_tokens": not config.keep_bos,
-        "seqpos_slice": [None] if has_bos or config.keep_bos else [1, None],
-        "sequence_separator_token": None if lm.spec.eos is None else "eos",
+        "prepend_bos": begun,
+        "exclude_special_tokens": not (config.keep_bos or bool((special & usable).any())),
+        "seqpos_slice": [None] if begun or usable[:, 0].any() else [1, None],
+        "sequence_separator_token": None if config.tokens is not None else separator_of(lm),
         "disable_concat_sequences": False,
     }
+
+
+def separator_of(lm: LanguageModel) -> str | int | None:
+    """What documents are joined by, in SAELens's words; an id where its "eos" is another token than ours."""
+    facts = lm.token_facts
+    if facts.separator_id is None:
+        return None
+    theirs = getattr(lm.tokenizer, f"{facts.separator}_token_id", None)
+    return facts.separator if theirs in (None, facts.separator_id) else facts.separator_id
 
 
 def placed(place: dict[str, Any], hook: str, target: str | None) -> dict[str, Any]:
@@ -165,15 +216,17 @@ def _digest(lm: LanguageModel) -> str:
     return total.hexdigest()
 
 
-def _keep(tokens: Tokens, work: Path) -> None:
-    """Write the tokens where a resumed run finds them: a dataset may give others by then."""
+def _keep(tokens: Tokens, made: str, work: Path) -> None:
+    """Say how rows were made, and write them where a resumed run finds them: a dataset may give others by then."""
     path = work / TOKENS
     if path.exists():
         return
+    print(made, file=sys.stderr, flush=True)
     temporary = path.with_name(f".{TOKENS}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, **{**tokens._asdict(), "sources": np.array(tokens.sources)})
+            held = {name: value for name, value in tokens._asdict().items() if value is not None}
+            np.savez(file, **{**held, "sources": np.array(tokens.sources)})
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -184,7 +237,9 @@ def _keep(tokens: Tokens, work: Path) -> None:
 def _kept(path: Path) -> Tokens:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            tokens = Tokens(*(held[name] for name in Tokens._fields))
+            tokens = Tokens(
+                **{name: held[name] for name in Tokens._fields if name != "valid" or name in held}
+            )
     except FAULTS as error:
         raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
     return tokens._replace(sources=tuple(map(str, tokens.sources)))

@@ -1,18 +1,22 @@
 """`superposition llm eval-sae`: what a language model loses when it runs on the reconstruction of an SAE."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from superposition.interventions import Ablations, ablations, evaluate
+from superposition.llm.model import LanguageModel
+from superposition.llm.packing import Tokens
 from superposition.llm_cli.config import LMEvalConfig
-from superposition.llm_cli.data import about_text, open_model
+from superposition.llm_cli.data import about_text, open_model, put_together
 from superposition.llm_cli.memory import enough_memory
-from superposition.llm_cli.on_sae import hook_for
-from superposition.llm_cli.text import check_text, read_tokens
+from superposition.llm_cli.needs import place, text_for
+from superposition.llm_cli.text import check_text
 from superposition.provenance import provenance
 from superposition.sae_cli.evaluation import finite
-from superposition.sae_cli.report import free, load_all, log10_density, table, write_json
+from superposition.sae_cli.report import Named, free, load_all, log10_density, table, write_json
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
 BINS = 20
@@ -24,37 +28,65 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
     check_text(config)
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     with enough_memory("give a smaller --ctx or --max-tokens"):
-        lm = open_model(config)
-        hooks = [hook_for(lm, one.loaded, one.path, config.hook) for one in saes]
-        tokens = read_tokens(config, lm)
-        floors: dict[str, Ablations] = {}
+        views = _views(config, saes)
         records: list[dict[str, Any]] = []
-        for one, hook in zip(saes, hooks, strict=True):
-            if hook not in floors:
-                floors[hook] = ablations(lm, hook, tokens)
-            measured = evaluate(lm, one.loaded.sae, one.loaded.params, tokens, floors[hook])
+        for one, view in zip(saes, views, strict=True):
+            measured = evaluate(view.lm, one.loaded.sae, one.loaded.params, view.tokens, view.floor)
             norms = decoder_norms(np.asarray(one.loaded.params["W_dec"]))
             records.append(
                 {
                     "name": one.name,
                     "path": str(one.path),
-                    "hook": hook,
+                    "hook": view.floor.hook,
                     "metrics": measured.numbers | {"decoder_norm": norms["median"]},
                     "by_source": measured.by_source,
                     "log10_density": log10_density(measured.densities),
                     "decoder_norms": norms,
                 }
             )
-    table(records, f"{config.model}, {', '.join(floors)}: {int(tokens.usable.sum())} usable tokens")
+    for line in dict.fromkeys(put_together(config, view.lm, view.tokens) for view in views):
+        print(line)
+    hooks = list(dict.fromkeys(view.floor.hook for view in views))
+    counts = list(dict.fromkeys(int(view.tokens.usable.sum()) for view in views))
+    table(records, f"{config.model}, {', '.join(hooks)}: {' or '.join(map(str, counts))} usable tokens")
     for record in records[:TABLES]:
         sources = [{"name": name, "metrics": losses} for name, losses in record["by_source"].items()]
         if len(sources) > 1:
             table(sources, record["name"], "source")
-    result = {"data": about_text(config, lm, tokens), "provenance": provenance(), "saes": records}
+    about = [about_text(config, view.lm, view.tokens) for view in views]
+    if any(one != about[0] for one in about):  # SAEs that ask for text in other rows, or for another model
+        records = [record | {"data": one} for record, one in zip(records, about, strict=True)]
+    result = {"data": about[0], "provenance": provenance(), "saes": records}
     if config.json is not None:
         write_json(config.json, result)
         print(f"numbers in {config.json}")
     return finite(result)
+
+
+class _View(NamedTuple):
+    """The model and the text as an SAE expects them, and what the SAE is measured between."""
+
+    lm: LanguageModel
+    tokens: Tokens
+    floor: Ablations
+
+
+def _views(config: LMEvalConfig, saes: Sequence[Named]) -> list[_View]:
+    """One an SAE, the same for SAEs that ask for the same; refused before text is read where one cannot be run."""
+    lm = open_model(config)
+    models: dict[Any, LanguageModel] = {}
+    placed = [place(lm, one.loaded, one.path, config, config.hook, models) for one in saes]
+    made: list[tuple[tuple[Any, ...], _View]] = []
+    views = []
+    for one, where in zip(saes, placed, strict=True):
+        key = (where.hook, replace(where.needs, hook_name=None, model_name=None))
+        view = next((view for known, view in made if known == key), None)
+        if view is None:
+            tokens = text_for(config, where, one.path)
+            view = _View(where.lm, tokens, ablations(where.lm, where.hook, tokens))
+            made.append((key, view))
+        views.append(view)
+    return views
 
 
 def decoder_norms(W_dec: np.ndarray) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from jax import Array
 
 from superposition import _validate
 from superposition.errors import ConfigError
-from superposition.interventions import From, kl, steer
+from superposition.interventions import From, Requirements, kl, steer
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel, capture
 from superposition.llm.spec import Spec
+from superposition.llm.tokens import usable_positions
 from superposition.llm_cli.memory import enough_memory
 from superposition.llm_cli.on_sae import text_ids
 from superposition.page.server import Answer
@@ -31,14 +32,20 @@ STEP = 16  # lengths are filled up to some multiple: a program is compiled once 
 
 
 def answers(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, pieces: Pieces, maxima: Mapping[int, float | None]
+    lm: LanguageModel,
+    hook: str,
+    sae: SAE,
+    params: Params,
+    pieces: Pieces,
+    maxima: Mapping[int, float | None],
+    needs: Requirements | None = None,
 ) -> dict[str, Answer]:
     """What the pages may ask: {"/api/activations": ..., "/api/steer": ...}, functions of a request's JSON.
 
-    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. Requests
-    outside their limits raise ConfigError.
+    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. needs: on which
+    tokens the SAE was trained. Requests outside their limits raise ConfigError.
     """
-    live = _Live(lm, hook, sae, params, pieces, maxima)
+    live = _Live(lm, hook, sae, params, pieces, maxima, needs or Requirements())
     return {"/api/activations": live.activations, "/api/steer": live.steer}
 
 
@@ -53,16 +60,18 @@ class _Live:
         params: Params,
         pieces: Pieces,
         maxima: Mapping[int, float | None],
+        needs: Requirements,
     ) -> None:
         self.lm, self.hook, self.sae, self.pieces = lm, lm.resolve(hook), sae, pieces
         self.params = {name: jnp.asarray(value) for name, value in params.items()}
-        self.maxima = dict(maxima)
-        self.begin = [] if lm.spec.bos is None else [lm.spec.bos]
+        self.maxima, self.needs = dict(maxima), needs
+        self.facts = lm.token_facts
+        self.begin = self.facts.begin
 
     def activations(self, request: dict[str, Any]) -> dict[str, Any]:
         """{"text"} -> {"tokens", "top": of each token [id, activation, share of its maximum], strongest share first}.
 
-        Of latents that have pages. A token that training leaves out (special, or first without BOS) has none.
+        Of latents that have pages. A token that the SAE was not trained on (special, or first without BOS) has none.
         """
         _fields(request, "text")
         ids = self._ids("text", request["text"])
@@ -77,9 +86,10 @@ class _Live:
                 for i in range(0, len(x), ROWS)
             ]
         top = [self._top(row) for row in np.concatenate(latents)[: len(ids)]]
-        special = {self.lm.spec.bos, self.lm.spec.eos}
-        left_out = [id in special or (i == 0 and not self.begin) for i, id in enumerate(ids)]
-        top = [[] if out else one for out, one in zip(left_out, top, strict=True)]
+        rows = np.array([whole])
+        usable = usable_positions(rows, self.facts.special, skip_first=True)
+        kept = self.needs.trained_on(self.lm, rows, usable)[0, len(self.begin) :]
+        top = [one if counts else [] for counts, one in zip(kept, top, strict=True)]
         return {"tokens": self.pieces(ids), "top": top}
 
     def steer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +138,7 @@ class _Live:
         mask = np.arange(filled.shape[1])[None] >= filled.shape[1] - len(prompt)
         more = min(math.ceil(n / STEP) * STEP, self._positions - len(prompt))
         new = lm.generate(filled, more, mask=mask, edits=edits, **draw)[0, :n].tolist()
-        count = new.index(lm.spec.eos) if lm.spec.eos in new else n
+        count = len(self.facts.until_eos(new))
         chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
         row = [*prompt, *new[:count]]
         ids = self._filled(row)

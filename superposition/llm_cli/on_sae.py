@@ -9,24 +9,30 @@ from rich.text import Text
 
 from superposition import formats
 from superposition.errors import ConfigError
-from superposition.formats import Loaded
-from superposition.interventions.splice import fits
+from superposition.interventions import Requirements
 from superposition.llm.model import LanguageModel
-from superposition.llm_cli.data import hook_of, open_model
+from superposition.llm_cli.data import begun, open_model
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, OnSAE
+from superposition.llm_cli.needs import Placed, place
 from superposition.page.pieces import pieces
 from superposition.sae import SAE, Params
 from superposition.sae_cli.report import console, load_all, visible
 
 
 class Opened(NamedTuple):
-    """An SAE at its hook point of a model; name is where it came from."""
+    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say."""
 
     lm: LanguageModel
     hook: str
     sae: SAE
     params: Params
     name: str
+    needs: Requirements = Requirements()
+
+    @property
+    def placed(self) -> Placed:
+        """Where it is."""
+        return Placed(self.lm, self.hook, self.needs)
 
 
 def open_sae(config: OnSAE) -> Opened:
@@ -40,43 +46,18 @@ def open_sae(config: OnSAE) -> Opened:
                 f"{config.sae} holds {len(found)} SAEs; give one of them, such as {found[0].path}"
             )
         name, loaded = str(found[0].path), found[0].loaded
-    lm = open_model(config)
-    return Opened(lm, hook_for(lm, loaded, name, config.hook), loaded.sae, loaded.params, name)
-
-
-def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None) -> str:
-    """Where an SAE goes: its metadata say, or the settings do; ConfigError if they differ or it does not fit."""
-    stored = loaded.metadata.get("hook_name")
-    try:
-        own = hook_of(lm, stored) if isinstance(stored, str) else None
-        given = None if asked is None else hook_of(lm, asked)
-        if own is None and given is None:
-            raise ConfigError("nothing in it says which hook point it is for; give --hook")
-        if own is not None and given not in (None, own):
-            raise ConfigError(f"is for the hook point {own}; leave --hook {asked} out")
-        hook = own or given
-        assert hook is not None
-        fits(lm, hook, loaded.sae)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
-    return hook
+    lm, hook, needs = place(open_model(config), loaded, name, config, config.hook)
+    return Opened(lm, hook, loaded.sae, loaded.params, name, needs)
 
 
 def prompt_ids(lm: LanguageModel, text: str) -> list[int]:
-    """A prompt's tokens, after BOS where the model has one; ConfigError for text that yields no token."""
-    ids = ([] if lm.spec.bos is None else [lm.spec.bos]) + text_ids(lm, text)
-    if not ids:
-        raise ConfigError("the model has no BOS token to begin with; give a --prompt that is not empty")
-    return ids
+    """A prompt's tokens, after BOS where prompts begin with it; ConfigError for text that yields no token."""
+    return lm.prompt_ids(text)
 
 
 def text_ids(lm: LanguageModel, text: str) -> list[int]:
     """Tokens of a text, none added."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigError(f"text must be valid Unicode; got {text!r}") from error
-    return [int(i) for i in lm.tokenizer(text, add_special_tokens=False)["input_ids"]] if text else []
+    return lm.token_ids(text)
 
 
 def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
@@ -86,12 +67,13 @@ def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
 
 def about(opened: Opened, ids: list[int]) -> None:
     """Print what was run: the model, the SAE, the hook point and the prompt's tokens."""
-    lm, hook, sae, _, name = opened
+    lm, hook, sae, _, name, _ = opened
     layers = f"{lm.spec.n_layers} layer{'s' if lm.spec.n_layers > 1 else ''}"
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
     print(f"hook    {hook} ({lm.width(hook):,} numbers a token)")
     print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))}")
+    print(f"        {begun(lm)}")
 
 
 def draw(title: str, columns: list[str], rows: list[list[Any]]) -> None:

@@ -19,12 +19,13 @@ from superposition.errors import ConfigError, StoreError
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.data import _digest
+from superposition.llm_cli.data import _digest, put_together
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, PageConfig
 from superposition.llm_cli.memory import enough_memory
-from superposition.llm_cli.on_sae import Opened, hook_for, open_sae
+from superposition.llm_cli.needs import hook_for, requirements_of, text_for
+from superposition.llm_cli.on_sae import Opened, open_sae
 from superposition.llm_cli.serve import made_of
-from superposition.llm_cli.text import check_text, read_tokens
+from superposition.llm_cli.text import check_text
 from superposition.page.write import replaceable, write
 from superposition.sae import SAE, Params
 from superposition.sae_cli.report import visible
@@ -71,15 +72,24 @@ def _language_model(config: PageConfig, out: Path) -> str:
     from superposition.page.llm import feature_pages
 
     opened = open_sae(config)
-    lm, hook, sae, params, name = opened
+    lm, hook, sae, params, name, needs = opened
     wrong = [latent for latent in config.latents if not 0 <= latent < sae.d_sae]
     if wrong:
         raise ConfigError(f"there is no latent {wrong[0]}: {name} has latents 0 to {sae.d_sae - 1}")
     other = None if config.other is None else _other(config, config.other, opened)
     cache = None if config.cache is None else Cache(config.cache)
-    tokens = read_tokens(config, lm) if cache is None else cached_tokens(cache, lm)
+    if cache is None:
+        tokens = text_for(config, opened.placed, name)
+    else:
+        if (setting := needs.processed(hook)) is not None:
+            raise ConfigError(f"{name}: {setting} in its metadata changes activations, and --cache holds those of the model"
+                              " as it is; leave --cache out")  # fmt: skip
+        tokens = cached_tokens(cache, lm)
     print(
-        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens", file=sys.stderr, flush=True
+        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens"
+        + ("" if cache is not None else f": {put_together(config, lm, tokens)}"),
+        file=sys.stderr,
+        flush=True,
     )
     pages = feature_pages(
         lm,
@@ -107,7 +117,8 @@ def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     usable = np.zeros(ids.shape, bool)
     usable[cache.places()] = True
     sources = about.get("sources") or []
-    return Tokens(ids, usable, np.zeros(len(ids), np.int32), (sources[0] if len(sources) == 1 else "cache",))
+    source = (sources[0] if len(sources) == 1 else "cache",)
+    return Tokens(ids, usable, np.zeros(len(ids), np.int32), source, lm.token_facts.valid(ids))
 
 
 def _other(config: PageConfig, path: str, opened: Opened) -> tuple[SAE, Params]:
@@ -118,6 +129,11 @@ def _other(config: PageConfig, path: str, opened: Opened) -> tuple[SAE, Params]:
         raise ConfigError(
             f"{path} is for {hook}, and the pages are of {opened.hook}; give --other of that hook point"
         )
+    needs = requirements_of(loaded, path)
+    if needs.processed(hook) != opened.needs.processed(hook):
+        setting = needs.processed(hook) or opened.needs.processed(hook)
+        raise ConfigError(f"{path} and {opened.name} differ in {setting}, so that they read other activations; give"
+                          " --other of a model that was loaded alike")  # fmt: skip
     return loaded.sae, loaded.params
 
 
@@ -169,7 +185,8 @@ def _serving(config: PageConfig, out: Path) -> str:
     for name in ("model", "dtype", "hook"):
         if getattr(config, name) != getattr(plain, name):
             words += [f"--{name}", str(getattr(config, name))]
-    words += ["--allow-pt"] if config.allow_pt else []
+    flags = ("allow_pt", "bos", "no_bos", "special_tokens")
+    words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
     return visible(shlex.join([*words, "--pages", str(out)]))
 
 

@@ -34,20 +34,25 @@ def serve(config: ServeConfig) -> None:
             OnSAE(
                 model=config.model,
                 dtype=config.dtype,
+                bos=config.bos,
+                no_bos=config.no_bos,
+                special_tokens=config.special_tokens,
                 sae=config.sae,
                 hook=config.hook,
                 allow_pt=config.allow_pt,
             )
         )
     _belong(index.get("of"), opened)
-    lm, hook, sae, params, name = opened
+    lm, hook, sae, params, name, needs = opened
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
     if max(maxima) >= sae.d_sae:
         raise ConfigError(
             f"{config.pages} has a page of latent {max(maxima)}, {name} has {sae.d_sae}; give its own SAE"
         )
     server = make_server(
-        config.pages, answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima), config.port
+        config.pages,
+        answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima, needs),
+        config.port,
     )
     with train.interruptible() as stop:
         thread = threading.Thread(target=server.serve_forever, daemon=True)

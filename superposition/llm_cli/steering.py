@@ -14,8 +14,9 @@ from superposition.interventions import steer as steered
 from superposition.interventions.steering import indices
 from superposition.llm_cli.feature_config import SteerConfig
 from superposition.llm_cli.memory import enough_memory
+from superposition.llm_cli.needs import text_for, within
 from superposition.llm_cli.on_sae import Opened, about, draw, open_sae, prompt_ids
-from superposition.llm_cli.text import check_text, read_tokens
+from superposition.llm_cli.text import check_text
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = "_.:-=+*#"  # where the terminal's encoding lacks the others
@@ -48,6 +49,7 @@ def steer(config: SteerConfig) -> dict[str, Any]:
         indices(opened.sae, config.latent)
         prompt = prompt_ids(opened.lm, config.prompt)
         opened.lm.prepared([prompt], more=config.n)  # refuses before text is read
+        within(opened.placed, len(prompt) + config.n, opened.name)
         largest, known = _largest(config, opened, config.latent)
         amounts = [strength * largest for strength in config.strength]
         texts = continuations(
@@ -68,7 +70,7 @@ def steer(config: SteerConfig) -> dict[str, Any]:
             {
                 "strength": strength,
                 "amount": amount,
-                "continuation": opened.lm.tokenizer.decode(text.tokens[len(prompt) :]),
+                "continuation": opened.lm.continuation(prompt, text.tokens[len(prompt) :]),
                 "tokens": text.tokens,
                 "kl": text.kl,
                 "activations": text.activations.tolist(),
@@ -107,21 +109,22 @@ def continuations(
 
     From the prompt's last token on, or at all of its tokens but BOS. Raises ConfigError as `generate` does.
     """
-    lm, hook, sae, params, _ = opened
+    lm, hook, sae, params, *_ = opened
+    facts = lm.token_facts
     begin = len(prompt) - 1
-    first = min(begin, int(prompt[0] == lm.spec.bos)) if prompt_too else begin
+    first = min(begin, int(prompt[:1] == facts.begin)) if prompt_too else begin
     found = []
     for amount in amounts:
         edit = (clamp if clamped else steered)(lm, hook, sae, params, latent, amount)
         edits = {name: From(own, first) for name, own in edit.items()}
         new = lm.generate(
-            [prompt], n, key=jax.random.key(seed), temperature=temperature, edits=edits, end=lm.spec.eos
+            [prompt], n, key=jax.random.key(seed), temperature=temperature, edits=edits, end=facts.eos
         )
         whole = [[*prompt, *new[0].tolist()]]
         apart = np.asarray(kl(lm(whole, edits=edits)[0], lm(whole)[0]))
         activations = np.asarray(latents_of(lm, hook, sae, params, whole)[0, :, latent])
         row = new[0].tolist()
-        count = row.index(lm.spec.eos) if lm.spec.eos in row else n
+        count = len(facts.until_eos(row))
         chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
         end = len(prompt) + count
         found.append(
@@ -134,7 +137,7 @@ def _largest(config: SteerConfig, opened: Opened, latent: int) -> tuple[float, s
     """The latent's largest activation and how it is known; ConfigError for a latent that never fires."""
     if config.largest is not None:
         return config.largest, "the largest activation given"
-    tokens = read_tokens(config, opened.lm)
+    tokens = text_for(config, opened.placed, opened.name)
     seen = firing(opened.lm, opened.hook, opened.sae, opened.params, tokens)
     largest, share = float(seen.largest[latent]), float(seen.density[latent])
     if largest <= 0:

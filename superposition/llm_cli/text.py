@@ -1,5 +1,6 @@
 """The text that settings name, as tokens."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,13 @@ def check_text(config: TextConfig) -> None:
         raise ConfigError("--tokens has rows of its own length; leave --ctx out")
     if config.dataset is not None and config.max_tokens is None:
         raise ConfigError("--dataset needs --max-tokens, how much of it to read; for example 2000000")
+    if config.sequence_separator is not None:
+        _validate.choice("sequence_separator", config.sequence_separator, ("bos", "eos", "none"))
+    if config.tokens is not None:
+        for name in ("sequence_separator", "special_tokens", "bos", "no_bos"):
+            if getattr(config, name) and not (name != "sequence_separator" and hasattr(config, "prompt")):
+                flag = name.replace("_", "-")
+                raise ConfigError(f"--tokens has rows that are put together already; leave --{flag} out")
     if config.ctx is not None:
         _validate.integer("ctx", config.ctx, 2)
     if config.max_tokens is not None:
@@ -46,17 +54,16 @@ def check_text(config: TextConfig) -> None:
 
 def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
     """Rows of tokens that the model can run; RanDryError, which holds what there is, for too few of them."""
-    spec = lm.spec
+    spec, facts = lm.spec, lm.token_facts
     ctx = min(spec.n_ctx, CTX) if config.ctx is None else config.ctx
     if config.tokens is None and spec.learned_positions and ctx > spec.n_ctx:
         raise ConfigError(f"ctx must be at most the model's {spec.n_ctx} positions; got {ctx}")
-    special: dict[str, Any] = {"bos": spec.bos, "eos": spec.eos}
     if config.tokens is not None:
-        tokens = token_array(config.tokens, vocab=spec.d_vocab, special=special.values())
+        tokens = token_array(config.tokens, vocab=spec.d_vocab, facts=facts)
     elif config.dataset is not None:
         return _whole(config, lm, _streamed(config, lm, ctx))
     elif config.text:
-        tokens = pack_text(lm.tokenizer, read_text(config.text), ctx, **special)
+        tokens = pack_text(lm.tokenizer, read_text(config.text), ctx, facts=facts)
     else:
         tokens = _demonstration(lm, ctx, config.data_seed)
     rows, ctx = tokens.tokens.shape
@@ -65,7 +72,7 @@ def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
         chosen = np.arange(rows)
         if config.tokens is None:
             chosen = np.random.default_rng(config.data_seed).permutation(rows)
-        tokens = _take(tokens, np.sort(chosen[:wanted]))
+        tokens = tokens.rows(np.sort(chosen[:wanted]))
         if wanted > rows:
             name = "the demonstration text" if config.tokens is None and not config.text else "the text"
             raise _dry(name, rows * ctx, config.max_tokens, _whole(config, lm, tokens))
@@ -74,25 +81,35 @@ def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
 
 def _demonstration(lm: LanguageModel, ctx: int, seed: int) -> Tokens:
     """Demonstration text, sources too short for a row left out."""
-    own: dict[str, Any] = {"vocab": len(lm.tokenizer), "bos": lm.spec.bos, "eos": lm.spec.eos}
-    ids = {name: list(tokenize(lm.tokenizer, documents)) for name, documents in demo_text(seed).items()}
+    ids = {name: list(_tokenized(lm, documents, name)) for name, documents in demo_text(seed).items()}
     long = {name: documents for name, documents in ids.items() if sum(map(len, documents)) >= ctx}
     if not long:
         raise ConfigError(
             f"no demonstration text fills a row of ctx = {ctx}; give a smaller --ctx, or --text"
         )
+    own: dict[str, Any] = {"vocab": len(lm.tokenizer), "facts": lm.token_facts}
     return concatenate([pack(documents, ctx, source=name, **own) for name, documents in long.items()])
+
+
+def _tokenized(lm: LanguageModel, documents: Iterable[str], source: str) -> Iterator[Sequence[int]]:
+    facts = lm.token_facts
+    own: dict[str, Any] = {"special": facts.special, "parse_special": facts.parse_special}
+    return tokenize(lm.tokenizer, documents, source=source, **own)
 
 
 def _streamed(config: TextConfig, lm: LanguageModel, ctx: int) -> Tokens:
     assert config.dataset is not None
     assert config.max_tokens is not None
     documents = dataset_text(config.dataset, split=config.split, column=config.column, config=config.config)
-    vocab = min(len(lm.tokenizer), lm.spec.d_vocab)
-    rows = max(1, config.max_tokens // ctx)
-    own: dict[str, Any] = {"bos": lm.spec.bos, "eos": lm.spec.eos, "source": config.dataset}
+    own: dict[str, Any] = {
+        "vocab": min(len(lm.tokenizer), lm.spec.d_vocab),
+        "facts": lm.token_facts,
+        "rows": max(1, config.max_tokens // ctx),
+        "source": config.dataset,
+        "spelled": lm.tokenizer.convert_ids_to_tokens,
+    }
     try:
-        return pack(tokenize(lm.tokenizer, documents), ctx, vocab=vocab, rows=rows, **own)
+        return pack(_tokenized(lm, documents, config.dataset), ctx, **own)
     except RanDryError as error:
         tokens = _whole(config, lm, error.tokens)
         raise _dry(config.dataset, tokens.tokens.size, config.max_tokens, tokens) from error
@@ -105,13 +122,9 @@ def _dry(name: str, have: int, want: int, tokens: Tokens) -> RanDryError:
     )
 
 
-def _take(tokens: Tokens, rows: np.ndarray) -> Tokens:
-    return tokens._replace(tokens=tokens.tokens[rows], usable=tokens.usable[rows], source=tokens.source[rows])
-
-
 def _whole(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> Tokens:
-    """The tokens as they are used, all positions with keep_bos; ConfigError for what the model cannot run."""
+    """The tokens as they are used, all but padding with keep_bos; ConfigError for what the model cannot run."""
     if config.keep_bos:
-        tokens = tokens._replace(usable=np.ones_like(tokens.usable))
+        tokens = tokens.every()
     fits(lm, tokens)
     return tokens

@@ -60,10 +60,14 @@ class Activations:
             ends = self.ends[here]
             start = 0 if here.start == 0 else self.ends[here.start - 1]
             return self._rows.read(np.arange(start, ends[-1])).astype(np.float32, copy=False)
-        ids = self.tokens.tokens[here]
-        filled = np.pad(ids, ((0, rows - len(ids)), (0, 0)), mode="edge")  # one shape, one compilation
+        ids, valid = self.tokens.tokens[here], self.tokens.valid
+        fill = ((0, rows - len(ids)), (0, 0))  # one shape, one compilation
+        mask = None if valid is None else np.pad(valid[here], fill, mode="edge")
         stop = stop_after([self.hook], self.lm.spec.n_layers)
-        x = np.asarray(self.lm.run_with_cache(filled, [self.hook], stop_at_layer=stop)[1][self.hook])
+        _, seen = self.lm.run_with_cache(
+            np.pad(ids, fill, mode="edge"), [self.hook], mask=mask, stop_at_layer=stop
+        )
+        x = np.asarray(seen[self.hook])
         return x[: len(ids)].reshape(*ids.shape, -1)[self.tokens.usable[here]].astype(np.float32, copy=False)
 
 

@@ -22,7 +22,7 @@ from superposition.llm.direct import (
     post_scale_hook,
     to_residual,
 )
-from superposition.llm.model import LanguageModel, capture
+from superposition.llm.model import LanguageModel, capture, positions
 from superposition.llm.packing import Tokens
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
@@ -31,13 +31,15 @@ CELLS = 2**23  # numbers in the widest array of a program
 
 
 class Clean(NamedTuple):
-    """Rows of text as the model reads them: tokens, usable (rows, ctx), final residual, activation at the hook point.
+    """Rows of text as the model reads them: tokens (rows, ctx), final residual, activation at the hook point.
 
-    loss (rows, ctx): of each token, NaN until it is asked for; scale: of a post-norm, or None.
+    scored (rows, ctx): tokens whose loss counts; valid: False at padding, None for none; loss (rows, ctx): of each
+    token, NaN until it is asked for; scale: of a post-norm, or None.
     """
 
     tokens: np.ndarray
-    usable: np.ndarray
+    scored: np.ndarray
+    valid: np.ndarray | None
     residual: np.ndarray
     x: np.ndarray
     scale: np.ndarray | None
@@ -59,17 +61,21 @@ class Effects:
 
     def clean(self, tokens: Tokens, first: int, rows: int, filled: int) -> Clean:
         """Rows first .. first + rows, run as `filled` rows so that one shape is compiled."""
-        ids, usable = tokens.tokens[first : first + rows], tokens.usable[first : first + rows]
-        ids = np.pad(ids, ((0, filled - rows), (0, 0)), mode="edge").astype(np.int32)
+        part = tokens.rows(slice(first, first + rows))
+        scored = np.pad(part.scored, ((0, 0), (1, 0)))
+        fill = ((0, filled - rows), (0, 0))
+        ids = np.pad(part.tokens, fill, mode="edge").astype(np.int32)
+        valid = None if part.valid is None else np.pad(part.valid, fill, mode="edge")
         scale_hook = post_scale_hook(self.spec, self.hook) if self.direct_path else None
-        residual, x, scale = _clean(self.spec, self.params, self.hook, scale_hook, ids)
+        residual, x, scale = _clean(self.spec, self.params, self.hook, scale_hook, ids, valid)
         return Clean(
             ids[:rows],
-            usable,
+            scored,
+            part.valid,
             np.asarray(residual)[:rows],
             np.asarray(x)[:rows],
             None if scale is None else np.asarray(scale)[:rows],
-            np.full(usable.shape, np.nan),
+            np.full(scored.shape, np.nan),
         )
 
     def direct(
@@ -77,8 +83,8 @@ class Effects:
     ) -> np.ndarray:
         """Effects (m,) on the loss of the token after `at` (m,) of latents `slot` of activation `value` there."""
         effect = np.zeros(len(row))
-        ctx = clean.usable.shape[1]
-        used = np.flatnonzero((value > 0) & (at + 1 < ctx) & clean.usable[row, np.minimum(at + 1, ctx - 1)])
+        ctx = clean.scored.shape[1]
+        used = np.flatnonzero((value > 0) & (at + 1 < ctx) & clean.scored[row, np.minimum(at + 1, ctx - 1)])
         for part in _parts(len(used), self._flat):
             r, a, s = (column[used[part]] for column in (row, at, slot))
             along = self.directions[s] * value[used[part], None].astype(np.float32)
@@ -98,10 +104,10 @@ class Effects:
         Those of a token before which the latent does not fire are 0: nothing has changed there. Rows are run no
         further than to the last token shown, rounded up to a quarter of the row.
         """
-        effect, ctx = np.zeros(shown.shape), clean.usable.shape[1]
+        effect, ctx = np.zeros(shown.shape), clean.scored.shape[1]
         fired: np.ndarray = np.cumsum(values > 0, 1) - (values > 0)
         moved = np.take_along_axis(fired, shown, 1) > 0
-        moved &= np.take_along_axis(clean.usable[row], shown, 1)
+        moved &= np.take_along_axis(clean.scored[row], shown, 1)
         ends, quarter = shown.max(1) + 1, -(-ctx // 4)
         order = np.argsort(ends, kind="stable")
         for part in _parts(len(row), self._rows(ctx)):
@@ -110,7 +116,9 @@ class Effects:
             run = slice(0, min(ctx, -(-int(ends[some].max()) // quarter) * quarter))
             inputs = (clean.tokens[row[some], run], values[some, run], self.directions[slot[some]])
             before = np.maximum(shown[some] - 1, 0)
-            residual = _ablated(self.spec, self.params, self.hook, self.sae, *_filled(size, *inputs, before))
+            valid = None if clean.valid is None else _filled(size, clean.valid[row[some], run])[0]
+            filled = _filled(size, *inputs, before)
+            residual = _ablated(self.spec, self.params, self.hook, self.sae, *filled, valid)
             r, c = np.nonzero(moved[some])
             rows, at = row[some[r]], shown[some[r], c]
             loss = self._losses(np.asarray(residual)[r, c], clean.tokens[rows, at])
@@ -159,22 +167,30 @@ def decoder_rows(sae: SAE, params: Params, ids: np.ndarray) -> np.ndarray:
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _clean(
-    spec: Spec, params: Any, hook: str, scale_hook: str | None, tokens: Array
+    spec: Spec, params: Any, hook: str, scale_hook: str | None, tokens: Array, valid: Array | None
 ) -> tuple[Array, Array, Array | None]:
     names = (hook, *([] if scale_hook is None else [scale_hook]))
-    positions = jnp.arange(tokens.shape[1])[None]
-    residual, seen = capture(spec, params, tokens, positions, None, names, stop_at_layer=spec.n_layers)
+    places = positions(tokens, valid)
+    residual, seen = capture(spec, params, tokens, places, valid, names, stop_at_layer=spec.n_layers)
     return residual, seen[hook].reshape(*tokens.shape, -1), None if scale_hook is None else seen[scale_hook]
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _ablated(
-    spec: Spec, params: Any, hook: str, sae: SAE, tokens: Array, values: Array, directions: Array, at: Array
+    spec: Spec,
+    params: Any,
+    hook: str,
+    sae: SAE,
+    tokens: Array,
+    values: Array,
+    directions: Array,
+    at: Array,
+    valid: Array | None,
 ) -> Array:
     edit = Steer(-values[..., None] * directions[:, None], sae)
-    positions = jnp.arange(tokens.shape[1])[None]
+    places = positions(tokens, valid)
     residual, _ = capture(
-        spec, params, tokens, positions, None, (), edits={hook: edit}, stop_at_layer=spec.n_layers
+        spec, params, tokens, places, valid, (), edits={hook: edit}, stop_at_layer=spec.n_layers
     )
     return jnp.take_along_axis(residual, at[..., None], 1)
 

@@ -38,8 +38,8 @@ def params(of, seed=0, scale=6.0):
 
 
 def write_tokenizer(folder, vocab=300):
-    """A byte-level BPE trained on TEXTS, as AutoTokenizer reads it."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE trained on TEXTS that puts END before a text, as AutoTokenizer reads it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -49,6 +49,7 @@ def write_tokenizer(folder, vocab=300):
         vocab_size=vocab, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(TEXTS.values(), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(f"{END} $A", special_tokens=[(END, 0)])
     tokenizer.save(str(folder / "tokenizer.json"))
     own = {"tokenizer_class": "PreTrainedTokenizerFast", **{f"{n}_token": END for n in ("bos", "eos", "unk")}}
     (folder / "tokenizer_config.json").write_text(json.dumps({**own, "clean_up_tokenization_spaces": False}))
