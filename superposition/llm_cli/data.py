@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition import _arrays, _validate
 from superposition.activation_cache import Cache
 from superposition.errors import ConfigError, CorruptError
 from superposition.llm.model import LanguageModel
@@ -19,7 +19,6 @@ from superposition.llm.stream import lm_stream
 from superposition.llm_cli.config import LMTrainConfig, ModelConfig, TextConfig
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.data import Data, cache_data
-from superposition.sae_cli.files import FAULTS
 
 TOKENS = "tokens.npz"
 SAMPLES = 4096  # numbers of each parameter that its digest is of
@@ -183,8 +182,10 @@ def _keep(tokens: Tokens, work: Path) -> None:
 
 def _kept(path: Path) -> Tokens:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            tokens = Tokens(*(held[name] for name in Tokens._fields))
-    except FAULTS as error:
+        with _arrays.open_npz(path) as archive:
+            tokens, usable, source, sources = (archive.read(name) for name in Tokens._fields)
+        if usable.shape != tokens.shape or source.shape != tokens.shape[:1]:
+            raise CorruptError(f"expected arrays of one length, got {usable.shape} for {tokens.shape}")
+    except (ConfigError, CorruptError, KeyError) as error:
         raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
-    return tokens._replace(sources=tuple(map(str, tokens.sources)))
+    return Tokens(tokens, usable, source, tuple(map(str, sources)))
