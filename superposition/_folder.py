@@ -23,36 +23,49 @@ def replacing(
     temporary: Path | None = None,
     doomed: Path | None = None,
     *,
-    check: Callable[[], None] = lambda: None,
+    check: Callable[[], bool] | None = None,
 ) -> Iterator[Path]:
     """A new folder to write into; once its bytes are on the disk it takes the place of `target`.
 
-    `check` is asked right before that, and what it raises leaves `target` as it was, as any error does. The exchange
-    is two renames, as no portable call exchanges folders: a kill between them leaves the old one under the name
+    `check` is asked right before that whether there is something to replace, and what it raises leaves `target` as it
+    was, as any error does. Where it says no, the folder goes to its place by one rename, which the system refuses if
+    anything has come there meanwhile; then it is asked again. Without it whatever is there is replaced. That takes
+    two renames, as no portable call exchanges folders: a kill between them leaves the old one under the name
     `doomed`. Both names are hidden siblings of `target` unless given. Files are written with `put`.
     """
     unique = f"{os.getpid()}-{secrets.token_hex(4)}"
     temporary = temporary or target.with_name(f".tmp-new-{unique}")
     doomed = doomed or target.with_name(f".tmp-old-{unique}")
+    placed = False
     try:
         temporary.mkdir()
         yield temporary
         for folder, _, _ in os.walk(temporary, topdown=False):
             fsync(Path(folder))
-        check()
-        try:
-            if os.path.lexists(target):
-                os.rename(target, doomed)
-            os.rename(temporary, target)
-        except BaseException:
-            if os.path.lexists(doomed) and not os.path.lexists(target):
-                os.rename(doomed, target)
-            raise
+        while not _exchanged(temporary, target, doomed, check() if check else os.path.lexists(target)):
+            remove(doomed)  # what was there before, and another has replaced
+        placed = True
         fsync(target.parent)
     finally:
         remove(temporary)
-        if os.path.lexists(target):
+        if placed or os.path.lexists(target):
             remove(doomed)
+
+
+def _exchanged(temporary: Path, target: Path, doomed: Path, replaces: bool) -> bool:
+    """Move the new folder to its place, and what it replaces out of the way; False if another's came there first."""
+    try:
+        if replaces:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(target, doomed)
+        os.rename(temporary, target)  # refused by the system unless there is nothing, or an empty folder
+    except BaseException as error:
+        if os.path.lexists(doomed) and not os.path.lexists(target):
+            os.rename(doomed, target)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
 
 
 def put(path: Path, data: bytes) -> None:

@@ -14,28 +14,31 @@ def publish(
     """Write the files to a hidden sibling, fsync, and rename it to `directory`.
 
     A directory that exists is replaced if it is empty, or with `overwrite` if `ours` says that its names are an
-    SAE's and nothing else. Raises StoreError; the old files then stay.
+    SAE's and nothing else. Of several that write at once without `overwrite` one wins. Raises StoreError; the old
+    files then stay.
     """
     directory = Path(os.path.abspath(directory))
     with _folder.system(directory):
         _folder.create(directory.parent)
-        _check(directory, overwrite, ours)
-        with _folder.replacing(directory) as new:
+        _replaces(directory, overwrite, ours)
+        with _folder.replacing(directory, check=lambda: _replaces(directory, overwrite, ours)) as new:
             for name, data in files.items():
                 _folder.put(new / name, data)
 
 
-def _check(directory: Path, overwrite: bool, ours: Callable[[list[str]], bool]) -> None:
+def _replaces(directory: Path, overwrite: bool, ours: Callable[[list[str]], bool]) -> bool:
+    """Whether there are files to replace; StoreError where they must not be."""
     if not os.path.lexists(directory):
-        return
+        return False
     if directory.is_symlink() or not directory.is_dir():
         raise StoreError(
             f"{directory}: expected a directory or nothing, got something else; choose another path"
         )
     names = sorted(os.listdir(directory))
     if not names:
-        return
+        return False
     if not ours(names):
         raise StoreError(f"{directory}: holds {names[:8]}, not an SAE and nothing else; choose another path")
     if not overwrite:
         raise StoreError(f"{directory}: an SAE is there; give overwrite=True to replace it")
+    return True

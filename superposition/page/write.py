@@ -124,10 +124,13 @@ def _put(path: Path, text: str) -> None:
     _folder.put(path, text.encode("utf-8", "xmlcharrefreplace"))  # a lone surrogate in the title
 
 
-def replaceable(path: Path, overwrite: bool) -> None:
-    """StoreError unless there is nothing at `path`, an empty folder, or with `overwrite` pages and nothing else."""
+def replaceable(path: Path, overwrite: bool) -> bool:
+    """Whether there are pages to replace.
+
+    StoreError unless there is nothing at `path`, an empty folder, or with `overwrite` pages and nothing else.
+    """
     if not os.path.lexists(path):
-        return
+        return False
     if path.is_symlink() or not path.is_dir():
         raise StoreError(f"{path}: expected a folder or nothing, got something else; choose another path")
     names = sorted(os.listdir(path))
@@ -135,6 +138,7 @@ def replaceable(path: Path, overwrite: bool) -> None:
         raise StoreError(f"{path}: holds {names[:8]}, not pages and nothing else; choose another path")
     if names and not overwrite:
         raise StoreError(f"{path}: pages are there; give overwrite=True to replace them")
+    return bool(names)
 
 
 def _sibling(path: Path) -> bool:
