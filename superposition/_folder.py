@@ -52,6 +52,16 @@ def replacing(
             remove(doomed)
 
 
+def names_in(path: Path) -> list[str] | None:
+    """What a folder holds, None where there is nothing at `path`; NotADirectoryError for anything else, a link too."""
+    if path.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return None
+
+
 def _exchanged(temporary: Path, target: Path, doomed: Path, replaces: bool) -> bool:
     """Move the new folder to its place, and what it replaces out of the way; False if another's came there first."""
     try:
@@ -61,7 +71,8 @@ def _exchanged(temporary: Path, target: Path, doomed: Path, replaces: bool) -> b
         os.rename(temporary, target)  # refused by the system unless there is nothing, or an empty folder
     except BaseException as error:
         if os.path.lexists(doomed) and not os.path.lexists(target):
-            os.rename(doomed, target)
+            with contextlib.suppress(OSError):  # another's may come there even now
+                os.rename(doomed, target)
         if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
         raise

@@ -28,13 +28,12 @@ def publish(
 
 def _replaces(directory: Path, overwrite: bool, ours: Callable[[list[str]], bool]) -> bool:
     """Whether there are files to replace; StoreError where they must not be."""
-    if not os.path.lexists(directory):
-        return False
-    if directory.is_symlink() or not directory.is_dir():
+    try:
+        names = _folder.names_in(directory)
+    except NotADirectoryError as error:
         raise StoreError(
             f"{directory}: expected a directory or nothing, got something else; choose another path"
-        )
-    names = sorted(os.listdir(directory))
+        ) from error
     if not names:
         return False
     if not ours(names):

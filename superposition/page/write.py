@@ -129,11 +129,10 @@ def replaceable(path: Path, overwrite: bool) -> bool:
 
     StoreError unless there is nothing at `path`, an empty folder, or with `overwrite` pages and nothing else.
     """
-    if not os.path.lexists(path):
-        return False
-    if path.is_symlink() or not path.is_dir():
-        raise StoreError(f"{path}: expected a folder or nothing, got something else; choose another path")
-    names = sorted(os.listdir(path))
+    try:
+        names = _folder.names_in(path)
+    except NotADirectoryError as error:
+        raise StoreError(f"{path}: expected a folder or nothing, got something else; choose another path") from error
     if names and not _ours(path, names):
         raise StoreError(f"{path}: holds {names[:8]}, not pages and nothing else; choose another path")
     if names and not overwrite:
