@@ -395,11 +395,13 @@ def test_serve_serves_until_it_is_stopped(pages, own, signum):
     )
     try:
         line = process.stdout.readline()
-        found = re.search(r"12 pages of \S+ at http://127\.0\.0\.1:(\d+)/ ", line)
+        found = re.search(r"12 pages of \S+ at http://127\.0\.0\.1:(\d+)/\?token=(\S+) ", line)
         assert found, line + process.stderr.read()
         port = int(found[1])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/")
+        assert connection.getresponse().status == 403
+        connection.request("GET", f"/{found[2]}/")
         html = connection.getresponse().read().decode()
         token = re.search(r'name="superposition-token" content="([^"]+)"', html)[1]
         head = {"Content-Type": "application/json", "X-Superposition-Token": token}
@@ -511,7 +513,7 @@ def test_a_browser_reads_and_steers_on_served_pages_of_the_shipped_model(browser
             if message["method"] == "Network.requestWillBeSent"
         ]
         assert any("/api/steer" in url for url in asked_for)
-        assert [url for url in asked_for if not url.startswith((server.url, "data:"))] == []
+        assert [url for url in asked_for if not url.startswith((server.address, "data:"))] == []
         loud = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
         assert [
             entry for entry in loud if "/api/steer" not in entry["message"]

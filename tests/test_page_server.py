@@ -78,10 +78,9 @@ def server(tmp_path_factory):
 
 def ask(server: Server, method="GET", path="/", body=None, **headers):
     """Status, headers, body; headers given as Name_with_underscores, None leaves out what would be there."""
-    own = {"Host": f"127.0.0.1:{server.server_port}"}
+    own = {"Host": f"127.0.0.1:{server.server_port}", "X-Superposition-Token": server.token}
     if method == "POST":
-        own |= {"Content-Type": "application/json", "X-Superposition-Token": server.token}
-        own |= {"Content-Length": str(len(body or b""))}
+        own |= {"Content-Type": "application/json", "Content-Length": str(len(body or b""))}
     own |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"{method} {path} HTTP/1.1", *(f"{n}: {v}" for n, v in own.items() if v is not None)]
     return raw(server, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b""))
@@ -140,7 +139,9 @@ def test_head_has_the_headers_of_get_and_no_body(server):
         same = ask(server, "GET", path)
         assert (status, headers["Content-Length"], body) == (same[0], same[1]["Content-Length"], b"")
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=10) as connection:
-        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode())
+        connection.sendall(
+            f"HEAD /{server.token}/ HTTP/1.1\r\nHost: 127.0.0.1:{server.server_port}\r\n\r\n".encode()
+        )
         connection.shutdown(socket.SHUT_WR)
         assert b"".join(iter(lambda: connection.recv(4096), b"")).endswith(b"\r\n\r\n")
 

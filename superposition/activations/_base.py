@@ -13,6 +13,7 @@ from superposition.errors import ConfigError
 from superposition.typing import PyTree
 
 ASIDE = 2**28  # steps from here on are for estimates and never trained on in the same order
+LARGE, SMALL = 1e15, 1e-16  # largest numbers between which sums of squares are right in float32
 
 
 class Batch(NamedTuple):
@@ -86,14 +87,39 @@ class Stream(NamedTuple):
         Raises ConfigError for activations that are not finite, or all zero.
         """
         norms = np.array(_norms(self.source, self.inputs, batch_size, batches), np.float64)
-        for name, norm in zip(("x", "y"), norms, strict=True):
-            if not np.isfinite(norm) or norm == 0:
-                what = "all zero" if norm == 0 else "not finite"
-                raise ConfigError(
-                    f"activations {name} are {what} in the first {batches} batches; look at the data"
-                )
+        if not ((norms > SMALL) & (norms < LARGE)).all():
+            self._odd(batch_size, batches)
         width = self.source.d_in, self.source.d_out or self.source.d_in
         return float(np.sqrt(width[0]) / norms[0]), float(np.sqrt(width[1]) / norms[1])
+
+    def _odd(self, size: int, batches: int) -> None:
+        """Raise ConfigError where the numbers themselves, and not only their norms, are out of range."""
+        peaks = np.zeros(2)
+        for i in range(batches):
+            batch = self.batch(ASIDE + i, size)
+            peaks = np.maximum(peaks, [float(jnp.abs(one).max()) for one in (batch.x, batch.y)])
+        for name, peak in zip(("activations x", "activations y"), peaks, strict=True):
+            if not np.isfinite(peak) or peak == 0:
+                what = "all zero" if peak == 0 else "not finite"
+                raise ConfigError(f"{name} are {what} in the first {batches} batches; look at the data")
+            if peak > LARGE:
+                raise too_large(name, peak)
+            if peak < SMALL:
+                raise too_small(name, peak)
+
+
+def too_large(name: str, peak: float) -> ConfigError:
+    """What to say of numbers whose squares overflow, though they themselves need not."""
+    return ConfigError(
+        f"{name} go up to {peak:.3g}: sums of their squares overflow float32 from {LARGE:g} on; divide them by {peak:.0e}"
+    )
+
+
+def too_small(name: str, peak: float) -> ConfigError:
+    """What to say of numbers whose squares underflow, though they themselves need not."""
+    return ConfigError(
+        f"{name} are {peak:.3g} at most: their squares underflow float32 below {SMALL:g}; divide them by {peak:.0e}"
+    )
 
 
 @jax.jit

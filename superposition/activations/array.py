@@ -8,7 +8,8 @@ import numpy as np
 from jax import Array
 
 from superposition import _validate
-from superposition.activations._base import Batch, Source, Stream
+from superposition._arrays import native, no_numbers
+from superposition.activations._base import LARGE, SMALL, Batch, Source, Stream, too_large, too_small
 from superposition.errors import ConfigError
 from superposition.features import key_words
 from superposition.features._draw import mix
@@ -82,7 +83,8 @@ def permuted(words: Words, epoch: Array, position: Array, n: int) -> Array:
 def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> Stream:
     """The stream over rows of x (n_examples, d_in), with targets y (n_examples, d_out) for a transcoder.
 
-    Raises ConfigError for arrays that are not 2-D numbers, empty, not finite, constant, or of unequal length.
+    Raises ConfigError for arrays that are not 2-D numbers, empty, not finite, constant, too large or small for
+    float32, or of unequal length.
     """
     checked = {"x": activations("activations", x)}
     if y is not None:
@@ -90,24 +92,46 @@ def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> St
         if len(y) != len(x):
             raise ConfigError(f"targets must be one row per example: {len(x)}; got {len(y)}")
     source = ArrayActivations(len(x), x.shape[1], None if y is None else y.shape[1])
-    return Stream(source, {"words": key_words(key), **{k: jnp.asarray(v) for k, v in checked.items()}})
+    return Stream(
+        source, {"words": key_words(key), **{k: jnp.asarray(native(v)) for k, v in checked.items()}}
+    )
 
 
 def activations(name: str, array: np.ndarray) -> np.ndarray:
-    """The array, or ConfigError naming the first fault."""
+    """The array as it is, in either byte order, or ConfigError naming the first fault."""
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
         raise ConfigError(f"{name} must be (examples, width), both at least 1; got shape {array.shape}")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        raise ConfigError(f"{name} must be numbers; got dtype {array.dtype}")
+        raise ConfigError(f"{name} {no_numbers(array.dtype)}")
     low, high = np.inf, -np.inf
     for start in range(0, len(array), rows := max(1, 2**22 // array.shape[1])):
-        block = np.asarray(array[start : start + rows], np.float32)
+        stored = array[start : start + rows]
+        with np.errstate(over="ignore"):  # said below, as what it is
+            block = np.asarray(stored, np.float32)
         finite = np.isfinite(block)
         if not finite.all():
             row, column = np.argwhere(~finite)[0]
-            value = block[row, column]
+            value = stored[row, column]
+            if np.isfinite(value):
+                raise too_large(name, abs(float(value)))
             raise ConfigError(f"{name} must be finite; row {start + row}, column {column} is {value}")
         low, high = min(low, block.min()), max(high, block.max())
     if low == high:
-        raise ConfigError(f"{name} are constant (all {low:g}): there is nothing to learn from them")
+        raise _constant(name, array, low)
+    if (peak := max(-low, high)) > LARGE:
+        raise too_large(name, peak)
+    if peak < SMALL:
+        raise too_small(name, peak)
     return array
+
+
+def _constant(name: str, array: np.ndarray, value: float) -> ConfigError:
+    """Why there is nothing to learn from an array that is one number in float32."""
+    low, high = float(array.min()), float(array.max())
+    if low == high:
+        return ConfigError(f"{name} are constant (all {low:g}): there is nothing to learn from them")
+    if max(-low, high) < SMALL:
+        return too_small(name, max(-low, high))
+    return ConfigError(
+        f"{name} lie between {low!r} and {high!r}, which are one number in float32; subtract their mean"
+    )

@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 
 from superposition import _validate
+from superposition._arrays import native
 from superposition.errors import ConfigError
 from superposition.toy import ToyModel
 
@@ -14,7 +15,7 @@ from superposition.toy import ToyModel
 def floating(value: Any) -> Array:
     """A floating array: integers, in which every loss would round to 0, become JAX's default float."""
     try:
-        array = jnp.asarray(np.asarray(value) if isinstance(value, str) else value)
+        array = jnp.asarray(np.asarray(value) if isinstance(value, str) else native(value))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"parameters must be arrays of numbers; got {value!r}") from error
     return array.astype(jnp.result_type(array, 1.0))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition import _validate
+from superposition._arrays import native
 from superposition.errors import ConfigError, CorruptError
 from superposition.formats._read import Arrays, Shapes
 from superposition.sae import ARCHITECTURES, PCA, SAE, Identity, JumpReLU, Matryoshka, Params
@@ -131,7 +132,7 @@ def checked(sae: SAE, params: Params) -> tuple[SAE, Arrays]:
     expected = shapes(sae)
     if missing := params.keys() ^ expected.keys():
         raise ConfigError(f"params of {type(sae).__name__} are {sorted(expected)}; {sorted(missing)} differ")
-    arrays = {name: np.asarray(params[name]) for name in expected}
+    arrays = {name: native(np.asarray(params[name])) for name in expected}
     for name, array in arrays.items():
         if array.shape != expected[name] or array.dtype != np.float32:
             wanted = f"float32 of shape {expected[name]}"

@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superposition import _arrays
 from superposition.errors import CorruptError
-from superposition.formats import _npz, _read
+from superposition.formats import _read
 from superposition.formats._read import Arrays
 
 MAX_PICKLE = 1 << 20  # bytes
@@ -53,7 +54,7 @@ class _Mark:
 
 def read_torch(path: Path) -> Arrays:
     """The state dict of a checkpoint: floats as float32, other numbers as they are; CorruptError for all else."""
-    with _npz.opened(path) as archive:
+    with _arrays.open_zip(_read.regular(path)) as archive:
         members = {info.filename: info for info in archive.infolist()}
         if len(members) < len(archive.infolist()) or len(members) > MAX_MEMBERS:
             raise CorruptError(f"{path}: expected <= {MAX_MEMBERS} distinct members")

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
-from superposition import _validate
+from superposition import _arrays, _validate
 from superposition.errors import ConfigError
 from superposition.llm.token_facts import TokenFacts
 
@@ -135,13 +134,11 @@ def in_vocabulary(where: str, ids: np.ndarray, vocab: int) -> None:
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
-        held = np.load(path, allow_pickle=False)
-        named = {"": held} if isinstance(held, np.ndarray) else {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise ConfigError(f"{path} cannot be read as .npy or .npz: {error}") from error
-    if "tokens" in named or len(named) == 1:
-        return named.get("tokens", next(iter(named.values())))
-    raise ConfigError(
-        f"{path} must hold one array, or one named tokens; it holds {', '.join(named) or 'none'}"
-    )
+    if not _arrays.is_npz(path):
+        return _arrays.read_npy(path)
+    with _arrays.open_npz(path) as archive:
+        if "tokens" in archive.names or len(archive.names) == 1:
+            return archive.read("tokens" if "tokens" in archive.names else archive.names[0])
+        raise ConfigError(
+            f"{path} must hold one array, or one named tokens; it holds {', '.join(archive.names[:12]) or 'none'}"
+        )

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition import _arrays, _validate
 from superposition.activation_cache import Cache
 from superposition.errors import ConfigError, CorruptError
 from superposition.llm.hub import SHIPPED
@@ -21,7 +21,6 @@ from superposition.llm.stream import lm_stream
 from superposition.llm_cli.config import LMTrainConfig, ModelConfig, TextConfig
 from superposition.llm_cli.text import check_text, read_tokens
 from superposition.sae_cli.data import Data, cache_data
-from superposition.sae_cli.files import FAULTS
 from superposition.sae_cli.report import visible
 
 TOKENS = "tokens.npz"
@@ -236,10 +235,12 @@ def _keep(tokens: Tokens, made: str, work: Path) -> None:
 
 def _kept(path: Path) -> Tokens:
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
-            tokens = Tokens(
-                **{name: held[name] for name in Tokens._fields if name != "valid" or name in held}
-            )
-    except FAULTS as error:
+        with _arrays.open_npz(path) as archive:
+            held = {n: archive.read(n) for n in Tokens._fields if n != "valid" or n in archive.names}
+        tokens = Tokens(**{**held, "sources": tuple(map(str, held["sources"]))})
+        shapes = [a.shape for a in (tokens.usable, tokens.valid) if a is not None]
+        if {*shapes} != {tokens.tokens.shape} or tokens.source.shape != tokens.tokens.shape[:1]:
+            raise CorruptError(f"expected arrays of one length, got {shapes} for {tokens.tokens.shape}")
+    except (ConfigError, CorruptError, KeyError) as error:
         raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
-    return tokens._replace(sources=tuple(map(str, tokens.sources)))
+    return tokens

@@ -1,7 +1,9 @@
 """Pages over HTTP on this machine alone, and a small API beside them that only the pages themselves may call.
 
 Other pages in the user's browser and other users of the machine are not trusted: a Host that is not this
-server's (DNS rebinding), an Origin that is not, and a call without the secret of this start are refused. Files
+server's (DNS rebinding), an Origin that is not, and any request without the secret of this start are refused. The
+secret is in the address that is printed, /?token=SECRET, which leads to the pages below /SECRET/, and in a header of
+what they ask. It is in no cookie, for a browser sends those to the servers of other users at other ports too. Files
 come from a list made at the start, so that no part of a request ever becomes a path.
 """
 
@@ -89,9 +91,18 @@ class Server(ThreadingHTTPServer):
         self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost", "[::1]")}
 
     @property
-    def url(self) -> str:
-        """Where the pages are."""
+    def address(self) -> str:
+        """Where this listens."""
         return f"http://{HOST}:{self.server_port}/"
+
+    @property
+    def url(self) -> str:
+        """Where the pages are, for whoever may see them: the secret is in it."""
+        return f"{self.address}?token={self.token}"
+
+    def knows(self, secret: str) -> bool:
+        """Whether this is the secret, in a time that does not tell how much of it is right."""
+        return hmac.compare_digest(secret.encode(errors="replace"), self.token.encode())
 
     def serve_forever(self, poll_interval: float = 0.2) -> None:
         """Serve until `close` is called (from another thread)."""
@@ -187,6 +198,7 @@ class Handler(BaseHTTPRequestHandler):
     def _respond(self, make: Callable[[], tuple[bytes, str, str]]) -> None:
         try:
             self._same_origin()
+            self.path = self._path_behind_secret()
             body, kind, policy = make()
         except Refusal as refusal:
             self._refuse(refusal)
@@ -201,9 +213,26 @@ class Handler(BaseHTTPRequestHandler):
     def _same_origin(self) -> None:
         host, origin = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
         if len(host) != 1 or host[0].lower() not in self.server.hosts:
-            raise Refusal(421, f"this server is {self.server.url} and no other host")
+            raise Refusal(421, f"this server is {self.server.address} and no other host")
         if origin and origin != [f"http://{host[0]}"]:
             raise Refusal(403, "requests from other origins are refused")
+
+    def _path_behind_secret(self) -> str:
+        """The path without the secret; Refusal unless it is there, in the header alone for what a page may not send."""
+        server, (path, _, query) = self.server, self.path.partition("?")
+        if server.knows(self._one(HEADER)):
+            return self.path
+        first, slash, rest = path[1:].partition("/")
+        if self.command != "POST" and slash and server.knows(first):
+            return f"/{rest}" + (f"?{query}" if query else "")
+        if self.command != "POST" and server.knows(query.removeprefix("token=")):
+            if path in ("/", f"/{INDEX}"):
+                raise Refusal(303, "the pages are there", Location=f"/{server.token}/")
+            return path
+        raise Refusal(
+            403,
+            "this takes the secret of this start: open the address with ?token= that `superposition serve` printed",
+        )
 
     def _static(self) -> tuple[bytes, str, str]:
         server, path = self.server, self.path
@@ -223,8 +252,6 @@ class Handler(BaseHTTPRequestHandler):
             if path in ("/", f"/{INDEX}") or path in server.files:
                 raise Refusal(405, "this takes GET and HEAD", Allow="GET, HEAD")
             raise Refusal(404, "there is no such thing to ask here")
-        if not hmac.compare_digest(self._one(HEADER).encode(), server.token.encode()):
-            raise Refusal(403, f"{HEADER} is not that of this server's pages; load the page again")
         if self._one("Content-Type").split(";")[0].strip().lower() != "application/json":
             raise Refusal(415, "Content-Type must be application/json")
         if self.headers.get_all("Transfer-Encoding") or not (length := self._one("Content-Length")):

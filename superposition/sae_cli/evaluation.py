@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition import metrics
+from superposition._arrays import native
 from superposition.activations import Batch
 from superposition.errors import ConfigError
 from superposition.metrics import Sums
@@ -38,7 +39,9 @@ def evaluate(
     nearest = None if dictionary is None else jnp.asarray(metrics.nearest(params["W_dec"], dictionary))
     own = replace(sae, penalty=1.0) if sae.penalised else sae  # type: ignore[call-arg]
     total: Sums | None = None
+    params = {name: native(value) for name, value in params.items()}
     for batch in batches:
+        batch = Batch(*map(native, batch))
         if batch.x.shape[1] != sae.d_in or batch.y.shape[1] != sae.target_width:
             got = f"{batch.x.shape[1]} to {batch.y.shape[1]}"
             raise ConfigError(f"the SAE maps {sae.d_in} numbers to {sae.target_width}; the data are {got}")
