@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from superposition import _folder, formats, train
+from superposition._lock import held
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
 from superposition.sae_cli.config import TrainSettings
@@ -24,7 +25,6 @@ from superposition.sae_cli.data import Data
 from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
 from superposition.sae_run import SAERun, Trained, fit
 from superposition.sae_run.fitting import block_size, bytes_per_sae
-from superposition.sweep import lock
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
 TRAINING = "training"
@@ -53,7 +53,7 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
     if config.examples < 1:
         raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
     settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
-    with train.interruptible() as stop, lock.held(work, out):
+    with train.interruptible() as stop, held(work, out):
         if out.exists():
             results = read_results(out)
             _same(out, {k: results.get(k) for k in settings}, settings)
