@@ -22,9 +22,7 @@ def held(work: Path, out: Path) -> Iterator[None]:
     try:
         handle = _taken(work)
     except BlockingIOError as error:
-        raise StoreError(
-            f"another process is writing {out}; wait for it, or choose another --out"
-        ) from error
+        raise StoreError(f"another process is writing {out}; wait for it, or choose another --out") from error
     except OSError as error:
         raise StoreError(f"cannot write beside {out}: {error.strerror}; choose another --out") from error
     try:

@@ -9,7 +9,6 @@ doomed, and belong to nobody once their process is gone. One process at a time m
 """
 
 import contextlib
-import json
 import os
 import re
 import secrets

@@ -1,6 +1,7 @@
 """What a run was: its recipe as JSON, the versions and the machine that trained it, and how two of them differ."""
 
 import json
+import math
 import os
 import platform
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jaxlib
+import jaxlib.version
 
 from superposition._version import __version__
 from superposition.errors import ConfigError
@@ -28,6 +29,8 @@ SETTINGS = (
     "jax_threefry_partitionable",
     "jax_disable_jit",
 )
+# Multiplications in a matrix product up to which XLA leaves it to one thread, measured with 1, 2 and 16 threads.
+SHARED_PRODUCT = 2**19
 # Vector instructions by which XLA chooses the order of its sums: names in /proc/cpuinfo, on x86 and on ARM.
 INSTRUCTIONS = re.compile("sse4_2|avx.*|fma|f16c|amx.*|asimd.*|sve.*|sme[0-9_].*|sme|bf16|i8mm|fphp")
 
@@ -47,25 +50,36 @@ def recipe(value: Any) -> Any:
 
 def provenance() -> dict[str, Any]:
     """Versions of this process, and the environment that decides the bits of what it computes."""
-    return {"superposition": __version__, "python": platform.python_version(), **environment()}
+    versions = {"superposition": __version__, "python": platform.python_version()}
+    return versions | environment(largest_product=math.inf)
 
 
-def environment() -> Environment:
+def environment(largest_product: float = 0) -> Environment:
     """What decides, beside the recipe, the bits of what this process computes.
 
     jax and jaxlib; the device; xla_flags and the settings of jax that change numbers; and on a CPU the vector
-    instructions and the sizes of the caches, by both of which matrix products are cut, and `threads` of XLA, which
-    share the sums of large ones (those of the toy models and of small SAEs do not depend on it).
+    instructions and the sizes of the caches, by both of which matrix products are cut. Products of more than
+    `SHARED_PRODUCT` multiplications are also cut by the number of XLA's threads, and `threads` is there for them.
     """
     device = f"{jax.default_backend()}: {jax.devices()[0].device_kind}"
     found: Environment = {
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": jaxlib.version.__version__,
         "device": device,
         "xla_flags": _xla_flags(os.environ.get("XLA_FLAGS", "")),
         "settings": {name: getattr(jax.config, name) for name in SETTINGS},
     }
-    return found | _processor() if jax.default_backend() == "cpu" else found
+    if jax.default_backend() != "cpu":
+        return found
+    shared = {"threads": _threads()} if largest_product > SHARED_PRODUCT else {}
+    return found | _processor() | shared
+
+
+def _threads() -> int:
+    """The threads of XLA's pool, as it counts them."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    said = os.environ.get("NPROC", "")
+    return int(said) if said.isdigit() else cores
 
 
 def _xla_flags(text: str) -> list[str]:

@@ -57,9 +57,10 @@ class Stop:
 
 def signals() -> list[signal.Signals]:
     """The signals that ask for a stop: SIGHUP, of a terminal that goes away, unless nohup had it ignored."""
-    hangup = getattr(signal, "SIGHUP", None)
-    heard = hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN
-    return [signal.SIGINT, signal.SIGTERM, *([hangup] if heard else [])]
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        wanted.append(signal.SIGHUP)
+    return wanted
 
 
 @contextmanager

@@ -78,20 +78,16 @@ def test_the_store_is_a_plain_zarr_store_without_warnings(whole):
 
 def test_damage_to_any_file_is_found_and_mended(whole, store):
     _, expected, files = whole
-    found = 0
     for what, changes in damages(files):
         apply(store, changes)
-        try:
+        if what.startswith("no status/c/"):  # a kill may come before status alone: its record holds it too
             xr.testing.assert_identical(open_sweep(store), expected)
-        except CorruptError as error:
-            found += 1
-            assert "\n" not in str(error), what
-            assert "--resume" in str(error), what
-        else:  # of one file alone: a kill may come before status, so that its record holds it too
-            assert what.startswith("no status/c/"), what
+        else:
+            with pytest.raises(CorruptError, match=r"^.*--resume.*$") as error:
+                open_sweep(store)
+            assert "\n" not in str(error.value), what
         xr.testing.assert_identical(resumed(store), expected)
         assert files_of(store) == files, what
-    assert found == 3 * len(files) - sum(key.startswith("status/c/") for key in files)
 
 
 def test_exchanged_files_are_found_and_mended(whole, store):
@@ -153,7 +149,7 @@ def test_what_no_record_names_is_not_there(whole, store):
     xr.testing.assert_identical(open_sweep(store), expected)
     shutil.copy(store / "status/c/0/0/0/0", store / "status/c/0/0/0/7")
     shutil.copy(store / "records/block-0-0.json", store / "records/block-7-7.json")
-    with pytest.raises(CorruptError, match="block-7-7.json is the record of another block"):
+    with pytest.raises(CorruptError, match=r"block-7-7\.json is the record of another block"):
         open_sweep(store)
     xr.testing.assert_identical(resumed(store), expected)
     assert {*files} == {k for k in files_of(store) if not k.startswith(("extra", "loss/c/9"))}
@@ -237,7 +233,11 @@ def test_a_store_of_the_version_before_opens_and_continues_with_a_note(whole, st
 def test_what_is_no_store_of_a_sweep_is_a_usage_error(tmp_path):
     (tmp_path / "empty.zarr").mkdir()
     xr.Dataset({"a": ("x", np.arange(3))}).to_zarr(tmp_path / "other.zarr", consolidated=False)
-    for name, said in (("none", "is not a Zarr store"), ("empty", "is not a Zarr store"), ("other", "not one of")):
+    for name, said in (
+        ("none", "is not a Zarr store"),
+        ("empty", "is not a Zarr store"),
+        ("other", "not one of"),
+    ):
         with pytest.raises(ConfigError, match=said):
             open_sweep(tmp_path / f"{name}.zarr")
 

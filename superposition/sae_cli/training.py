@@ -36,7 +36,7 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
 
     opener: the data, given the working directory, in which what is to be the same after a kill may be kept.
     Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
-    diverges, Interrupted after SIGINT or SIGTERM once everything is saved.
+    diverges, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
     if config.out is None:
         raise ConfigError("training needs --out, the directory to write; for example --out runs/topk")
@@ -105,7 +105,7 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
         except ValueError as error:
             raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
         return _same(path.parent, stored, settings)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.new")  # one name: the next run writes over what a kill left
     with _writing(path):
         temporary.write_text(json.dumps(settings, indent=1))
         os.replace(temporary, path)
@@ -142,6 +142,7 @@ def _fit(
             checkpoint_seconds=config.checkpoint_seconds,
             progress=advance,
             stop=stop,
+            allow_mixed=config.allow_mixed,
         )
 
 
@@ -169,13 +170,15 @@ def _publish(
         measured = evaluate(
             one.sae, one.params, data.batches(config.examples, one.sae.d_sae), data.dictionary
         )
-        record = {
+        record: dict[str, Any] = {
             "name": name,
             "settings": one.settings,
             "metrics": measured.numbers,
             "fault": one.fault,
             "scales": scales,
         }
+        if len(one.environments) > 1:
+            record["environments"] = list(one.environments)
         records.append(finite(record))
         about = {**settings, **records[-1], "provenance": provenance()}
         formats.save(

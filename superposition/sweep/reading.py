@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.abc.store import ByteRequest
+from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from superposition.errors import ConfigError, CorruptError, StoreError
@@ -53,7 +53,9 @@ def is_recorded(root: Path) -> bool:
         raise ConfigError(f"{root} is not a Zarr store of a sweep; give the --out of a `superposition sweep`")
     attributes = root_attributes(root, data)
     if "superposition" not in attributes:
-        raise ConfigError(f"{root} is a Zarr store, but not one of a superposition sweep; choose another path")
+        raise ConfigError(
+            f"{root} is a Zarr store, but not one of a superposition sweep; choose another path"
+        )
     return bool(attributes["superposition"] != 1)
 
 
@@ -95,15 +97,19 @@ def _unrecorded(root: Path) -> xr.Dataset:
         kind = next(kind for kind in TOY_MODELS.values() if kind.__name__ == model)
         missing = {*kind.shapes, "loss", "steps", "status", *results["loss"].dims} - {*results.variables}
     except (KeyError, StopIteration, TypeError, ValueError) as error:
-        raise CorruptError(f"the metadata of {root} is damaged: {said(error)}; run the sweep again") from error
+        raise CorruptError(
+            f"the metadata of {root} is damaged: {said(error)}; run the sweep again"
+        ) from error
     missing -= {f"n_{name}" for name in ("hidden", "features")}
     if missing or not is_whole(results):
-        what = f"{', '.join(sorted(map(str, missing)))} is missing" if missing else "finished models are missing"
+        what = (
+            f"{', '.join(sorted(map(str, missing)))} is missing" if missing else "finished models are missing"
+        )
         raise CorruptError(f"{root} is damaged: {what}; {records.MEND}")
     return results
 
 
-def _loaded(root: Path, store: zarr.abc.store.Store) -> xr.Dataset:
+def _loaded(root: Path, store: Store) -> xr.Dataset:
     try:
         return xr.open_dataset(store, engine="zarr", consolidated=False).load()  # type: ignore[arg-type]
     except (CorruptError, StoreError):

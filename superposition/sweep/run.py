@@ -65,7 +65,9 @@ def sweep(
     job = _Job(run, parsed, memory_gb, share_draws)
     path = None if out is None else Path(out)
     if path is None:
-        return _train_all(job, Store.create(None, job.layout()), None, progress, checkpoint_seconds, allow_mixed)
+        return _train_all(
+            job, Store.create(None, job.layout()), None, progress, checkpoint_seconds, allow_mixed
+        )
     if path.exists() and not resume:
         raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
     work = path.with_name(f"{path.name}.partial")

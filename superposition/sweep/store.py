@@ -90,7 +90,9 @@ class Store:
                 f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2
             )
         with _writing(self.path):
-            chunks = [self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)]
+            chunks = [
+                self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)
+            ]
             for key in (f"{records.FOLDER}/{name}.json", *chunks):
                 _folder.remove(self.path / key)
         return False
@@ -121,7 +123,9 @@ class Store:
         if np.any(found["status"] == PENDING):
             return False
         axes = tuple(self._layout.dims)
-        if not is_whole(xr.Dataset({k: ((*axes, *self._layout.variables[k][0]), v) for k, v in found.items()})):
+        if not is_whole(
+            xr.Dataset({k: ((*axes, *self._layout.variables[k][0]), v) for k, v in found.items()})
+        ):
             raise CorruptError("finished models are missing")
         return True
 
