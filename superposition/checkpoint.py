@@ -9,8 +9,6 @@ doomed, and belong to nobody once their process is gone. One process at a time m
 """
 
 import contextlib
-import hashlib
-import json
 import os
 import re
 import secrets
@@ -24,6 +22,8 @@ import safetensors
 import safetensors.numpy
 
 from superposition import _folder, _validate
+from superposition._lock import is_alive
+from superposition._sealed import decode, digest, encode
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.typing import PyTree
 
@@ -120,6 +120,16 @@ def latest(directory: str | os.PathLike[str]) -> int | None:
     return next(iter(_steps(Path(directory))), None)
 
 
+def metadata(directory: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The metadata of the newest step, its state unread; None without any. Raises as `load` does."""
+    if (step := latest(directory)) is None:
+        return None
+    path = _path(Path(directory), step)
+    with _folder.system(path):
+        held: dict[str, Any] = _manifest_at(path)["metadata"]
+    return held
+
+
 def verify(directory: str | os.PathLike[str], step: int | None = None) -> None:
     """Check every byte of the newest step, or of `step`; raises CorruptError, or StoreError without any."""
     _find(Path(directory), step, fallback=False)
@@ -198,34 +208,13 @@ def _build(name: str, leaf: Any, array: np.ndarray) -> Any:
     return value if sharding is None else jax.device_put(value, sharding)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _encode(body: dict[str, Any]) -> bytes:
-    digest = _digest(json.dumps(body, allow_nan=False).encode())
-    return json.dumps({**body, "sha256": digest}, allow_nan=False, indent=1).encode()
-
-
-def _decode(data: bytes) -> dict[str, Any]:
-    """The body of a manifest; ValueError unless `data` is, to the byte, what _encode makes of it."""
-    try:
-        body: dict[str, Any] = json.loads(data)
-        expected = body.pop("sha256")
-        if (encoded := _encode(body)) != data:
-            raise ValueError(f"expected content of SHA-256 {expected}, got {encoded[-66:-2].decode()}")
-    except (AttributeError, KeyError, RecursionError, TypeError) as error:
-        raise ValueError(f"expected a manifest, got {error!r}") from error
-    return body
-
-
 def _manifest(step: int, state: bytes, schema: dict[str, Any], metadata: dict[str, Any] | None) -> bytes:
     metadata = {} if metadata is None else metadata
-    files = {STATE: {"bytes": len(state), "sha256": _digest(state)}}
+    files = {STATE: {"bytes": len(state), "sha256": digest(state)}}
     body = {"format": FORMAT, "step": step, "files": files, "schema": schema, "metadata": metadata}
     try:
-        data = _encode(body)
-        _decode(data)  # two keys 1 and "1" become the same
+        data = encode(body)
+        decode(data)  # two keys 1 and "1" become the same
     except (RecursionError, TypeError, ValueError) as error:
         raise ConfigError(
             f"metadata must be JSON, numbers finite and keys distinct strings: {error}"
@@ -245,21 +234,15 @@ def _verified(path: Path) -> tuple[dict[str, Any], Arrays]:
         names = sorted(os.listdir(path)) if path.is_dir() else "no directory"
         if names != [MANIFEST, STATE]:
             raise CorruptError(f"{path}: expected the files {[MANIFEST, STATE]}, got {names}")
-        data = _read(path / MANIFEST, 0, MAX_HEADER)
+        manifest = _manifest_at(path)
         try:
-            manifest = _decode(data)
-            if manifest["format"] != FORMAT:
-                wrote = f"{path / MANIFEST}: expected format {FORMAT}, got {manifest['format']!r}"
-                raise StoreError(f"{wrote}; read it with the version that wrote it")
-            if path != _path(path.parent, manifest["step"]):
-                raise ValueError(f"expected {path.name}, got step {manifest['step']!r}")
-            size, digest = int(manifest["files"][STATE]["bytes"]), manifest["files"][STATE]["sha256"]
+            size, expected = int(manifest["files"][STATE]["bytes"]), manifest["files"][STATE]["sha256"]
             entries = {name: (e["shape"], DTYPES[e["dtype"]]) for name, e in manifest["schema"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"{path / MANIFEST}: {error}") from error
         state = _read(path / STATE, size, size)
-    if (got := _digest(state)) != digest:
-        raise CorruptError(f"{path / STATE}: expected SHA-256 {digest}, got {got}")
+    if (got := digest(state)) != expected:
+        raise CorruptError(f"{path / STATE}: expected SHA-256 {expected}, got {got}")
     try:
         if _header_bytes(state) > MAX_HEADER:
             raise ValueError(f"a header of {_header_bytes(state)} bytes")
@@ -270,6 +253,19 @@ def _verified(path: Path) -> tuple[dict[str, Any], Arrays]:
         raise CorruptError(f"{path / STATE}: expected the leaves {entries}, got {error}") from error
     dtypes = {name: jax.numpy.dtype(entry["dtype"]) for name, entry in manifest["schema"].items()}
     return manifest, {n: np.ndarray(t["shape"], dtypes[n], t["data"]) for n, t in tensors.items()}
+
+
+def _manifest_at(path: Path) -> dict[str, Any]:
+    try:
+        manifest = decode(_read(path / MANIFEST, 0, MAX_HEADER))
+        if manifest["format"] != FORMAT:
+            wrote = f"{path / MANIFEST}: expected format {FORMAT}, got {manifest['format']!r}"
+            raise StoreError(f"{wrote}; read it with the version that wrote it")
+        if path != _path(path.parent, manifest["step"]):
+            raise ValueError(f"expected {path.name}, got step {manifest['step']!r}")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path / MANIFEST}: {error}") from error
+    return manifest
 
 
 def _read(path: Path, least: int, most: int) -> bytes:
@@ -310,15 +306,7 @@ def _sweep(directory: Path) -> None:
 
 
 def _is_live(pid: int, process: str) -> bool:
-    if pid == os.getpid():
-        return process == _PROCESS
-    try:
-        os.kill(pid, 0)
-    except PermissionError:
-        return True
-    except (OSError, OverflowError):
-        return False
-    return True
+    return process == _PROCESS if pid == os.getpid() else is_alive(pid)
 
 
 def _temporary(target: Path) -> Path:

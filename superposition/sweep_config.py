@@ -64,6 +64,8 @@ class SweepConfig:
     """Zarr store to write, for example runs/lecture.zarr. Required on the command line."""
     resume: bool = False
     """Continue the sweep in `out`."""
+    allow_mixed: bool = False
+    """Continue it in another environment too (JAX, device, XLA flags, processor), which changes bits."""
     memory_gb: float = 2.0
     """Memory the training may use; larger sweeps are cut into more blocks."""
 
@@ -126,4 +128,5 @@ class SweepConfig:
         from superposition.sweep import sweep
 
         run, axes = self.plan()
-        return sweep(run, axes, out=self.out, resume=self.resume, memory_gb=self.memory_gb, **options)
+        mine = {"resume": self.resume, "allow_mixed": self.allow_mixed, "memory_gb": self.memory_gb}
+        return sweep(run, axes, out=self.out, **mine | options)

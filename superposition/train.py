@@ -9,7 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,8 +20,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from superposition import checkpoint
+from superposition import checkpoint, provenance
 from superposition.errors import Interrupted
+from superposition.provenance import Environment
 from superposition.typing import PyTree
 
 CHUNK_SECONDS = 0.5
@@ -28,7 +30,7 @@ FIRST_CHUNK = 16
 
 
 class Stop:
-    """A flag that SIGINT and SIGTERM raise and training loops look at between chunks."""
+    """A flag that signals raise and training loops look at between chunks."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -41,7 +43,7 @@ class Stop:
     def set(self, signum: int = signal.SIGINT, frame: Any = None) -> None:
         """Ask for a stop; a second call gives the signals back, so that a third one ends the process."""
         if self._event.is_set():
-            for name in (signal.SIGINT, signal.SIGTERM):
+            for name in signals():
                 signal.signal(name, signal.SIG_DFL)
         self.signal = signum
         self._event.set()
@@ -53,14 +55,22 @@ class Stop:
         return error
 
 
+def signals() -> list[signal.Signals]:
+    """The signals that ask for a stop: SIGHUP, of a terminal that goes away, unless nohup had it ignored."""
+    wanted = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        wanted.append(signal.SIGHUP)
+    return wanted
+
+
 @contextmanager
 def interruptible() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into a Stop while inside (in the main thread; elsewhere it never fires)."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a Stop while inside (in the main thread; elsewhere it never fires)."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    old = {name: signal.signal(name, stop.set) for name in (signal.SIGINT, signal.SIGTERM)}
+    old = {name: signal.signal(name, stop.set) for name in signals()}
     try:
         yield stop
     finally:
@@ -90,14 +100,15 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda done: None,
     sound: Callable[[PyTree], bool] = lambda state: True,
+    environments: list[Environment] | None = None,
 ) -> tuple[PyTree, int]:
     """Run program.step until `steps`; returns (state, steps done), fewer than `steps` only if stopped.
 
     program is hashable, with `step(inputs, state, step) -> state`. With a directory, a checkpoint is
     written every `checkpoint_seconds` and on stopping, and training continues from the newest one there.
-    Training also stops after a chunk whose state is not `sound`.
+    Training also stops after a chunk whose state is not `sound`. environments: those that checkpoints are to name.
     """
-    done = 0
+    done, metadata = 0, about(environments or [])
     if directory is not None and checkpoint.latest(directory) is not None:
         state, _, done = checkpoint.load(directory, state)
         progress(done)
@@ -118,8 +129,38 @@ def train(
             break
         due = time.monotonic() - saved_at > checkpoint_seconds
         if directory is not None and due and done < steps:
-            checkpoint.save(directory, done, state)
+            checkpoint.save(directory, done, state, metadata)
             saved_at, saved_step = time.monotonic(), done
     if directory is not None and done < steps and done > saved_step:
-        checkpoint.save(directory, done, state)
+        checkpoint.save(directory, done, state, metadata)
     return state, done
+
+
+ENVIRONMENTS = "environments"
+
+
+def about(environments: list[Environment]) -> dict[str, Any]:
+    """The metadata of a checkpoint of a state that was trained in these."""
+    return {ENVIRONMENTS: environments}
+
+
+def trained_in(directory: Path | None) -> list[Environment]:
+    """The environments that the newest checkpoint names; none without one, or of one that is older than that record."""
+    metadata = None if directory is None else checkpoint.metadata(directory)
+    return list((metadata or {}).get(ENVIRONMENTS, []))
+
+
+def refuse_mixed(
+    where: Path, stored: list[Environment], directories: Iterable[Path], here: Environment, allow: bool
+) -> None:
+    """ConfigError unless what is stored, and the checkpoints in `directories`, are of this environment or may differ."""
+    known = [checkpoint.metadata(directory) for directory in directories]
+    begun = [metadata for metadata in known if metadata is not None]
+    if any(ENVIRONMENTS not in metadata for metadata in begun):
+        warnings.warn(
+            f"{where} was begun before checkpoints told their environment, so that it is not compared with this one",
+            stacklevel=3,
+        )
+    if not allow:
+        each = [one for metadata in begun for one in metadata.get(ENVIRONMENTS, [])]
+        provenance.refuse_mixed(where, [*stored, *each], here)

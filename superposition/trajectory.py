@@ -33,7 +33,7 @@ def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb
         return _record_block(program, run, axes, blocks.block_index(region, plan.cells), at)
 
     regions = blocks.regions(axes, plan.shape)
-    with ThreadPoolExecutor(min(train.worker_count(), len(regions))) as pool:
+    with ThreadPoolExecutor(min(blocks.at_once(run, plan, memory_gb), len(regions))) as pool:
         parts = list(pool.map(one, regions))
     # The last block is padded to the common shape by repeating its first model.
     found = {name: np.concatenate([p[name] for p in parts])[: len(seeds)] for name in parts[0]}

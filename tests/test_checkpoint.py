@@ -25,7 +25,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superposition import _folder, checkpoint
+from superposition import _folder, _sealed, checkpoint
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 
 STATE, MANIFEST = checkpoint.STATE, checkpoint.MANIFEST
@@ -471,7 +471,7 @@ def test_forged_manifests_give_no_other_error_and_no_other_value(saved):
                 inner = inner[key]
             if place:
                 inner[place[-1]] = junk
-            path.write_bytes(checkpoint._encode(forged) if place else json.dumps(junk).encode())
+            path.write_bytes(_sealed.encode(forged) if place else json.dumps(junk).encode())
             try:
                 got = checkpoint.load(saved, LIKE)[0]
             except SuperpositionError:
@@ -493,7 +493,7 @@ def forge_state(path, state):
         "metadata": {},
     }
     path.mkdir()
-    (path / MANIFEST).write_bytes(checkpoint._encode(body))
+    (path / MANIFEST).write_bytes(_sealed.encode(body))
     (path / STATE).write_bytes(state)
 
 
@@ -530,7 +530,7 @@ def test_an_unknown_format_is_named(saved):
     path = saved / "step-000000000002" / MANIFEST
     body = json.loads(path.read_bytes())
     body.pop("sha256")
-    path.write_bytes(checkpoint._encode({**body, "format": 2}))
+    path.write_bytes(_sealed.encode({**body, "format": 2}))
     with pytest.raises(StoreError, match="format 1, got 2") as caught:
         checkpoint.load(saved, LIKE)
     assert not isinstance(caught.value, CorruptError)

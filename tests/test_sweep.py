@@ -12,12 +12,12 @@ import pytest
 import xarray as xr
 
 from superposition import geometry
+from superposition._lock import held
 from superposition.errors import ConfigError, Interrupted, StoreError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated, SparseUniform
 from superposition.optimizer import AdamW
 from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, sweep
-from superposition.sweep import run as sweep_run
 from superposition.sweep.axes import cells_at, parse
 from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
 from superposition.toy_run import Program, ToyRun, static_part
@@ -105,7 +105,7 @@ def test_blocks_cover_every_cell_once_whatever_the_memory(monkeypatch):
     monkeypatch.setattr(blocks, "CACHE_EXAMPLES", 32 * 64)
     whole = sweep(TINY, {"density": np.geomspace(1, 0.1, 30), "importance_base": (0.5, 1, 2), "seed": (0, 1)})
     cell = blocks.bytes_per_cell(TINY)
-    for gigabytes in (cell * 7.5 * blocks.worker_count() / 2**30, cell * 1.1 * blocks.worker_count() / 2**30):
+    for gigabytes in (cell * 7.5 * blocks.PLANNED_CORES / 2**30, cell * 1.1 * blocks.PLANNED_CORES / 2**30):
         axes = {"density": np.geomspace(1, 0.1, 30), "importance_base": (0.5, 1, 2), "seed": (0, 1)}
         parsed = parse(TINY, axes)
         plan = blocks.plan(TINY, parsed, gigabytes, True)
@@ -113,7 +113,7 @@ def test_blocks_cover_every_cell_once_whatever_the_memory(monkeypatch):
         for region in blocks.regions(parsed, plan.shape):
             seen[region] += 1
         assert (seen == 1).all()
-        assert plan.cells <= max(1, gigabytes * 2**30 / blocks.worker_count() / cell)
+        assert plan.cells <= max(1, gigabytes * 2**30 / blocks.PLANNED_CORES / cell)
         small = sweep(TINY, axes, memory_gb=gigabytes)
         np.testing.assert_allclose(small["W"], whole["W"], rtol=1e-3, atol=1e-5)
     with pytest.raises(ConfigError, match="not even one model"):
@@ -251,7 +251,7 @@ def test_a_damaged_block_is_noticed_and_trained_again(tmp_path):
 def test_one_writer_at_a_time(tmp_path):
     out = tmp_path / "a.zarr"
     with (
-        sweep_run.lock.held(tmp_path / "a.zarr.partial", out),
+        held(tmp_path / "a.zarr.partial", out),
         pytest.raises(StoreError, match="another process"),
     ):
         sweep(TINY, AXES, out=out)
@@ -260,10 +260,10 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     """No space at any write of a sweep: a StoreError, and resuming completes to the same bits."""
-    import zarr.storage._local as local
+    from superposition.sweep import records
 
     expected = sweep(TINY, AXES)
-    real, writes = local._put, []
+    real, writes = records.write, []
 
     def put(*args, **kwargs):
         writes.append(1)
@@ -271,7 +271,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(local, "_put", put)
+    monkeypatch.setattr(records, "write", put)
     allowed = 10**9
     sweep(TINY, AXES, out=tmp_path / "whole.zarr")
     total = len(writes)
@@ -281,9 +281,9 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
         writes.clear()
         with pytest.raises(StoreError, match="No space left"):
             sweep(TINY, AXES, out=out)
-        monkeypatch.setattr(local, "_put", real)
+        monkeypatch.setattr(records, "write", real)
         assert same(expected, sweep(TINY, AXES, out=out, resume=True))
-        monkeypatch.setattr(local, "_put", put)
+        monkeypatch.setattr(records, "write", put)
 
 
 COMMAND = [

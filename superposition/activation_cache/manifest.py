@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superposition import _folder, checkpoint
+from superposition._sealed import decode, encode
 from superposition.activations.files import stamp
 from superposition.errors import ConfigError, CorruptError, StoreError
 
@@ -123,7 +124,7 @@ def read(directory: Path) -> Manifest:
     with _folder.system(path):
         data = checkpoint._read(path, 0, MAX_BYTES)
     try:
-        body = checkpoint._decode(data)
+        body = decode(data)
         if body["format"] != FORMAT:
             found = f"expected format {FORMAT}, got {body['format']!r}"
             raise StoreError(f"{path}: {found}; read it with the version that wrote it")
@@ -141,7 +142,7 @@ def read(directory: Path) -> Manifest:
 def write(directory: Path, manifest: Manifest) -> None:
     """Replace the manifest."""
     body = {"format": FORMAT, **asdict(manifest), "rows": manifest.rows, "mean_norms": manifest.mean_norms}
-    publish(directory / MANIFEST, checkpoint._encode(json.loads(json.dumps(body))))
+    publish(directory / MANIFEST, encode(json.loads(json.dumps(body))))
 
 
 def publish(path: Path, data: bytes) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from superposition import _folder, _validate
+from superposition._lock import held
 from superposition._version import __version__
 from superposition.activation_cache._rows import check_finite, norm_sum, order_of
 from superposition.activation_cache.manifest import (
@@ -87,14 +88,12 @@ class CacheWriter:
         self._last = -1
 
     def __enter__(self) -> "CacheWriter":
-        from superposition.sweep import lock  # readers need no lock, and not what else that room brings
-
         with _folder.system(self.directory):
             others = sorted(p.name for p in self.directory.iterdir()) if self.directory.is_dir() else []
         if not is_cache(self.directory) and any(n != "lock" and not n.startswith(TEMPORARY) for n in others):
             raise ConfigError(f"{self.directory} holds {others[0]} and is no cache; choose another directory")
         with ExitStack() as stack:
-            stack.enter_context(lock.held(self.directory, self.directory))
+            stack.enter_context(held(self.directory, self.directory))
             self._open()
             self._stack = stack.pop_all()
         return self

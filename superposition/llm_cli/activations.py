@@ -25,7 +25,7 @@ SHARD_BYTES = 2**28
 def write_activations(config: ActivationsConfig) -> str:
     """Write the cache, or what is missing of it, and say what is there.
 
-    Raises ConfigError for settings, models and text, StoreError for the disk, Interrupted after SIGINT or SIGTERM;
+    Raises ConfigError for settings, models and text, StoreError for the disk, Interrupted after SIGINT, SIGTERM or SIGHUP;
     where the text runs dry, RanDryError once the cache of what there was is finished.
     """
     if config.out is None:

@@ -44,7 +44,7 @@ NOT_TOY = (
 
 
 def write_pages(config: PageConfig) -> str:
-    """Write the pages and say where they are; on SIGINT and SIGTERM nothing is left behind.
+    """Write the pages and say where they are; on SIGINT, SIGTERM and SIGHUP nothing is left behind.
 
     Raises ConfigError for settings, models, SAEs and text, StoreError for what cannot be read or written, Interrupted.
     """
@@ -196,7 +196,7 @@ class _Signal(BaseException):
 
 @contextmanager
 def _stopped(out: Path) -> Iterator[None]:
-    """SIGINT and SIGTERM, at any moment, as one error after everything is put away."""
+    """SIGINT, SIGTERM and SIGHUP, at any moment, as one error after everything is put away."""
     stop = train.Stop()
 
     def arrived(signum: int, frame: Any) -> None:
@@ -206,7 +206,7 @@ def _stopped(out: Path) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    old = {name: signal.signal(name, arrived) for name in (signal.SIGINT, signal.SIGTERM)}
+    old = {name: signal.signal(name, arrived) for name in train.signals()}
     try:
         yield
     except _Signal as error:

@@ -19,7 +19,7 @@ from superposition.sae_cli.report import visible
 
 
 def serve(config: ServeConfig) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError for settings, and for pages that are not of this SAE."""
+    """Serve until SIGINT, SIGTERM or SIGHUP. Raises ConfigError for settings, and for pages that are not of this SAE."""
     if config.pages is None:
         raise ConfigError(
             "serve needs --pages, the folder of the pages; `superposition page SAE --out pages/` writes them"

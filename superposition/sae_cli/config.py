@@ -152,6 +152,8 @@ class TrainSettings(OptimizerSettings, Hyperparameters):
     """Directory to write, for example runs/topk. Required."""
     resume: bool = False
     """Continue the run in `out`."""
+    allow_mixed: bool = False
+    """Continue it in another environment too (JAX, device, XLA flags, processor), which changes bits."""
     checkpoint_seconds: float = 30.0
     """Time between checkpoints."""
     memory_gb: float = 4.0

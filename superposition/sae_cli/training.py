@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from superposition import _folder, formats, train
+from superposition._lock import held
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
 from superposition.sae_cli.config import TrainSettings
@@ -24,7 +25,6 @@ from superposition.sae_cli.data import Data
 from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
 from superposition.sae_run import SAERun, Trained, fit
 from superposition.sae_run.fitting import block_size, bytes_per_sae
-from superposition.sweep import lock
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
 TRAINING = "training"
@@ -36,7 +36,7 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
 
     opener: the data, given the working directory, in which what is to be the same after a kill may be kept.
     Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
-    diverges, Interrupted after SIGINT or SIGTERM once everything is saved.
+    diverges, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
     if config.out is None:
         raise ConfigError("training needs --out, the directory to write; for example --out runs/topk")
@@ -53,7 +53,7 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
     if config.examples < 1:
         raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
     settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
-    with train.interruptible() as stop, lock.held(work, out):
+    with train.interruptible() as stop, held(work, out):
         if out.exists():
             results = read_results(out)
             _same(out, {k: results.get(k) for k in settings}, settings)
@@ -105,7 +105,7 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
         except ValueError as error:
             raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
         return _same(path.parent, stored, settings)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.new")  # one name: the next run writes over what a kill left
     with _writing(path):
         temporary.write_text(json.dumps(settings, indent=1))
         os.replace(temporary, path)
@@ -142,6 +142,7 @@ def _fit(
             checkpoint_seconds=config.checkpoint_seconds,
             progress=advance,
             stop=stop,
+            allow_mixed=config.allow_mixed,
         )
 
 
@@ -169,13 +170,15 @@ def _publish(
         measured = evaluate(
             one.sae, one.params, data.batches(config.examples, one.sae.d_sae), data.dictionary
         )
-        record = {
+        record: dict[str, Any] = {
             "name": name,
             "settings": one.settings,
             "metrics": measured.numbers,
             "fault": one.fault,
             "scales": scales,
         }
+        if len(one.environments) > 1:
+            record["environments"] = list(one.environments)
         records.append(finite(record))
         about = {**settings, **records[-1], "provenance": provenance()}
         formats.save(

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition import _validate, checkpoint, train
+from superposition._lock import held
 from superposition.activations import Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
-from superposition.provenance import differences, recipe
+from superposition.provenance import Environment, differences, distinct, environment, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
@@ -43,7 +44,8 @@ class Trained(NamedTuple):
     """One trained SAE in its inference form, and how it came about.
 
     settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
-    step and term at which it stopped being finite (the parameters are those before).
+    step and term at which it stopped being finite (the parameters are those before). environments: those it was
+    trained in, more than one only where a resumed run allowed that.
     """
 
     settings: dict[str, float]
@@ -52,6 +54,7 @@ class Trained(NamedTuple):
     steps: np.ndarray
     history: dict[str, np.ndarray]
     fault: str | None
+    environments: tuple[Environment, ...] = ()
 
 
 @contextmanager
@@ -78,13 +81,16 @@ def fit(
     checkpoint_seconds: float = 30.0,
     progress: Callable[[int], None] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
+    allow_mixed: bool = False,
 ) -> list[Trained]:
     """Train `run` on `stream` for every combination of the axes; the list is in product order.
 
     axes: seed, any float field of the architecture or optimizer (penalty, learning_rate ...), k, width,
     l0_target. All SAEs of a block see the same batches and run in one program; blocks keep under memory_gb.
-    directory: checkpoints, so that the same call continues after a kill, bit for bit. Raises ConfigError for
-    what does not fit, TrainingError if the only SAE of a run stops being finite; a stop returns what is done.
+    directory: checkpoints, so that the same call continues after a kill, bit for bit; in an environment that would
+    change bits (`provenance.environment`) it is refused unless allow_mixed. One process at a time may write there.
+    Raises ConfigError for what does not fit, StoreError for the disk, TrainingError if the only SAE of a run stops
+    being finite; a stop returns what is done.
     """
     grid = {name: tuple(values) for name, values in (axes or {"seed": (seed,)}).items()}
     run = _checked(run, stream, grid)
@@ -95,15 +101,18 @@ def fit(
     x = sample.x * scales[0]
     y = x if stream.source.d_out is None else sample.y * scales[1]
     size = block_size(run, len(cells), memory_gb)
-    if directory is not None:
-        config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
-        _remember(directory, config | {"source": recipe(stream.source), "data": _checksum(stream)})
     blocks = [cells[start : start + size] for start in range(0, len(cells), size)]
+    here = environment(
+        largest_product=run.batch_size * run.sae.d_sae * max(run.sae.d_in, run.sae.target_width)
+    )
 
     def train_block(b: int) -> list[Trained]:
         program, inputs = _program(run, stream, names, blocks[b], seed, scales)
         state = program.start(inputs.cells, x, y)._replace(stream=stream.start(run.batch_size))
         place = None if directory is None else directory / f"block-{b}"
+        begun = train.trained_in(place)
+        complete = place is not None and checkpoint.latest(place) == run.steps
+        environments = begun if complete else distinct([*begun, here])
         state, done = train.train(
             program,
             inputs,
@@ -114,16 +123,32 @@ def fit(
             stop=stop,
             progress=progress,
             sound=lambda s: bool(np.asarray(s.alive).any()),
+            environments=environments,
         )
-        if place is not None and done == run.steps:
-            checkpoint.save(place, done, state)
-        return _unpack(program, names, blocks[b], state, scales)
+        if place is not None and done == run.steps and not complete:
+            checkpoint.save(place, done, state, train.about(environments))
+        trained = _unpack(program, names, blocks[b], state, scales)
+        return [one._replace(environments=tuple(environments)) for one in trained]
 
-    with ThreadPoolExecutor(_workers(run)) as pool:
+    with ExitStack() as stack:
+        if directory is not None:
+            stack.enter_context(held(directory, directory))
+            config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
+            _remember(directory, config | {"source": recipe(stream.source), "data": _checksum(stream)})
+            begun = [directory / f"block-{b}" for b in range(len(blocks))]
+            if any(checkpoint.latest(place) != run.steps for place in begun):
+                train.refuse_mixed(directory, [], begun, here, allow_mixed)
+        pool = stack.enter_context(ThreadPoolExecutor(_workers(run)))
         trained = list(itertools.chain.from_iterable(pool.map(train_block, range(len(blocks)))))
     if len(cells) == 1 and trained[0].fault is not None:
         raise TrainingError(f"{trained[0].fault}; the last good state is kept{_where(directory)}")
     return trained
+
+
+def _largest_product(run: SAERun, stream: Stream) -> int:
+    """Multiplications in the largest matrix product of a step, the stream's own included."""
+    features = 0 if stream.dictionary is None else len(stream.dictionary)
+    return run.batch_size * max(run.sae.d_sae, features) * max(run.sae.d_in, run.sae.target_width)
 
 
 def _where(directory: Path | None) -> str:
@@ -218,8 +243,7 @@ def _remember(directory: Path, config: dict[str, Any]) -> None:
                 f"{directory} was begun with other settings: {'; '.join(lines)}; give those, or another directory"
             )
         return
-    directory.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{RUN}.{os.getpid()}")
+    temporary = path.with_name(f".{RUN}.new")  # one name: the next run writes over what a kill left
     temporary.write_text(json.dumps(wanted, indent=1))
     os.replace(temporary, path)
 

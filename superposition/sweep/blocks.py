@@ -15,6 +15,9 @@ from superposition.train import worker_count
 CACHE_EXAMPLES = 2**19
 WIDE_ELEMENTS = 2**17
 EXACT_CELLS = 4096
+# Bits depend on how many cells a program holds, so that the plan must be the same on every machine: it is the best for
+# two cores. More cores train more of these blocks at once; a sweep of fewer blocks than cores leaves some to XLA.
+PLANNED_CORES = 2
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,14 @@ def plan(run: ToyRun, carried: list[Axis], memory_gb: float, share: bool) -> Pla
     return Plan(tuple(shape), shared)
 
 
+def at_once(run: ToyRun, plan: Plan, memory_gb: float) -> int:
+    """How many blocks may train at the same time: one a core, as far as the memory goes."""
+    fits = int(memory_gb * 2**30 / (bytes_per_cell(run) * plan.cells))
+    return max(1, min(worker_count(), fits))
+
+
 def _cell_limit(run: ToyRun, memory_gb: float, available: int) -> int:
-    workers = worker_count()
-    fits = int(memory_gb * 2**30 / bytes_per_cell(run) / workers)
+    fits = int(memory_gb * 2**30 / bytes_per_cell(run) / PLANNED_CORES)
     if fits < 1:
         raise ConfigError(
             f"memory_gb={memory_gb:g} holds not even one model (about {bytes_per_cell(run) / 2**30:.2g} GB "
@@ -85,7 +93,7 @@ def _cell_limit(run: ToyRun, memory_gb: float, available: int) -> int:
         cache = max(1, WIDE_ELEMENTS // (run.batch_size * n))
         # Threads pay once each has a few hundred narrow models; below that one loop over all is faster.
     least = 256 if run.model.narrow else 1
-    return max(1, min(fits, cache, max(least, -(-available // workers))))
+    return max(1, min(fits, cache, max(least, -(-available // PLANNED_CORES))))
 
 
 def regions(carried: list[Axis], shape: tuple[int, ...]) -> list[tuple[slice, ...]]:

@@ -14,15 +14,18 @@ import numpy as np
 import xarray as xr
 
 from superposition import _validate, train
-from superposition.errors import ConfigError
-from superposition.provenance import differences, provenance, recipe
-from superposition.sweep import blocks, lock
+from superposition._lock import held
+from superposition.errors import ConfigError, CorruptError
+from superposition.provenance import Environment, differences, distinct, environment, provenance, recipe
+from superposition.sweep import blocks
 from superposition.sweep.axes import Axis, Group, cells_at, parse, static_groups
+from superposition.sweep.layout import Layout
+from superposition.sweep.mending import stored_attributes, sweep_siblings
 from superposition.sweep.progress import Progress, quiet
-from superposition.sweep.store import DIVERGED, DONE, Store
+from superposition.sweep.reading import DIVERGED, DONE, is_recorded, said
+from superposition.sweep.records import FORMAT
+from superposition.sweep.store import Store
 from superposition.toy_run import Cells, Program, State, ToyRun, static_part
-
-FORMAT = 1
 
 
 def sweep(
@@ -35,6 +38,7 @@ def sweep(
     share_draws: bool = True,
     progress: Callable[[int], Progress] = quiet,
     checkpoint_seconds: float = 30.0,
+    allow_mixed: bool = False,
 ) -> xr.Dataset:
     """Train a toy model at every combination of `axes`; returns parameters, loss, steps, status by axis.
 
@@ -49,8 +53,10 @@ def sweep(
 
     Cells of one seed share one random draw across the other axes unless share_draws is False; cells of
     different seeds never do. With `out`, blocks are written to a Zarr store as they finish and the sweep
-    resumes after a kill at any instant with bit-identical results. Raises ConfigError for settings,
-    StoreError for the disk, Interrupted after SIGINT or SIGTERM once everything is saved.
+    resumes after a kill at any instant with bit-identical results; what was damaged since is made again. The
+    bits do not depend on the number of cores, but on the environment (`provenance.environment`): resuming in
+    another one is refused unless allow_mixed. Raises ConfigError for settings, CorruptError for a store whose
+    recipe is damaged, StoreError for the disk, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
     memory_gb = _validate.number("memory_gb", memory_gb)
     if memory_gb <= 0:
@@ -59,13 +65,16 @@ def sweep(
     job = _Job(run, parsed, memory_gb, share_draws)
     path = None if out is None else Path(out)
     if path is None:
-        return _train_all(job, job.create(None), None, progress, checkpoint_seconds).load()
+        return _train_all(
+            job, Store.create(None, job.layout()), None, progress, checkpoint_seconds, allow_mixed
+        )
     if path.exists() and not resume:
         raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
     work = path.with_name(f"{path.name}.partial")
-    with lock.held(work, path):
-        store = job.reopen(Store.open(path)) if path.exists() else job.create(path)
-        dataset = _train_all(job, store, work, progress, checkpoint_seconds)
+    with held(work, path):
+        sweep_siblings(path)
+        store = job.reopen(path) if path.exists() else Store.create(path, job.layout())
+        dataset = _train_all(job, store, work, progress, checkpoint_seconds, allow_mixed)
         shutil.rmtree(work, ignore_errors=True)
     return dataset
 
@@ -91,7 +100,8 @@ class _Job:
         shape = tuple(min(p.shape[k] for p in plans) for k in range(len(self.carried)))
         self.plan = blocks.Plan(shape, all(p.shared_draw for p in plans))
 
-    def create(self, path: Path | None) -> Store:
+    def layout(self, attributes: Mapping[str, Any] | None = None) -> Layout:
+        """The arrays of the store; attributes: those of a store that is there."""
         sizes = [(g.run.model.n_hidden, g.run.model.n_features) for g in self.groups]
         names = {axis.name for axis in self.axes}
         axes_of = {
@@ -109,8 +119,7 @@ class _Job:
             for axis in self.axes
             if axis.is_vector
         }
-        return Store.create(
-            path,
+        return Layout(
             dims={axis.name: len(axis.values) for axis in self.axes},
             chunks={axis.name: chunk_of.get(axis.name, 1) for axis in self.axes},
             variables={
@@ -120,7 +129,8 @@ class _Job:
                 "status": ({}, "int8", 0),
             },
             coordinates=coordinates,
-            attributes={
+            attributes=attributes
+            or {
                 "superposition": FORMAT,
                 "config": json.dumps(self.config(), indent=1),
                 "block_shape": list(self.plan.shape),
@@ -137,16 +147,27 @@ class _Job:
             "share_draws": self.share,
         }
 
-    def reopen(self, store: Store) -> Store:
-        """Check that a store was made by the same sweep, and take over its block plan."""
-        attributes = store.attributes
-        stored, wanted = json.loads(attributes["config"]), json.loads(json.dumps(self.config()))
-        lines = differences(stored, wanted)
-        if lines:
+    def reopen(self, path: Path) -> Store:
+        """A store that was made by the same sweep, mended; the job takes over its block plan."""
+        is_recorded(path)  # a sweep's store at all
+        attributes = stored_attributes(path)
+        try:
+            stored = json.loads(attributes["config"])
+            plan = blocks.Plan(tuple(map(int, attributes["block_shape"])), bool(attributes["shared_draw"]))
+            if len(plan.shape) != len(self.carried) or min(plan.shape, default=1) < 1:
+                raise ValueError(f"blocks of {plan.shape}")
+        except (KeyError, RecursionError, TypeError, ValueError) as error:
+            raise CorruptError(
+                f"the recipe in {path} is damaged: {said(error)}; run the sweep again with another --out"
+            ) from error
+        if lines := differences(stored, json.loads(json.dumps(self.config()))):
             raise ConfigError(
-                f"{store.path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
+                f"{path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
             )
-        self.plan = blocks.Plan(tuple(attributes["block_shape"]), bool(attributes["shared_draw"]))
+        self.plan = plan
+        store = Store.reopen(path, self.layout(attributes))
+        every = _blocks(self)
+        store.tidy([block.name for block in every], [block.region for block in every])
         return store
 
 
@@ -154,31 +175,41 @@ class _Job:
 class _Block:
     group: Group
     name: str
-    region: tuple[slice | int, ...]
+    region: tuple[slice, ...]
     carried_region: tuple[slice, ...]
 
 
 def _train_all(
-    job: _Job, store: Store, work: Path | None, progress: Callable[[int], Progress], seconds: float
+    job: _Job,
+    store: Store,
+    work: Path | None,
+    progress: Callable[[int], Progress],
+    seconds: float,
+    allow_mixed: bool,
 ) -> xr.Dataset:
-    pending = [block for block in _blocks(job) if not store.is_done(block.region)]
+    pending = [block for block in _blocks(job) if not store.is_done(block.name, block.region)]
+    here = environment()
+    if store.path is not None and work is not None and pending:
+        places = [work / block.name for block in pending]
+        train.refuse_mixed(store.path, store.environments, places, here, allow_mixed)
+    workers = min(blocks.at_once(g.run, job.plan, job.memory_gb) for g in job.groups)
     total = sum(block.group.run.steps for block in pending)
     with (
         train.interruptible() as stop,
         progress(total) as bar,
-        ThreadPoolExecutor(train.worker_count()) as pool,
+        ThreadPoolExecutor(workers) as pool,
     ):
 
         def start(block: _Block) -> "Future[Any]":
             directory = None if work is None else work / block.name
-            return pool.submit(_train_block, job, block, directory, stop, bar.advance, seconds)
+            return pool.submit(_train_block, job, block, directory, stop, bar.advance, seconds, here)
 
         queue = iter(pending)
         running: dict[Future[Any], _Block] = {}
         try:
             for block in queue:
                 running[start(block)] = block
-                if len(running) >= train.worker_count():
+                if len(running) >= workers:
                     _collect(running, store, work)
             while running:
                 _collect(running, store, work)
@@ -195,7 +226,7 @@ def _blocks(job: _Job) -> list[_Block]:
     result = []
     for g, group in enumerate(job.groups):
         for r, region in enumerate(blocks.regions(job.carried, job.plan.shape)):
-            by_name: dict[str, slice | int] = dict(zip((a.name for a in job.carried), region, strict=True))
+            by_name: dict[str, slice] = dict(zip((a.name for a in job.carried), region, strict=True))
             by_name |= {name: slice(i, i + 1) for name, i in group.index.items()}
             result.append(_Block(group, f"block-{g}-{r}", tuple(by_name[a.name] for a in job.axes), region))
     return result
@@ -207,7 +238,7 @@ def _collect(running: dict["Future[Any]", _Block], store: Store, work: Path | No
         block = running.pop(future)
         result = future.result()
         if result is not None:
-            store.write(block.region, *result)
+            store.write(block.name, block.region, *result)
             if work is not None:
                 shutil.rmtree(work / block.name, ignore_errors=True)
 
@@ -219,7 +250,8 @@ def _train_block(
     stop: train.Stop,
     advance: Callable[[int], None],
     seconds: float,
-) -> tuple[dict[str, np.ndarray], np.ndarray] | None:
+    here: Environment,
+) -> tuple[dict[str, np.ndarray], np.ndarray, list[Environment]] | None:
     """Train one block to the end; None if stopped before (its checkpoint is in `directory`)."""
     if stop():
         return None
@@ -228,6 +260,7 @@ def _train_block(
     cells = jax.tree.map(jax.numpy.asarray, cells_at(run, job.carried, index))
     program = Program(static_part(run), job.plan.shared_draw)
     inputs, state = program.start(cells)
+    environments = distinct([*train.trained_in(directory), here])
     state, done = train.train(
         program,
         inputs,
@@ -237,16 +270,17 @@ def _train_block(
         stop=stop,
         progress=advance,
         checkpoint_seconds=seconds,
+        environments=environments,
     )
     if done < run.steps:
         return None
-    return _results(program, cells, state, block.region)
+    return *_results(program, cells, state, block.region), environments
 
 
 def _results(
-    program: Program, cells: Cells, state: State, region: tuple[slice | int, ...]
+    program: Program, cells: Cells, state: State, region: tuple[slice, ...]
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    shape = tuple(s.stop - s.start for s in region if isinstance(s, slice))
+    shape = tuple(s.stop - s.start for s in region)
     count = int(np.prod(shape))
     loss = program.evaluate(cells, state.params)
     good = np.asarray(state.alive) & np.isfinite(loss)

@@ -1,150 +1,188 @@
 """One Zarr store a sweep: labelled, checksummed, written block by block, never half-written.
 
-The store appears whole (built beside its place, then renamed). A block's `status` is written after all
-its other variables, and every chunk replaces its predecessor atomically, so a block either is there or
-is not. Chunks carry CRC32C checksums.
+The store appears whole (built beside its place, then renamed), and every file replaces its predecessor atomically.
+A block is there once its record is (see `records`), which is written after its chunks; `status`, by which a plain
+reader of Zarr knows what is there, comes last.
 """
 
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer
 
-from superposition.errors import ConfigError, CorruptError, StoreError
-from superposition.toy import TOY_MODELS
+from superposition import _folder
+from superposition._sealed import digest
+from superposition.errors import CorruptError, StoreError
+from superposition.provenance import Environment
+from superposition.sweep import records
+from superposition.sweep.layout import Layout
+from superposition.sweep.mending import mend, skeleton
+from superposition.sweep.reading import PENDING, UNRECORDED, is_recorded, is_whole, open_sweep, said
 
-PENDING, DONE, DIVERGED = 0, 1, 2
-STATUS_NAMES = {"pending": PENDING, "done": DONE, "diverged": DIVERGED}
-VARIABLES = {"loss", "steps", "status"}.union(*(model.shapes for model in TOY_MODELS.values()))
-Region = tuple[slice | int, ...]
+Region = tuple[slice, ...]
 
 
 class Store:
     """Write access to a sweep's Zarr store; `path` None keeps it in memory."""
 
-    def __init__(self, group: zarr.Group, path: Path | None) -> None:
-        self._group = group
-        self.path = path
+    def __init__(self, layout: Layout, path: Path | None, *, recorded: bool = True) -> None:
+        self._layout, self.path, self._recorded = layout, path, recorded
+        self._memory: dict[str, Buffer] = {}  # all of it without a path, else the block that is being written
+        self._group = zarr.create_group(zarr.storage.MemoryStore(self._memory))
+        layout.fill(self._group)
 
     @classmethod
-    def create(
-        cls,
-        path: Path | None,
-        dims: Mapping[str, int],
-        chunks: Mapping[str, int],
-        variables: Mapping[str, tuple[Mapping[str, int], str, Any]],
-        coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
-        attributes: Mapping[str, Any],
-    ) -> "Store":
+    def create(cls, path: Path | None, layout: Layout) -> "Store":
         """A new store with every variable pending; nothing is left behind if this fails."""
         if path is None:
-            root = zarr.create_group(zarr.storage.MemoryStore(), attributes=dict(attributes))
-            _fill(root, dims, chunks, variables, coordinates)
-            return cls(root, None)
+            return cls(layout, None)
         temporary = path.with_name(f".{path.name}.new-{os.getpid()}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            root = zarr.create_group(str(temporary), attributes=dict(attributes), overwrite=True)
-            _fill(root, dims, chunks, variables, coordinates)
-            with warnings.catch_warnings():  # plain xr.open_zarr looks for it first, on the spec or not
-                warnings.simplefilter("ignore")
-                zarr.consolidate_metadata(str(temporary))
+            shutil.rmtree(temporary, ignore_errors=True)
+            files = skeleton(layout)
+            for key, data in files.items():
+                records.write(temporary / key, data)
+            records.write_store(temporary, layout.attributes, files)
             os.rename(temporary, path)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             raise StoreError(
                 f"cannot write the results to {path}: {error.strerror or error}; choose another --out or free space"
             ) from error
-        return cls.open(path)
+        return cls(layout, path)
 
     @classmethod
-    def open(cls, path: Path) -> "Store":
-        """An existing store, for reading and for filling what is pending."""
-        return cls(_open_group(path), path)
+    def reopen(cls, path: Path, layout: Layout) -> "Store":
+        """A store that is there, its metadata and coordinates made good, to fill what is pending."""
+        recorded = is_recorded(path)
+        if recorded:
+            mend(path, layout)
+        else:
+            warnings.warn(f"{path} {UNRECORDED}", stacklevel=4)
+        return cls(layout, path, recorded=recorded)
 
     @property
-    def attributes(self) -> dict[str, Any]:
-        """The store's attributes."""
-        return dict(self._group.attrs)
+    def environments(self) -> list[Environment]:
+        """The environments in which the blocks that are there were trained, as far as they are recorded."""
+        assert self.path is not None
+        if self._recorded:
+            return records.ledger(self.path).environments
+        stored = json.loads(self._layout.attributes["provenance"])
+        return [{name: stored[name] for name in ("jax", "device") if name in stored}]
 
-    def is_done(self, region: Region) -> bool:
-        """Whether a block is complete and its bytes read back; damaged ones count as not done."""
+    def is_done(self, name: str, region: Region) -> bool:
+        """Whether a block is there and is what was written; a damaged one is removed, with a warning."""
+        if self.path is None:
+            return False
         try:
-            if np.any(np.asarray(self._group["status"][region]) == PENDING):  # type: ignore[index]
-                return False
-            for name, array in self._group.arrays():
-                if name in VARIABLES:
-                    array[region]
-        except Exception as error:
+            return self._is_good(name, region) if self._recorded else self._reads(region)
+        except CorruptError as error:
             warnings.warn(
                 f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2
             )
+        with _writing(self.path):
+            chunks = [
+                self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)
+            ]
+            for key in (f"{records.FOLDER}/{name}.json", *chunks):
+                _folder.remove(self.path / key)
+        return False
+
+    def _is_good(self, name: str, region: Region) -> bool:
+        assert self.path is not None
+        status = self._layout.chunk("status", region)
+        if name not in records.names(self.path):
+            if (self.path / status).exists():
+                raise CorruptError(f"its record {name}.json is missing")
             return False
+        block = records.read_block(self.path, name, self._layout.attributes)
+        for key, sha256 in block.files.items():
+            if key == status and not (self.path / key).exists():  # a kill came between it and the record
+                with _writing(self.path):
+                    records.write(self.path / key, block.status)
+            if not records.is_good(self.path, key, sha256):
+                raise CorruptError(f"{key} is not what was written")
         return True
 
-    def write(self, region: Region, values: Mapping[str, np.ndarray], status: np.ndarray) -> None:
-        """Write a block, `status` last; StoreError if the disk refuses."""
+    def _reads(self, region: Region) -> bool:
+        """Of a store without records: whether a block is complete and its bytes can be read."""
         try:
-            for name, value in (*values.items(), ("status", status)):
-                array: Any = self._group[name]
-                tail = tuple(slice(0, k) for k in value.shape[len(region) :])
-                array[(*region, *tail)] = value
-        except OSError as error:
-            raise StoreError(
-                f"cannot write to {self.path}: {error.strerror or error}; what is finished is kept: free "
-                "space and run again with --resume"
-            ) from error
+            results = zarr.open_group(str(self.path), mode="r", use_consolidated=False)
+            found = {name: np.asarray(results[name][region]) for name in self._layout.variables}  # type: ignore[index]
+        except Exception as error:  # codecs raise what they like
+            raise CorruptError(said(error)) from error
+        if np.any(found["status"] == PENDING):
+            return False
+        axes = tuple(self._layout.dims)
+        if not is_whole(
+            xr.Dataset({k: ((*axes, *self._layout.variables[k][0]), v) for k, v in found.items()})
+        ):
+            raise CorruptError("finished models are missing")
+        return True
+
+    def write(
+        self,
+        name: str,
+        region: Region,
+        values: Mapping[str, np.ndarray],
+        status: np.ndarray,
+        environments: list[Environment],
+    ) -> None:
+        """Write a block: its chunks, the record that says that they are there, `status`. StoreError if the disk refuses."""
+        before = set(self._memory)
+        for variable, value in (*values.items(), ("status", status)):
+            array: Any = self._group[variable]
+            tail = tuple(slice(0, k) for k in value.shape[len(region) :])
+            array[(*region, *tail)] = value
+        if self.path is None:
+            return
+        chunks = {key: self._memory.pop(key).to_bytes() for key in sorted(set(self._memory) - before)}
+        files = {key: digest(data) for key, data in chunks.items()}
+        status_key = self._layout.chunk("status", region)
+        last = chunks.pop(status_key)
+        with _writing(self.path):
+            for key, data in chunks.items():
+                records.write(self.path / key, data)
+            if self._recorded:
+                block = records.Block(files, status_key, last, environments)
+                records.write_block(self.path, name, self._layout.attributes, block)
+            records.write(self.path / status_key, last)
+
+    def tidy(self, blocks: Iterable[str], regions: Iterable[Region]) -> None:
+        """Remove what a kill left, and records and chunks of `status` of blocks that this sweep has not."""
+        assert self.path is not None
+        known = {self._layout.chunk("status", region) for region in regions}
+        strange = [key for key in records.status_chunks(self.path) if key not in known]
+        strange += [f"{records.FOLDER}/{name}.json" for name in {*records.names(self.path)} - {*blocks}]
+        with _writing(self.path):
+            for path in (*self.path.rglob("*.partial"), *(self.path / key for key in strange)):
+                _folder.remove(path)
 
     def dataset(self) -> xr.Dataset:
-        """The labelled results, read lazily from the store."""
-        return xr.open_dataset(self._group.store, engine="zarr", consolidated=False)  # type: ignore[arg-type]
+        """The labelled results, in memory."""
+        if self.path is not None:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", f".*{UNRECORDED}")  # said when it was reopened
+                return open_sweep(self.path)
+        return xr.open_dataset(self._group.store, engine="zarr", consolidated=False).load()  # type: ignore[arg-type]
 
 
-def _open_group(path: Path) -> zarr.Group:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Refusals of the system as one error."""
     try:
-        group = zarr.open_group(
-            str(path), mode="r+" if os.access(path, os.W_OK) else "r", use_consolidated=False
-        )
-        if "superposition" not in group.attrs or "status" not in group:
-            raise ConfigError(
-                f"{path} is a Zarr store, but not one of a superposition sweep; choose another path"
-            )
-        return group
-    except (FileNotFoundError, NotADirectoryError, zarr.errors.GroupNotFoundError) as error:
-        raise ConfigError(
-            f"{path} is not a Zarr store of a sweep; give the --out of a `superposition sweep`"
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {path}: {error.strerror or error}; what is finished is kept: free space and run again"
+            " with --resume"
         ) from error
-    except (json.JSONDecodeError, ValueError, KeyError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise CorruptError(f"the metadata of {path} is damaged: {error}; run the sweep again") from error
-
-
-def _fill(root: zarr.Group, dims: Any, chunks: Any, variables: Any, coordinates: Any) -> None:
-    for name, (own, values) in coordinates.items():
-        kind: Any = str if values.dtype == object else values.dtype
-        root.create_array(name, shape=values.shape, dtype=kind, dimension_names=own)[...] = values
-    for name, (own, kind, fill) in variables.items():
-        root.create_array(
-            name,
-            shape=(*dims.values(), *own.values()),
-            chunks=(*(chunks[d] for d in dims), *own.values()),
-            dtype=kind,
-            fill_value=fill,
-            dimension_names=(*dims, *own),
-            compressors=(ZstdCodec(level=1), Crc32cCodec()),
-        )
-
-
-def open_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
-    """The labelled results of a finished or interrupted sweep; ConfigError if there is none at `path`."""
-    _open_group(Path(path))
-    return xr.open_dataset(str(path), engine="zarr", consolidated=False)
