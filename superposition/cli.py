@@ -153,7 +153,9 @@ def _sae(config: SAECommand) -> None:
 def _trained(config: TrainSettings, results: dict[str, Any]) -> None:
     from superposition.sae_cli.report import table
 
-    table(results["records"], f"{config.architecture}, {config.steps} steps")
+    sae = results["run"]["sae"]
+    sizes = " ".join(f"{name}={sae[name]:g}" for name in ("d_in", "d_sae", "k") if sae.get(name) is not None)
+    table(results["records"], f"{config.architecture}, {sizes}, {config.steps} steps")
     print(f"SAEs in {config.out}; see them with: superposition sae show {config.out}")
 
 

@@ -25,7 +25,7 @@ class DataConfig:
     toy: Path | None = None
     """Zarr store of a sweep: its model's hidden activations."""
     cell: tuple[str, ...] = ()
-    """With toy: which cell, as density=0.05 seed=3. Default: the lowest loss."""
+    """With toy: which model of a sweep of several, as density=0.05 seed=3. Without a seed: the lowest loss of all."""
     density: float | None = None
     """With toy: density of the features. Default: the cell's."""
     target: str = "hidden"

@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition import _validate, checkpoint, train
-from superposition.activations import Stream
+from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
 from superposition.provenance import differences, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
+from superposition.sae_run.evaluation import batch_size, evaluate, shortcomings, target_l0
 from superposition.sae_run.program import (
     Cells,
     Inputs,
@@ -43,7 +44,8 @@ class Trained(NamedTuple):
     """One trained SAE in its inference form, and how it came about.
 
     settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
-    step and term at which it stopped being finite (the parameters are those before).
+    step and term at which it stopped being finite (the parameters are those before). warnings: in words, an L0 far
+    from its target and most latents dead or dense, on a sample apart from training.
     """
 
     settings: dict[str, float]
@@ -52,6 +54,7 @@ class Trained(NamedTuple):
     steps: np.ndarray
     history: dict[str, np.ndarray]
     fault: str | None
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -123,7 +126,17 @@ def fit(
         trained = list(itertools.chain.from_iterable(pool.map(train_block, range(len(blocks)))))
     if len(cells) == 1 and trained[0].fault is not None:
         raise TrainingError(f"{trained[0].fault}; the last good state is kept{_where(directory)}")
-    return trained
+    return trained if stop() else [_warned(one, run, sample) for one in trained]
+
+
+def _warned(one: Trained, run: SAERun, sample: Batch) -> Trained:
+    """The same, with what it fell short in on the sample."""
+    size = batch_size(max(sample.x.shape[1], one.sae.d_sae))
+    starts = range(0, len(sample.x), size)
+    parts = (jax.tree.map(lambda a, i=i: a[i : i + size], sample) for i in starts)
+    numbers = evaluate(one.sae, one.params, parts).numbers
+    target = target_l0(one.sae, one.settings, run.l0_target)
+    return one._replace(warnings=tuple(shortcomings(numbers, target)))
 
 
 def _where(directory: Path | None) -> str:
