@@ -41,8 +41,15 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     return int(value)
 
 
-def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> None:
-    """Every entry of a setting, a number or a list, in [low, high] (or (low, high]), or ConfigError.
+def positive(name: str, value: Any) -> float:
+    """A number > 0, or ConfigError."""
+    return one_in_range(name, value, 0.0, math.inf, open_low=True)
+
+
+def in_range(
+    name: str, value: Any, low: float, high: float, *, open_low: bool = False, open_high: bool = False
+) -> None:
+    """Every entry of a setting, a number or a list, in [low, high] (or open at an end), or ConfigError.
 
     JAX arrays pass: a setting that is one has been batched or traced, and was looked at before.
     """
@@ -54,8 +61,8 @@ def in_range(name: str, value: Any, low: float, high: float, *, open_low: bool =
         raise ConfigError(f"{name} must be a number or a non-empty list of numbers; got {value!r}")
     for entry in entries:
         x = number(name, entry)
-        if not (low < x if open_low else low <= x) or x > high:
-            raise _outside(name, x, low, high, open_low)
+        if not (low < x if open_low else low <= x) or not (x < high if open_high else x <= high):
+            raise _outside(name, x, low, high, open_low, open_high)
 
 
 def one_in_range(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
@@ -80,10 +87,35 @@ def between(name: str, value: Any, high: float = np.inf, low: float = 0.0, *, op
         raise _outside(name, wrong[0], low, high, open_low)
 
 
-def _outside(name: str, x: float, low: float, high: float, open_low: bool) -> ConfigError:
+def _outside(
+    name: str, x: float, low: float, high: float, open_low: bool, open_high: bool = False
+) -> ConfigError:
     left = "(" if open_low else "["
-    right = f"{high:g}]" if math.isfinite(high) else "inf)"
-    return ConfigError(f"{name} must lie in {left}{low:g}, {right}; got {x:g}")
+    right = ")" if open_high or not math.isfinite(high) else "]"
+    mend = ""
+    if name.rpartition(".")[2] in ("density", "sparsity") and 1.01 < x <= 100:
+        mend = f"; a share, not per cent: {x / 100:g}? (density = 1 - sparsity)"
+    elif name.rpartition(".")[2] == "sparsity" and x == 1:
+        mend = "; at 1 no feature is ever there (density = 1 - sparsity)"
+    return ConfigError(f"{name} must lie in {left}{exact(low)}, {exact(high)}{right}; got {exact(x)}{mend}")
+
+
+def exact(x: float) -> str:
+    """A number in six digits where these are all of it, else in full: no two numbers look alike."""
+    return f"{x:g}" if float(f"{x:g}") == x else repr(float(x))
+
+
+def array(name: str, value: Any) -> Any:
+    """A JAX array of real numbers, or ConfigError; traced values pass."""
+    import jax.numpy as jnp
+
+    try:
+        result = jnp.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{name} must be an array of numbers; got {type(value).__name__}") from error
+    if not jnp.issubdtype(result.dtype, jnp.number) or jnp.issubdtype(result.dtype, jnp.complexfloating):
+        raise ConfigError(f"{name} must be an array of real numbers; got dtype {result.dtype}")
+    return result
 
 
 def length(name: str, value: Any, n: int) -> None:

@@ -92,7 +92,7 @@ class ToyRun:
                 f"{type(self.model).__name__}; use objective='sampled'"
             )
         known = _validate.is_concrete(self.importance) and _validate.is_concrete(self.importance_base)
-        if known and not np.all(np.isfinite(np.float32(self.importance_vector()))):
+        if known and not np.all(self.importance_vector() <= np.finfo(np.float32).max):
             raise ConfigError(
                 f"importance * importance_base^i overflows float32 at n_features={self.model.n_features}; "
                 f"got importance_base={self.importance_base}; use a base nearer 1"
@@ -100,9 +100,9 @@ class ToyRun:
 
     def importance_vector(self) -> np.ndarray:
         """I (n_features,) = importance * importance_base^i, float64."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
-        return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
+            return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
 
     def density_vector(self) -> np.ndarray:
         """Density of every unit, (n_units,), float64."""

@@ -61,7 +61,7 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
     assert metrics.classify(latents, a, W, truth).f1 == pytest.approx(record["metrics"]["f1"], abs=1e-3)
     capsys.readouterr()
     numbers = tmp_path / "n.json"
-    data = arguments[2:10] + ["--examples", str(EXAMPLES)]
+    data = [*arguments[2:10], "--examples", str(EXAMPLES)]
     assert cli.main(["sae", "eval", str(tmp_path / "o"), *data, "--json", str(numbers)]) == 0
     (evaluated,) = json.loads(numbers.read_text())["saes"]
     assert {k: evaluated["metrics"][k] for k in (*SCORES, "f1")} == {

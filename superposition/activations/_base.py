@@ -12,6 +12,7 @@ from jax import Array
 from superposition.errors import ConfigError
 from superposition.typing import PyTree
 
+TINY = float(np.finfo(np.float32).tiny)  # squares below it have lost digits, or are 0
 ASIDE = 2**28  # steps from here on are for estimates and never trained on in the same order
 
 
@@ -98,11 +99,9 @@ class Stream(NamedTuple):
         """
         norms = np.array(_norms(self.source, self.inputs, batch_size, batches), np.float64)
         for name, norm in zip(("x", "y"), norms, strict=True):
-            if not np.isfinite(norm) or norm == 0:
-                what = "all zero" if norm == 0 else "not finite"
-                raise ConfigError(
-                    f"activations {name} are {what} in the first {batches} batches; look at the data"
-                )
+            if not np.isfinite(norm) or norm < np.sqrt(TINY):
+                largest = _largest(self.source, self.inputs, batch_size, batches, name)
+                raise ConfigError(f"activations {name} {_scale(largest)}, in the first {batches} batches")
         width = self.source.d_in, self.source.d_out or self.source.d_in
         return float(np.sqrt(width[0]) / norms[0]), float(np.sqrt(width[1]) / norms[1])
 
@@ -110,6 +109,22 @@ class Stream(NamedTuple):
 @jax.jit
 def _mean_norm(batch: Batch) -> tuple[Array, Array]:
     return jnp.linalg.norm(batch.x, axis=-1).mean(), jnp.linalg.norm(batch.y, axis=-1).mean()
+
+
+def _largest(source: Source, inputs: PyTree, size: int, batches: int, part: str) -> float:
+    """The largest |entry| of x or y; not finite where one is not."""
+    made = (_batch(source, inputs, np.uint32(ASIDE + i), size) for i in range(batches))
+    return float(np.max([np.abs(np.asarray(getattr(batch, part))).max() for batch in made]))
+
+
+def _scale(largest: float) -> str:
+    """What is wrong with activations whose norm is not a number to divide by."""
+    if not np.isfinite(largest):
+        return "are not finite; look at the data"
+    if largest == 0:
+        return "are all zero; look at the data"
+    size = "overflow float32; divide" if largest > 1 else "vanish in float32; multiply"
+    return f"are up to {largest:.3g}, and their squares {size} the data by a number that makes them about 1"
 
 
 def _norms(source: Source, inputs: PyTree, size: int, batches: int) -> np.ndarray:

@@ -98,7 +98,13 @@ def activations(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
         raise ConfigError(f"{name} must be (examples, width), both at least 1; got shape {array.shape}")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
-        raise ConfigError(f"{name} must be numbers; got dtype {array.dtype}")
+        lost = array.dtype.kind == "V" and array.dtype.itemsize == 2 and array.dtype.names is None
+        mend = (
+            ": two bytes without a type are what np.save makes of bfloat16; save .safetensors, or float32"
+            if lost
+            else ""
+        )
+        raise ConfigError(f"{name} must be numbers; got dtype {array.dtype}{mend}")
     low, high = np.inf, -np.inf
     for start in range(0, len(array), rows := max(1, 2**22 // array.shape[1])):
         block = np.asarray(array[start : start + rows], np.float32)

@@ -41,7 +41,7 @@ class FeatureLaw(ABC):
                 f"sparsity={self.sparsity!r} (density = 1 - sparsity)"
             )
         if self.sparsity is not None:
-            _validate.in_range("sparsity", self.sparsity, 0.0, np.nextafter(1.0, 0.0))
+            _validate.in_range("sparsity", self.sparsity, 0.0, 1.0, open_high=True)
             density = 1 - np.asarray(self.sparsity, float)
             object.__setattr__(self, "density", _plain(density))
             object.__setattr__(self, "sparsity", None)

@@ -44,12 +44,27 @@ def open_sae(config: OnSAE) -> Opened:
     return Opened(lm, hook_for(lm, loaded, name, config.hook), loaded.sae, loaded.params, name)
 
 
+def other_world(metadata: dict[str, Any]) -> str | None:
+    """What an SAE was trained on that is no language model: a toy model's store or a planted world."""
+    own = metadata.get("superposition")
+    data = own.get("data") if isinstance(own, dict) else None
+    if not isinstance(data, dict):
+        return None
+    if "toy" in data:
+        return f"the toy model {data['toy']} (`superposition page SAE --toy` shows it)"
+    return f"the planted world {data['planted']}" if "planted" in data else None
+
+
 def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None) -> str:
     """Where an SAE goes: its metadata say, or the settings do; ConfigError if they differ or it does not fit."""
     stored = loaded.metadata.get("hook_name")
     try:
         own = hook_of(lm, stored) if isinstance(stored, str) else None
         given = None if asked is None else hook_of(lm, asked)
+        if made_of := other_world(loaded.metadata):
+            raise ConfigError(
+                f"is an SAE of {made_of}, which no language model has; give an SAE of a hook point"
+            )
         if own is None and given is None:
             raise ConfigError("nothing in it says which hook point it is for; give --hook")
         if own is not None and given not in (None, own):

@@ -139,6 +139,12 @@ class SAE(ABC):
             raise ConfigError("a skip transcoder decodes with its input; give x")
         return y + self.matmul(x, params["W_skip"].T)
 
+    def __call__(self, *_: Any) -> None:
+        """ConfigError: an SAE is two maps."""
+        raise ConfigError(
+            "an SAE is two maps; call its encode(params, x), decode(params, latents) or reconstruct(params, x)"
+        )
+
     def reconstruct(self, params: Params, x: Array) -> tuple[Array, Array]:
         """Latents and y_hat of x, run-time norm applied and undone."""
         inside, undo = self.norm_in(x)

@@ -47,6 +47,26 @@ class DataConfig:
     data_seed: int = 0
     """Seed of the stream of examples."""
 
+    def check(self) -> None:
+        """ConfigError unless exactly one source is given, with settings of its own."""
+        given = [name for name in _OWNED if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
+            )
+        for owner, names in _OWNED.items():
+            wrong = [n for n in names if getattr(self, n) != getattr(DataConfig(), n)]
+            if wrong and owner not in given:
+                flag = wrong[0].replace("_", "-")
+                raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+
+
+_OWNED = {
+    "toy": ("cell", "density", "target"),
+    "planted": ("n_features", "d_in"),
+    "activations": ("array", "targets", "targets_array"),
+}
+
 
 @dataclass(frozen=True)
 class Hyperparameters:

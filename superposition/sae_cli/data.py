@@ -78,27 +78,11 @@ class Data(NamedTuple):
 
 def open_data(config: DataConfig, *, train: bool) -> Data:
     """The data that settings name; arrays become a stream only to `train`. Raises ConfigError, CorruptError."""
-    given = [name for name in ("toy", "planted", "activations") if getattr(config, name) is not None]
-    if len(given) != 1:
-        raise ConfigError(
-            f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
-        )
-    for owner, names in _OWNED.items():
-        wrong = [n for n in names if getattr(config, n) != getattr(DataConfig(), n)]
-        if wrong and owner not in given:
-            flag = wrong[0].replace("_", "-")
-            raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+    config.check()
     _validate.integer("data_seed", config.data_seed, 0, _validate.MAX_SEED)
     if config.planted is not None:
         return _planted(config)
     return _toy(config) if config.toy is not None else _arrays(config, train)
-
-
-_OWNED = {
-    "toy": ("cell", "density", "target"),
-    "planted": ("n_features", "d_in"),
-    "activations": ("array", "targets", "targets_array"),
-}
 
 
 def _planted(config: DataConfig) -> Data:
