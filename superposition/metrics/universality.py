@@ -54,7 +54,7 @@ def shared(W_a: Any, W_b: Any, thresholds: Sequence[float] = (0.9, 0.95)) -> Sha
 
     `mmcs(W_a, W_b)`, `mmcs(W_b, W_a)`, and the fractions with a cosine >= each threshold. ConfigError as `cosines`.
     """
-    _validate.in_range("thresholds", list(thresholds), -1.0, 1.0)
+    _validate.in_range("thresholds", thresholds, -1.0, 1.0, many=True)
     c, levels = cosines(*_arrays.on_host(W_a, W_b)), np.asarray(thresholds, np.float64)
     of_a, of_b = ((c.max(axis)[:, None] >= levels).mean(0) for axis in (1, 0))
     return Shared(float(mmcs(W_a, W_b)), float(mmcs(W_b, W_a)), levels, of_a, of_b)

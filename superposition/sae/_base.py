@@ -61,6 +61,7 @@ class SAE(ABC):
     width: Any = None
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.integer("d_in", self.d_in, 1)
         _validate.integer("d_sae", self.d_sae, 1)
         _validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
@@ -76,6 +77,8 @@ class SAE(ABC):
             object.__setattr__(self, "apply_b_dec_to_input", False)
         elif self.skip:
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
+        weights = 4.0 * (self.d_sae + 1) * (self.d_in + self.target_width)
+        _validate.memory(f"an SAE of d_in={self.d_in} and d_sae={self.d_sae}", weights, "smaller ones")
         if self.width is not None and _validate.is_concrete(self.width):
             _validate.integer("width", self.width, 1, self.d_sae + 1)
 

@@ -23,7 +23,8 @@ from superposition.sae_cli.config import TrainSettings
 from superposition.sae_cli.data import Data
 from superposition.sae_cli.evaluation import finite, log10_densities
 from superposition.sae_run import SAERun, Trained, evaluate, fit, shortcomings, target_l0
-from superposition.sae_run.fitting import block_size, bytes_per_sae
+from superposition.sae_run.fitting import block_size
+from superposition.sae_run.program import bytes_per_sae
 from superposition.sweep import lock
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"

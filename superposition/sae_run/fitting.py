@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import re
 import zlib
@@ -30,6 +31,7 @@ from superposition.sae_run.program import (
     Program,
     SAERun,
     State,
+    bytes_per_sae,
     is_small,
     log_every,
     sweepable,
@@ -38,6 +40,7 @@ from superposition.sae_run.program import (
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 RUN = "run.json"
+MAX_SAES = 100_000
 
 
 class Trained(NamedTuple):
@@ -89,7 +92,14 @@ def fit(
     directory: checkpoints, so that the same call continues after a kill, bit for bit. Raises ConfigError for
     what does not fit, TrainingError if the only SAE of a run stops being finite; a stop returns what is done.
     """
-    grid = {name: tuple(values) for name, values in (axes or {"seed": (seed,)}).items()}
+    grid = _grid(axes or {"seed": (seed,)})
+    _validate.instance("run", run, SAERun)
+    _validate.instance("stream", stream, Stream)
+    _validate.integer("seed", seed, 0, _validate.MAX_SEED)
+    memory_gb = _validate.positive("memory_gb", memory_gb)
+    _validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
+    _validate.instance("directory", directory, (str, os.PathLike, type(None)))
+    directory = None if directory is None else Path(directory)
     run = _checked(run, stream, grid)
     names = tuple(grid)
     cells = list(itertools.product(*grid.values()))
@@ -137,6 +147,22 @@ def _warned(one: Trained, run: SAERun, sample: Batch) -> Trained:
     numbers = evaluate(one.sae, one.params, parts).numbers
     target = target_l0(one.sae, one.settings, run.l0_target)
     return one._replace(warnings=tuple(shortcomings(numbers, target)))
+
+
+def _grid(axes: Any) -> dict[str, tuple[Any, ...]]:
+    """The axes with Python's numbers, or ConfigError for what is no grid."""
+    _validate.instance("axes", axes, Mapping)
+    grid = {}
+    for name, values in axes.items():
+        grid[name] = _validate.plain(values)
+        if not isinstance(name, str) or not isinstance(grid[name], tuple):
+            raise ConfigError(
+                f"axes must be names with lists of values, as {{'seed': (0, 1)}}; got {_validate.shown(name)}:"
+                f" {_validate.shown(values)}"
+            )
+    if (count := math.prod(map(len, grid.values()))) > MAX_SAES:
+        raise ConfigError(f"a grid trains at most {MAX_SAES} SAEs; got {count}: give shorter axes")
+    return grid
 
 
 def _where(directory: Path | None) -> str:
@@ -202,13 +228,6 @@ def block_size(run: SAERun, count: int, memory_gb: float) -> int:
 
 def _workers(run: SAERun) -> int:
     return train.worker_count() if is_small(run.sae) else 1
-
-
-def bytes_per_sae(run: SAERun) -> float:
-    """Estimated peak bytes of one SAE's training."""
-    sae = run.sae
-    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
-    return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
 def _checksum(stream: Stream) -> int:

@@ -52,9 +52,9 @@ def sweep(
     resumes after a kill at any instant with bit-identical results. Raises ConfigError for settings,
     StoreError for the disk, Interrupted after SIGINT or SIGTERM once everything is saved.
     """
-    memory_gb = _validate.number("memory_gb", memory_gb)
-    if memory_gb <= 0:
-        raise ConfigError(f"memory_gb must be > 0; got {memory_gb:g}")
+    memory_gb = _validate.positive("memory_gb", memory_gb)
+    _validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
+    _validate.instance("out", out, (str, os.PathLike, type(None)))
     parsed = parse(run, axes)
     job = _Job(run, parsed, memory_gb, share_draws)
     path = None if out is None else Path(out)

@@ -32,6 +32,7 @@ class ToyModel(ABC):
     n_hidden: int = 5
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.sizes(self)
 
     @property
