@@ -62,8 +62,7 @@ class Config:
 def run(config: Config) -> Result:
     """Train the toy model, then every architecture on its activations, and score them and the baselines."""
     stream = _toy(config)
-    assert stream.dictionary is not None
-    columns = np.asarray(stream.dictionary)
+    columns = np.asarray(stream.inputs["params"].W).T  # those of the features that the model left out too
     norms = np.linalg.norm(columns, axis=1)
     best: dict[str, np.ndarray] = {}
     l0: dict[str, float] = {}

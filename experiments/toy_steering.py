@@ -92,7 +92,7 @@ def run(config: Config) -> Result:
             steps=config.steps,
             batch_size=config.batch_size,
         )
-        x = np.asarray(stream.sample(config.examples).features)
+        x = np.asarray(stream._replace(kept=None).sample(config.examples).features)  # all, the model's inputs
         norms = np.asarray(geometry.norms(params.W), float)
         ideal = steering_error(
             model, params, np.asarray(params.W).T, x, delta=config.delta, feature=range(model.n_features)

@@ -1,6 +1,6 @@
 """The command line: a toy model's `sweep` and `show`, `sae ...`, `llm ...`, and features: `page`, `serve`, `steer`, `ablate`.
 
-JAX is imported only once there is work.
+JAX is imported only once there is work: settings that can be judged without it are judged before.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from superposition import _command_line, _early
+from superposition._version import __version__
 from superposition.errors import ConfigError, SuperpositionError
 from superposition.llm_cli.config import (
     ActivationsConfig,
@@ -47,29 +49,25 @@ Command = (
     | Annotated[SteerConfig, tyro.conf.subcommand("steer", prefix_name=False)]
     | Annotated[AblateConfig, tyro.conf.subcommand("ablate", prefix_name=False)]
 )
+TITLE = """Toy models of superposition and sparse autoencoders.
+
+Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
+"""
 FeatureConfig = PageConfig | ServeConfig | SteerConfig | AblateConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status (2 for a usage error, 128 + n after signal n)."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given[:1] in (["--version"], ["-V"]):
+        print(f"superposition {__version__}")
+        return 0
     try:
-        command: SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig = parse(
-            Command,
-            sys.argv[1:] if arguments is None else arguments,
-            prog="superposition",
-            description=__doc__,
-            config=(tyro.conf.OmitArgPrefixes,),
+        _run(
+            parse(
+                Command, given, prog="superposition", description=TITLE, config=(tyro.conf.OmitArgPrefixes,)
+            )
         )
-        if isinstance(command, SweepConfig):
-            _sweep(command)
-        elif isinstance(command, ShowConfig):
-            _show(command)
-        elif isinstance(command, SAECommand):
-            _sae(command)
-        elif isinstance(command, LLMCommand):
-            _llm(command)
-        else:
-            _features(command)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -85,12 +83,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _run(command: SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig) -> None:
+    _early.check(command.command if isinstance(command, SAECommand | LLMCommand) else command)
+    if isinstance(command, SweepConfig):
+        _sweep(command)
+    elif isinstance(command, ShowConfig):
+        _show(command)
+    elif isinstance(command, SAECommand):
+        _sae(command)
+    elif isinstance(command, LLMCommand):
+        _llm(command)
+    else:
+        _features(command)
+
+
 def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> Any:
     """What tyro makes of a command line; ConfigError, in one line, where it makes nothing of it."""
+    known = _command_line.checked(kind, arguments, prog)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(kind, args=list(arguments), prog=prog, **options)
+            return tyro.cli(kind, args=known, prog=prog, **options)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -108,8 +121,12 @@ def _sentences(boxed: str) -> str:
 
 
 def _sweep(config: SweepConfig) -> None:
-    if config.out is None:
-        raise ConfigError("sweep needs --out, the Zarr store to write; for example --out runs/lecture.zarr")
+    if min(config.n_hidden) >= min(config.n_features):
+        print(
+            f"n_hidden={min(config.n_hidden)} is no less than n_features={min(config.n_features)}: every feature has"
+            " room for a dimension of its own, and none needs superposition",
+            file=sys.stderr,
+        )
     from superposition.show import summary
     from superposition.sweep.progress import terminal
 
@@ -118,6 +135,7 @@ def _sweep(config: SweepConfig) -> None:
 
 
 def _show(config: ShowConfig) -> None:
+    _early.expect(config.results, "sweep")
     from superposition.show import figures, summary
     from superposition.sweep import open_sweep
 
@@ -153,7 +171,9 @@ def _sae(config: SAECommand) -> None:
 def _trained(config: TrainSettings, results: dict[str, Any]) -> None:
     from superposition.sae_cli.report import table
 
-    table(results["records"], f"{config.architecture}, {config.steps} steps")
+    sae = results["run"]["sae"]
+    sizes = " ".join(f"{name}={sae[name]:g}" for name in ("d_in", "d_sae", "k") if sae.get(name) is not None)
+    table(results["records"], f"{config.architecture}, {sizes}, {config.steps} steps")
     print(f"SAEs in {config.out}; see them with: superposition sae show {config.out}")
 
 

@@ -28,6 +28,7 @@ class AdamW:
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
         _validate.in_range("weight_decay", self.weight_decay, 0.0, 1e3)
         _validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
@@ -69,6 +70,7 @@ class Adam:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
         _validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
         _validate.in_range("b2", self.b2, 0.0, 1 - 1e-9)

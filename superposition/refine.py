@@ -43,7 +43,7 @@ def refine(run: ToyRun, params: Any, *, density: Any = None, seed: int = 0) -> P
     densities = np.tile(run.density_vector(), (count, 1))
     if density is not None:
         density = np.asarray(density)
-        _validate.in_range("density", density, 0.0, 1.0, open_low=True)
+        _validate.in_range("density", density, 0.0, 1.0, open_low=True, many=True)
         if np.shape(density) != (count,):
             raise ConfigError(
                 f"density must be one number a model, ({count},); got shape {np.shape(density)}"

@@ -1,5 +1,6 @@
 """A sweep as flat settings: the command line's, and a script's. Importing this does not import JAX."""
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,11 +71,19 @@ class SweepConfig:
     """Memory the training may use; larger sweeps are cut into more blocks."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # a script may say n_hidden=5 for (5,)
+        from superposition import _validate  # here, for `--help` does not wait for NumPy
+
+        _validate.settle(self)
+        _validate.instance("out", self.out, (str, os.PathLike, type(None)))
+        if isinstance(self.out, str):
+            object.__setattr__(self, "out", Path(self.out))
+        for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(field.default, tuple) and not isinstance(value, tuple):
-                values = (value,) if isinstance(value, int | float) else tuple(value)
-                object.__setattr__(self, field.name, values)
+                object.__setattr__(self, field.name, (value,))  # a script may say n_hidden=5 for (5,)
+                value = (value,)
+            for entry in value if isinstance(field.default, tuple) else ():
+                _validate.number(field.name, entry)
 
     def plan(self) -> "tuple[ToyRun, dict[str, Any]]":
         """The recipe and the axes these settings mean; raises ConfigError."""

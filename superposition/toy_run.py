@@ -58,29 +58,29 @@ class ToyRun:
     sampling: str = "conditional"
 
     def __post_init__(self) -> None:
-        kinds = (
-            ("model", ToyModel),
-            ("features", FeatureLaw),
-            ("optimizer", (AdamW, optax.GradientTransformation)),
-        )
-        for name, kind in kinds:
-            if not isinstance(getattr(self, name), kind):
-                names = " or ".join(k.__name__ for k in (kind if isinstance(kind, tuple) else (kind,)))
-                raise ConfigError(f"{name} must be of type {names}; got {getattr(self, name)!r}")
-        _validate.in_range("importance", self.importance, 0.0, 1e30)
-        if isinstance(self.importance, list | np.ndarray):
-            object.__setattr__(self, "importance", tuple(float(i) for i in self.importance))
-        _validate.integer("steps", self.steps, 1)
+        _validate.settle(self)
+        _validate.instance("model", self.model, ToyModel)
+        _validate.instance("features", self.features, FeatureLaw)
+        _validate.instance("optimizer", self.optimizer, (AdamW, optax.GradientTransformation))
+        _validate.in_range("importance", self.importance, 0.0, 1e30, many=True)
+        _validate.integer("steps", self.steps, 1, 2**31)
         _validate.integer("batch_size", self.batch_size, 1)
         _validate.choice("objective", self.objective, OBJECTIVES)
         _validate.choice("sampling", self.sampling, SAMPLINGS)
-        if _validate.is_concrete(self.importance_base):
-            _validate.number("importance_base", self.importance_base)
         _validate.in_range("importance_base", self.importance_base, 0.0, 1e6)
         _validate.length("importance", self.importance, self.model.n_features)
         units = self.features.n_units(self.model.n_features)
-        if _validate.is_concrete(self.features.density):
-            _validate.length("density", self.features.density, units)
+        _validate.length("density", self.features.density, units)
+        drawn = self.batch_size * self.features.n_uniforms(self.model.n_features)
+        _validate.memory(
+            f"a batch of batch_size={self.batch_size} with n_features={self.model.n_features}",
+            4.0 * drawn,
+            "a smaller one",
+        )
+        if drawn >= 2**32:
+            raise ConfigError(
+                f"batch_size * n_features must be below 2^32, the positions of one step's stream; got {drawn}"
+            )
         if self.objective == "exact" and type(self.features) not in EXACT_LAWS:
             raise ConfigError(
                 "objective='exact' needs independent features, or sets of them (SparseUniform, Correlated, "
@@ -92,7 +92,7 @@ class ToyRun:
                 f"{type(self.model).__name__}; use objective='sampled'"
             )
         known = _validate.is_concrete(self.importance) and _validate.is_concrete(self.importance_base)
-        if known and not np.all(np.isfinite(np.float32(self.importance_vector()))):
+        if known and not np.all(self.importance_vector() <= np.finfo(np.float32).max):
             raise ConfigError(
                 f"importance * importance_base^i overflows float32 at n_features={self.model.n_features}; "
                 f"got importance_base={self.importance_base}; use a base nearer 1"
@@ -100,9 +100,9 @@ class ToyRun:
 
     def importance_vector(self) -> np.ndarray:
         """I (n_features,) = importance * importance_base^i, float64."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
-        return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
+            return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
 
     def density_vector(self) -> np.ndarray:
         """Density of every unit, (n_units,), float64."""

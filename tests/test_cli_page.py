@@ -267,6 +267,8 @@ def test_a_signal_leaves_nothing_half_written(own, texts, tmp_path, monkeypatch,
 
 # --- toy models
 
+CELL = ("--cell", "density=0.05", "seed=1")
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -293,9 +295,7 @@ def store(tmp_path_factory):
 
 def test_pages_of_a_toy_model(store, tmp_path, capsys):
     out = tmp_path / "toy"
-    status, said, err = run(
-        "page", "--toy", store, "--cell", "density=0.05", "seed=1", "--out", out, capsys=capsys
-    )
+    status, said, err = run("page", "--toy", store, *CELL, "--out", out, capsys=capsys)
     assert status == 0, err
     assert "6 pages" in said
     assert "serve" not in said
@@ -308,22 +308,19 @@ def test_pages_of_a_toy_model(store, tmp_path, capsys):
     np.testing.assert_allclose(columns["importance"], 0.8 ** np.arange(6), rtol=1e-3)
     np.testing.assert_allclose(columns["density"], 0.05, rtol=1e-3)
     denser = tmp_path / "denser"
-    assert (
-        run("page", "--toy", store, "--cell", "seed=1", "--density", 0.2, "--out", denser, capsys=capsys)[0]
-        == 0
-    )
+    assert run("page", "--toy", store, *CELL, "--density", 0.2, "--out", denser, capsys=capsys)[0] == 0
     np.testing.assert_allclose(read_index(denser)["columns"]["density"], 0.2, rtol=1e-3)
 
 
 def test_pages_of_a_toy_model_beside_an_sae(store, tmp_path, capsys):
     folder = write_sae(tmp_path / "sae", d_in=3, hook=None)
-    status, _, err = run("page", folder, "--toy", store, "--out", tmp_path / "p", capsys=capsys)
+    status, _, err = run("page", folder, "--toy", store, *CELL, "--out", tmp_path / "p", capsys=capsys)
     assert status == 0, err
     names = read_index(tmp_path / "p")["columns"]["name"]
     assert names[:6] == [f"feature {i}" for i in range(6)]
     assert any(name.startswith("latent") for name in names[6:])
     wide = write_sae(tmp_path / "wide", d_in=4, hook=None)
-    status, _, err = run("page", wide, "--toy", store, "--out", tmp_path / "x", capsys=capsys)
+    status, _, err = run("page", wide, "--toy", store, *CELL, "--out", tmp_path / "x", capsys=capsys)
     assert status == 2
     assert "4" in err
     assert "3 hidden" in err
@@ -348,7 +345,7 @@ def test_serving_is_refused_without_pages_of_this_sae(
 ):
     monkeypatch.setattr(Server, "serve_forever", lambda self: None)  # what is not refused shall end at once
     toy, other = tmp_path / "toy", write_sae(tmp_path / "other", seed=3)
-    assert run("page", "--toy", store, "--out", toy, capsys=capsys)[0] == 0
+    assert run("page", "--toy", store, *CELL, "--out", toy, capsys=capsys)[0] == 0
     small = tmp_path / "small"
     formats.save(
         small,

@@ -56,15 +56,20 @@ class Source(ABC):
 
 
 class Stream(NamedTuple):
-    """A source, its arrays, and the truth where it is planted: feature directions (n_features, d_in)."""
+    """A source, its arrays, and the truth where it is known: feature directions (n_features, d_in).
+
+    kept: which of the source's features the rows of the dictionary are, None for all. A batch has those features, so
+    that its columns are the dictionary's rows.
+    """
 
     source: Source
     inputs: PyTree
     dictionary: np.ndarray | None = None
+    kept: np.ndarray | None = None
 
     def batch(self, step: int, size: int) -> Batch:
         """Batch number `step`, compiled."""
-        return _batch(self.source, self.inputs, np.uint32(step), size)
+        return self._of_kept(_batch(self.source, self.inputs, np.uint32(step), size))
 
     def start(self, size: int) -> PyTree:
         """The state before step 0, compiled."""
@@ -72,7 +77,13 @@ class Stream(NamedTuple):
 
     def next(self, state: PyTree, step: int, size: int) -> tuple[Batch, PyTree]:
         """What training sees at `step`, and the state after it, compiled."""
-        return _next(self.source, self.inputs, state, np.uint32(step), size)
+        batch, state = _next(self.source, self.inputs, state, np.uint32(step), size)
+        return self._of_kept(batch), state
+
+    def _of_kept(self, batch: Batch) -> Batch:
+        if self.kept is None or batch.features is None:
+            return batch
+        return batch._replace(features=batch.features[:, self.kept])
 
     def sample(self, examples: int, *, batch: int = 4096) -> Batch:
         """At least `examples` examples apart from those trained on, in one Batch."""

@@ -105,4 +105,4 @@ def mixed_stream(key: PRNGKey, stream: Stream, batches: int = 16) -> Stream:
     """`stream` with its examples mixed over `batches` batches."""
     words = substream(key_words(key), MIXING)
     source = Mixing(stream.source, batches)
-    return Stream(source, {"source": stream.inputs, "words": words}, stream.dictionary)
+    return Stream(source, {"source": stream.inputs, "words": words}, stream.dictionary, stream.kept)

@@ -15,6 +15,7 @@ from superposition.toy import ReLUOutput, ToyModel, require_tied
 from superposition.typing import PRNGKey, PyTree, ToyParams
 
 TARGETS = ("hidden", "output")
+LEAST_NORM = 0.5  # a feature is represented, and can be found, from this norm of its column of W on
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ class ToyActivations(Source):
 def toy_stream(
     key: PRNGKey, model: ToyModel, params: ToyParams, features: FeatureLaw, *, target: str = "hidden"
 ) -> Stream:
-    """The stream of a trained toy model's hidden activations; its dictionary is W^T (n_features, n_hidden)."""
+    """The stream of a trained toy model's hidden activations.
+
+    Its dictionary has the columns of W of norm over 1/2, (n_represented, n_hidden): what the model left out cannot be
+    found in its activations. A transcoder's stream has none: its decoder lives in another space than W.
+    """
     require_tied(model, "a stream of hidden activations")
     W = np.asarray(params.W)
     if W.shape != (model.n_hidden, model.n_features):
@@ -63,4 +68,7 @@ def toy_stream(
     at = thresholds(features.unit_densities(model.n_features)[:, None])
     source = ToyActivations(model, replace(features, density=1.0), target)
     inputs = {"words": key_words(key), "at": at, "params": jax.tree.map(jnp.asarray, params)}
-    return Stream(source, inputs, W.T.copy())
+    represented = np.flatnonzero(np.linalg.norm(W, axis=0) > LEAST_NORM)
+    if target == "output" or not len(represented):
+        return Stream(source, inputs)
+    return Stream(source, inputs, W.T[represented].copy(), represented)

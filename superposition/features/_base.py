@@ -35,21 +35,19 @@ class FeatureLaw(ABC):
     signed: bool = False
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         if self.density is not None and self.sparsity is not None:
             raise ConfigError(
-                f"give density or sparsity, not both; got density={self.density!r} and "
-                f"sparsity={self.sparsity!r} (density = 1 - sparsity)"
+                f"give density or sparsity, not both; got density={_validate.shown(self.density)} and "
+                f"sparsity={_validate.shown(self.sparsity)} (density = 1 - sparsity)"
             )
         if self.sparsity is not None:
-            _validate.in_range("sparsity", self.sparsity, 0.0, np.nextafter(1.0, 0.0))
-            density = 1 - np.asarray(self.sparsity, float)
-            object.__setattr__(self, "density", _plain(density))
+            _validate.in_range("sparsity", self.sparsity, 0.0, 1.0, open_high=True, many=True)
+            object.__setattr__(self, "density", _plain(1 - np.asarray(self.sparsity, float)))
             object.__setattr__(self, "sparsity", None)
         if self.density is None:
             object.__setattr__(self, "density", 1.0)
-        _validate.in_range("density", self.density, 0.0, 1.0, open_low=True)
-        if isinstance(self.density, list | np.ndarray):
-            object.__setattr__(self, "density", _plain(np.asarray(self.density, float)))
+        _validate.in_range("density", self.density, 0.0, 1.0, open_low=True, many=True)
 
     @abstractmethod
     def n_units(self, n_features: int) -> int:
@@ -78,8 +76,7 @@ class FeatureLaw(ABC):
     def unit_densities(self, n_features: int) -> Array:
         """Density of every unit, (n_units,); ConfigError when the number given is wrong."""
         units = self.n_units(n_features)
-        if _validate.is_concrete(self.density):
-            _validate.length("density", self.density, units)
+        _validate.length("density", self.density, units)
         return jnp.broadcast_to(jnp.asarray(self.density, float), (units,))
 
     def sample(self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False) -> Array:

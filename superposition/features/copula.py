@@ -36,7 +36,7 @@ def copula(key: PRNGKey, probabilities: np.ndarray, rank: int, scale: float) -> 
     """
     _validate.integer("correlation_rank", rank, 0)
     _validate.in_range("correlation_scale", scale, 0.0, np.inf)
-    _validate.in_range("probabilities", probabilities, 0.0, 1.0, open_low=True)
+    _validate.in_range("probabilities", probabilities, 0.0, 1.0, open_low=True, many=True)
     factor = float(scale) * np.asarray(jax.random.normal(key, (len(probabilities), rank)), float)
     shared = np.sum(factor**2, 1, keepdims=True)
     factor *= np.sqrt(MOST_SHARED / np.maximum(shared, MOST_SHARED))

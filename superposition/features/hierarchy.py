@@ -30,6 +30,7 @@ class Forest:
     exclusive: bool = True
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.integer("roots", self.roots, 0)
         _validate.integer("branching", self.branching, 1)
         _validate.integer("depth", self.depth, 0, 32)

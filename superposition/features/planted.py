@@ -21,6 +21,7 @@ from superposition.features.hierarchy import Forest
 from superposition.features.world import Rules, World, coefficients, draw
 from superposition.typing import Words
 
+LARGEST = 1e15  # of a magnitude or scale: squares and sums of them stay within float32
 Choice = Literal["random", "orthogonalized", "orthogonal"]
 
 
@@ -75,20 +76,24 @@ class Planted:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         for name in ("n_features", "d_in"):
             _validate.integer(name, getattr(self, name), 1)
-        _validate.integer("dictionary_steps", self.dictionary_steps, 0)
+        _validate.integer("dictionary_steps", self.dictionary_steps, 0, 2**31)
         _validate.integer("correlation_rank", self.correlation_rank, 0)
         _validate.integer("seed", self.seed, 0, _validate.MAX_SEED)
+        entries = self.d_in + self.correlation_rank + 8
+        _validate.memory(
+            f"a world of n_features={self.n_features} and d_in={self.d_in}",
+            8.0 * self.n_features * entries,
+            "smaller ones",
+        )
         for name, accepted in _CHOICES.items():
             _validate.choice(name, getattr(self, name), accepted)
-        for name in ("exclusive", "scale_children"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} must be True or False; got {getattr(self, name)!r}")
         for name in ("dictionary_learning_rate", "level_ratio", "magnitude_first", "magnitude_last"):
-            _validate.in_range(name, _validate.number(name, getattr(self, name)), 0.0, np.inf, open_low=True)
+            _validate.in_range(name, getattr(self, name), 0.0, LARGEST, open_low=True)
         for name in ("correlation_scale", "std_mean", "std_std", "bias_norm"):
-            _validate.in_range(name, _validate.number(name, getattr(self, name)), 0.0, np.inf)
+            _validate.in_range(name, getattr(self, name), 0.0, LARGEST)
         if self.dictionary == "orthogonal" and self.n_features > self.d_in:
             raise ConfigError(
                 'dictionary="orthogonal" needs n_features <= d_in; got '

@@ -8,6 +8,7 @@ asked for, whose sizes the file itself must have.
 import math
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -164,7 +165,20 @@ def check_finite(path: Path, name: str, array: np.ndarray) -> None:
         raise CorruptError(f"{path}: tensor threshold: expected numbers >= 0, got {least:g}")
 
 
+def check_prefix(path: Path, got: Iterable[str], expected: Iterable[str]) -> None:
+    """ConfigError where the expected names are there under one prefix: the bytes are sound."""
+    names, wanted = set(got), list(expected)
+    for name in sorted(names):
+        prefix = name.removesuffix(wanted[0])
+        if prefix.endswith(".") and all(prefix + want in names for want in wanted):
+            raise ConfigError(
+                f"{path}: its tensors are named {prefix}{wanted[0]} and so on, as torch.compile (_orig_mod.) and"
+                f" DataParallel (module.) save them; take the prefix {prefix!r} off the names and save again"
+            )
+
+
 def _check_names(path: Path, got: Any, expected: Shapes, optional: Shapes) -> None:
+    check_prefix(path, got, expected)
     missing, extra = expected.keys() - got, got - expected.keys() - optional.keys()
     if missing or extra:
         names = [name[:80] for name in sorted(extra)[:8]]
@@ -175,6 +189,10 @@ def _check_names(path: Path, got: Any, expected: Shapes, optional: Shapes) -> No
 def _check(path: Path, name: str, dtype: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     if shape != expected:
         raise CorruptError(f"{path}: tensor {name}: expected shape {expected}, got {shape}")
+    if dtype == "F64":
+        raise ConfigError(
+            f"{path}: tensor {name} is float64; weights are read as float32: cast it and save again"
+        )
     if dtype not in ITEMSIZE:
         raise CorruptError(f"{path}: tensor {name}: expected one of {sorted(ITEMSIZE)}, got {dtype}")
 

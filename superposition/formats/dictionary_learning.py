@@ -126,6 +126,7 @@ def _selection(
 
 
 def _ours(path: Path, raw: Arrays, names: dict[str, str]) -> Arrays:
+    _read.check_prefix(path, raw, names.values())
     if differing := raw.keys() ^ names.values():
         got, wanted = sorted(raw)[:16], sorted(names.values())
         raise CorruptError(
@@ -133,6 +134,10 @@ def _ours(path: Path, raw: Arrays, names: dict[str, str]) -> Arrays:
         )
     arrays = {}
     for ours, theirs in names.items():
+        if raw[theirs].dtype == np.float64:
+            raise ConfigError(
+                f"{path}: {theirs} is float64; weights are read as float32: cast it and save again"
+            )
         if raw[theirs].dtype != np.float32:
             raise CorruptError(
                 f"{path}: {theirs}: expected float32, float16 or bfloat16, got {raw[theirs].dtype}"

@@ -39,7 +39,7 @@ class PageConfig(OnSAE):
     toy: Path | None = None
     """Zarr store of a sweep: pages of its model's features, beside the latents of an SAE trained on it (if given)."""
     cell: tuple[str, ...] = ()
-    """With toy: which cell, as density=0.05 seed=3. Default: the lowest loss."""
+    """With toy: which model of a sweep of several, as density=0.05 seed=3. Without a seed: the lowest loss of all."""
     density: float | None = None
     """With toy: density of the features. Default: the cell's."""
 

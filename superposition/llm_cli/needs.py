@@ -1,6 +1,7 @@
 """What the metadata of an SAE say, obeyed in the commands that run it on a model; flags win, and it is said which did."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +69,17 @@ def requirements_of(loaded: Loaded, name: str | Path) -> Requirements:
         raise ConfigError(f"{name}: {error}") from error
 
 
+def other_world(metadata: Mapping[str, Any]) -> str | None:
+    """What an SAE was trained on that is no language model: a toy model's store or a planted world."""
+    own = metadata.get("superposition")
+    data = own.get("data") if isinstance(own, dict) else None
+    if not isinstance(data, dict):
+        return None
+    if "toy" in data:
+        return f"the toy model {data['toy']} (`superposition page SAE --toy` shows it)"
+    return f"the planted world {data['planted']}" if "planted" in data else None
+
+
 def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None) -> str:
     """The hook point of an SAE: its metadata say, or the settings do where the model has no such hook point.
 
@@ -76,6 +88,10 @@ def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | N
     stored = loaded.metadata.get("hook_name")
     try:
         given = None if asked is None else hook_of(lm, asked)
+        if made_of := other_world(loaded.metadata):
+            raise ConfigError(
+                f"is an SAE of {made_of}, which no language model has; give an SAE of a hook point"
+            )
         own = None
         if isinstance(stored, str):
             try:

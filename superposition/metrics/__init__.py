@@ -53,7 +53,17 @@ from superposition.metrics.reconstruction import (
     reconstruction_from,
     relative_norm,
 )
-from superposition.metrics.recovery import Match, cosines, found, match, mcc, mmcs, nearest, uniqueness
+from superposition.metrics.recovery import (
+    Match,
+    cosines,
+    found,
+    match,
+    mcc,
+    mmcs,
+    nearest,
+    recovery_scores,
+    uniqueness,
+)
 from superposition.metrics.splitting import (
     Coalescing,
     CoFiring,
@@ -94,6 +104,6 @@ __all__ = [
     "dead_fraction", "dense_fraction", "densities", "density_histogram", "detections", "explained_variance",
     "f1_by_frequency", "f1_by_frequency_from", "found", "fvu", "hedging", "hedging_degree", "judge", "l0",
     "lineage", "magnitude_slope", "magnitude_slope_from", "match", "mcc", "mmcs", "nearest", "partners",
-    "reconstruction_from", "relative_norm", "rotated", "shared", "shuffled", "split_features", "thresholds_of",
+    "reconstruction_from", "recovery_scores", "relative_norm", "rotated", "shared", "shuffled", "split_features", "thresholds_of",
     "uniqueness",
 ]  # fmt: skip

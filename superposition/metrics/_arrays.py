@@ -23,6 +23,13 @@ def traced(*values: Any) -> bool:
     return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
+def on_host(*values: Any) -> tuple[Any, ...]:
+    """The values with JAX arrays as NumPy's, unless one of them is traced."""
+    if traced(*values):
+        return values
+    return tuple(np.asarray(value) if isinstance(value, jax.Array) else value for value in values)
+
+
 def matrix(xp: Any, name: str, value: Any, axes: str) -> Any:
     """A real, finite, non-empty two-dimensional array as floats of namespace xp, or ConfigError."""
     try:

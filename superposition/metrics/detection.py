@@ -60,6 +60,11 @@ def detections(activations: Any, labels: Any, thresholds: Any) -> Detections:
     Raises:
         ConfigError: Shapes disagree, an array is empty, or (outside jit) holds NaN or infinity.
     """
+    if np.asarray(labels).dtype.kind in "USO" and np.ndim(labels) <= 2:
+        raise ConfigError(
+            "labels must be (batch, n_labels), true or not; got names: give"
+            " np.asarray(labels)[:, None] == np.unique(labels), a column a name"
+        )
     xp = _arrays.namespace(activations, labels, thresholds)
     x = _arrays.matrix(xp, "activations", activations, "(batch, n_units)")
     y = _arrays.matrix(xp, "labels", labels, "(batch, n_labels)")

@@ -2,7 +2,8 @@
 
 All take W_dec (d_sae, d_in) and dictionary (n_features, d_in). A row of norm 0 has cosine 0 with everything.
 Rows need not be unit. MMCS and `found` keep the sign of the cosine: a decoder row that points the other way adds
-the opposite of the feature. MCC and the matchings take |cos|, as their authors do.
+the opposite of the feature. MCC and the matchings take |cos|, as their authors do. Scores are computed in float64 on
+the host, so that an SAE has the same ones as JAX arrays, as NumPy arrays and from disk (in JAX under a trace).
 """
 
 from typing import Any, NamedTuple
@@ -56,13 +57,13 @@ def mmcs(a: Any, b: Any) -> Any:
     `mmcs(W_dec, dictionary)` says how many features were found, `mmcs(dictionary, W_dec)` how many latents are
     features. One row may serve many, so a wider a never scores lower: report both directions.
     """
-    return _scalar(cosines(a, b).max(0).mean())
+    return _scalar(_wide_cosines(a, b).max(0).mean())
 
 
 def found(W_dec: Any, dictionary: Any, threshold: float = FOUND) -> Any:
     """Which true features have a decoder row of cosine >= threshold, (n_features,) boolean."""
     _validate.in_range("threshold", threshold, -1.0, 1.0)
-    return cosines(W_dec, dictionary).max(0) >= threshold
+    return _wide_cosines(W_dec, dictionary).max(0) >= threshold
 
 
 def nearest(W_dec: Any, dictionary: Any) -> Any:
@@ -70,7 +71,7 @@ def nearest(W_dec: Any, dictionary: Any) -> Any:
 
     A decoder row of norm 0 gets feature 0, the first of equals, as in SAELens.
     """
-    return abs(cosines(W_dec, dictionary)).argmax(1)
+    return abs(_wide_cosines(W_dec, dictionary)).argmax(1)
 
 
 def uniqueness(W_dec: Any, dictionary: Any) -> float:
@@ -81,7 +82,7 @@ def uniqueness(W_dec: Any, dictionary: Any) -> float:
 
 def match(W_dec: Any, dictionary: Any) -> Match:
     """The one-to-one matching that maximises the sum of |cos| (Hungarian algorithm), on the host."""
-    c = np.asarray(cosines(W_dec, dictionary), np.float64)
+    c = np.asarray(_wide_cosines(W_dec, dictionary), np.float64)
     latents, features = linear_sum_assignment(1.0 - np.abs(c))
     feature_of_latent = np.full(c.shape[0], -1)
     latent_of_feature = np.full(c.shape[1], -1)
@@ -101,6 +102,22 @@ def mcc(W_dec: Any, dictionary: Any) -> float:
     """
     pairs = match(W_dec, dictionary)
     return float(np.abs(pairs.cosines[pairs.feature_of_latent >= 0]).mean())
+
+
+def recovery_scores(W_dec: Any, dictionary: Any) -> dict[str, float]:
+    """Mmcs (features found), mmcs_of_latents (latents that are features), mcc, uniqueness, found (a fraction)."""
+    return {
+        "mmcs": float(mmcs(W_dec, dictionary)),
+        "mmcs_of_latents": float(mmcs(dictionary, W_dec)),
+        "mcc": mcc(W_dec, dictionary),
+        "uniqueness": uniqueness(W_dec, dictionary),
+        "found": float(np.mean(found(W_dec, dictionary))),
+    }
+
+
+def _wide_cosines(a: Any, b: Any) -> Any:
+    """Cosines in float64, where the matrices can be looked at."""
+    return cosines(*_arrays.on_host(a, b))
 
 
 def _scalar(value: Any) -> Any:

@@ -86,7 +86,7 @@ def split_features(
     """
     _validate.in_range("implication", implication, 0.0, 1.0, open_low=True)
     _validate.in_range("cosine", cosine, -1.0, 1.0)
-    alike = np.asarray(cosines(W_narrow, W_wide), np.float64)
+    alike = cosines(*_arrays.on_host(W_narrow, W_wide))
     both = np.asarray(counts.both, np.float64)
     if both.shape != alike.shape:
         raise ConfigError(f"counts must be of {alike.shape} latents, narrow by wide; got {both.shape}")

@@ -54,8 +54,8 @@ def shared(W_a: Any, W_b: Any, thresholds: Sequence[float] = (0.9, 0.95)) -> Sha
 
     `mmcs(W_a, W_b)`, `mmcs(W_b, W_a)`, and the fractions with a cosine >= each threshold. ConfigError as `cosines`.
     """
-    _validate.in_range("thresholds", list(thresholds), -1.0, 1.0)
-    c, levels = np.asarray(cosines(W_a, W_b), np.float64), np.asarray(thresholds, np.float64)
+    _validate.in_range("thresholds", thresholds, -1.0, 1.0, many=True)
+    c, levels = cosines(*_arrays.on_host(W_a, W_b)), np.asarray(thresholds, np.float64)
     of_a, of_b = ((c.max(axis)[:, None] >= levels).mean(0) for axis in (1, 0))
     return Shared(float(mmcs(W_a, W_b)), float(mmcs(W_b, W_a)), levels, of_a, of_b)
 
@@ -123,7 +123,7 @@ def consensus(decoders: Sequence[Any], threshold: float = 0.9) -> Consensus:
     """Latents that every other SAE has too, by cosine >= threshold; decoders (d_sae_i, d_in), two or more."""
     _validate.in_range("threshold", threshold, -1.0, 1.0)
     n = _several("decoders", decoders)
-    return _agree(n, lambda i, j: np.asarray(cosines(decoders[i], decoders[j]).max(1)) >= threshold)
+    return _agree(n, lambda i, j: cosines(*_arrays.on_host(decoders[i], decoders[j])).max(1) >= threshold)
 
 
 def consensus_by_activation(

@@ -24,9 +24,11 @@ ARCHITECTURES: dict[str, type[SAE]] = {
     "pca": PCA,
     "random": Random,
 }
+BASELINES = ("identity", "pca", "random")  # of these, what is never trained
 
 __all__ = [
     "ARCHITECTURES",
+    "BASELINES",
     "PCA",
     "SAE",
     "BatchTopK",

@@ -61,6 +61,7 @@ class SAE(ABC):
     width: Any = None
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.integer("d_in", self.d_in, 1)
         _validate.integer("d_sae", self.d_sae, 1)
         _validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
@@ -76,6 +77,8 @@ class SAE(ABC):
             object.__setattr__(self, "apply_b_dec_to_input", False)
         elif self.skip:
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
+        weights = 4.0 * (self.d_sae + 1) * (self.d_in + self.target_width)
+        _validate.memory(f"an SAE of d_in={self.d_in} and d_sae={self.d_sae}", weights, "smaller ones")
         if self.width is not None and _validate.is_concrete(self.width):
             _validate.integer("width", self.width, 1, self.d_sae + 1)
 
@@ -138,6 +141,12 @@ class SAE(ABC):
         if x is None:
             raise ConfigError("a skip transcoder decodes with its input; give x")
         return y + self.matmul(x, params["W_skip"].T)
+
+    def __call__(self, *_: Any) -> None:
+        """ConfigError: an SAE is two maps."""
+        raise ConfigError(
+            "an SAE is two maps; call its encode(params, x), decode(params, latents) or reconstruct(params, x)"
+        )
 
     def reconstruct(self, params: Params, x: Array) -> tuple[Array, Array]:
         """Latents and y_hat of x, run-time norm applied and undone."""

@@ -61,7 +61,7 @@ class MatchingPursuit(SAE):
 
     def dictionary(self, params: Params) -> Array:
         """D (d_sae, d_in)."""
-        return params["W_dec"] if self.d_out is None else params["W_enc"].T
+        return jnp.asarray(params["W_dec"] if self.d_out is None else params["W_enc"].T)
 
     def pursue(self, params: Params, x: Array) -> Array:
         """Latents (batch, d_sae) of residuals x (batch, d_in). Stops for the batch when every example has."""

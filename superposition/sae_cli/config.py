@@ -25,7 +25,7 @@ class DataConfig:
     toy: Path | None = None
     """Zarr store of a sweep: its model's hidden activations."""
     cell: tuple[str, ...] = ()
-    """With toy: which cell, as density=0.05 seed=3. Default: the lowest loss."""
+    """With toy: which model of a sweep of several, as density=0.05 seed=3. Without a seed: the lowest loss of all."""
     density: float | None = None
     """With toy: density of the features. Default: the cell's."""
     target: str = "hidden"
@@ -46,6 +46,26 @@ class DataConfig:
     """Name of the array inside the file of targets."""
     data_seed: int = 0
     """Seed of the stream of examples."""
+
+    def check(self) -> None:
+        """ConfigError unless exactly one source is given, with settings of its own."""
+        given = [name for name in _OWNED if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
+            )
+        for owner, names in _OWNED.items():
+            wrong = [n for n in names if getattr(self, n) != getattr(DataConfig(), n)]
+            if wrong and owner not in given:
+                flag = wrong[0].replace("_", "-")
+                raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+
+
+_OWNED = {
+    "toy": ("cell", "density", "target"),
+    "planted": ("n_features", "d_in"),
+    "activations": ("array", "targets", "targets_array"),
+}
 
 
 @dataclass(frozen=True)

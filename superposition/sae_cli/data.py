@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +14,6 @@ import numpy as np
 from superposition import _validate
 from superposition.activation_cache import Cache, is_cache
 from superposition.activations import (
-    ASIDE,
     Batch,
     FileActivations,
     Stream,
@@ -28,19 +28,16 @@ from superposition.activations.files import mapped_rows
 from superposition.activations.toy import TARGETS
 from superposition.errors import ConfigError
 from superposition.features import FEATURES, PLANTED
-from superposition.geometry import norms
 from superposition.provenance import recipe
 from superposition.sae_cli.config import DataConfig, choose
 from superposition.sae_cli.files import read_array
+from superposition.sae_run.evaluation import batch_size, held_out
 from superposition.toy import TOY_MODELS, require_tied
 from superposition.typing import PRNGKey, ToyParams
 
 if TYPE_CHECKING:
     import xarray as xr
 
-MEASURED = ASIDE + 2**20  # measuring starts here: apart from training and from the start's estimates
-BATCH = 4096
-LEAST_NORM = 0.5  # a toy's feature is represented, and can be found, from this norm on
 DIGEST_ROWS = 1024
 LOADED = 2**30  # bytes of arrays that are loaded to train on; more are read from their files
 
@@ -49,7 +46,7 @@ class Data(NamedTuple):
     """Activations and what is known of them.
 
     stream: to train on, None for arrays that are only measured on. arrays: x and y of a file. dictionary: true
-    directions (n_features, d_in), of the features in `kept` only (None: all). about: JSON that says what the data are.
+    directions (n_features, d_in) of the features in the batches. about: JSON that says what the data are.
     metadata: where the SAE belongs, as SAELens says it. unit: what an example is. available: how many there are, None
     for any number. keep: writes into the working directory what a resumed run would not find again.
     """
@@ -60,7 +57,6 @@ class Data(NamedTuple):
     stream: Stream | None = None
     arrays: tuple[np.ndarray, np.ndarray] | None = None
     dictionary: np.ndarray | None = None
-    kept: np.ndarray | None = None
     metadata: dict[str, Any] | None = None
     unit: str = "samples"
     available: int | None = None
@@ -68,50 +64,25 @@ class Data(NamedTuple):
 
     def batches(self, examples: int, width: int = 1) -> Iterator[Batch]:
         """Batches of `examples` examples in all; `width` is that of what will be computed from them."""
-        widest = max(self.d_in, width, 1 if self.dictionary is None else len(self.dictionary))
-        size = int(np.clip(2**24 // widest, 64, BATCH))
         if self.arrays is not None:
             x, y = self.arrays
+            size = batch_size(max(self.d_in, width))
             for start in range(0, min(examples, len(x)), size):
                 rows = slice(start, min(start + size, examples))
                 block = jnp.asarray(np.asarray(x[rows], np.float32))
                 yield Batch(block, block if y is x else jnp.asarray(np.asarray(y[rows], np.float32)))
             return
         assert self.stream is not None
-        if self.available is not None:
-            examples = min(examples, self.available)
-            size = min(size, examples)
-        for number, start in enumerate(range(0, examples, size)):
-            batch = self.stream.batch(MEASURED + number, size)
-            if self.kept is not None and batch.features is not None:
-                batch = batch._replace(features=batch.features[:, self.kept])
-            rest = min(size, examples - start)
-            yield batch if rest == size else jax.tree.map(lambda a, n=rest: a[:n], batch)
+        yield from held_out(self.stream, examples, width, self.available)
 
 
 def open_data(config: DataConfig, *, train: bool) -> Data:
     """The data that settings name; arrays become a stream only to `train`. Raises ConfigError, CorruptError."""
-    given = [name for name in ("toy", "planted", "activations") if getattr(config, name) is not None]
-    if len(given) != 1:
-        raise ConfigError(
-            f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
-        )
-    for owner, names in _OWNED.items():
-        wrong = [n for n in names if getattr(config, n) != getattr(DataConfig(), n)]
-        if wrong and owner not in given:
-            flag = wrong[0].replace("_", "-")
-            raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+    config.check()
     _validate.integer("data_seed", config.data_seed, 0, _validate.MAX_SEED)
     if config.planted is not None:
         return _planted(config)
     return _toy(config) if config.toy is not None else _arrays(config, train)
-
-
-_OWNED = {
-    "toy": ("cell", "density", "target"),
-    "planted": ("n_features", "d_in"),
-    "activations": ("array", "targets", "targets_array"),
-}
 
 
 def _planted(config: DataConfig) -> Data:
@@ -231,11 +202,7 @@ def _toy(config: DataConfig) -> Data:
         "data_seed": config.data_seed,
         **_digest("W", W),
     }
-    d_in, d_out = sizes["n_hidden"], stream.source.d_out
-    kept = np.flatnonzero(norms(W) > LEAST_NORM)
-    if d_out is not None or not len(kept):  # a transcoder's decoder lives in another space than W
-        return Data(d_in, d_out, about, stream)
-    return Data(d_in, None, about, stream, None, W.T[kept].copy(), kept)
+    return Data(sizes["n_hidden"], stream.source.d_out, about, stream, None, stream.dictionary)
 
 
 def _density(config: DataConfig, row: "xr.Dataset", labels: dict[str, Any], stored: dict[str, Any]) -> Any:
@@ -253,10 +220,15 @@ def _density(config: DataConfig, row: "xr.Dataset", labels: dict[str, Any], stor
 
 
 def _cell(results: "xr.Dataset", wanted: tuple[str, ...], path: Path) -> dict[str, int]:
-    """Position on every axis: of the lowest finite loss among the cells that match `wanted`."""
+    """Position on every axis of the one model that `wanted` names; of seeds that it leaves open, the lowest loss.
+
+    Seeds are the same problem over again. Models of other axes are not: of these the lowest loss is only the easiest
+    problem, so that one has to be named.
+    """
     loss = results["loss"]
     axes = [str(d) for d in loss.dims]
     match = np.isfinite(loss.values)
+    open_axes = {axis for axis in axes if loss.sizes[axis] > 1}
     for text in wanted:
         name, equals, value = text.partition("=")
         if not equals or name not in axes:
@@ -264,14 +236,35 @@ def _cell(results: "xr.Dataset", wanted: tuple[str, ...], path: Path) -> dict[st
         labels = results[name].values
         same = np.array([_same(label, value) for label in labels])
         if not same.any():
-            listed = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in labels.tolist()[:20])
-            raise ConfigError(f"{path} has no {name}={value}; its values are {listed}")
+            raise ConfigError(f"{path} has no {name}={value}; its values are {_listed(labels)}")
         shape = [-1 if axis == name else 1 for axis in axes]
         match = match & same.reshape(shape)
+        open_axes.discard(name)
+    if open_axes - {"seed"} or (open_axes and not wanted):
+        values = "; ".join(f"{axis}: {_listed(results[axis].values)}" for axis in axes if axis in open_axes)
+        named = " ".join((*wanted, *(f"{a}={_label(results[a].values[0])}" for a in axes if a in open_axes)))
+        raise ConfigError(
+            f"{path} holds {loss.size} models; choose one with --cell, for example --cell {named} ({values})"
+        )
     if not match.any():
         raise ConfigError(f"{path} has no finished model with a finite loss there; choose another --cell")
     best = np.unravel_index(np.argmin(np.where(match, loss.values, np.inf)), loss.shape)
-    return {axis: int(i) for axis, i in zip(axes, best, strict=True)}
+    chosen = {axis: int(i) for axis, i in zip(axes, best, strict=True)}
+    if open_axes:
+        named = " ".join(f"{a}={_label(results[a].values[i])}" for a, i in chosen.items())
+        print(f"{path}: {named}, the lowest loss of {int(match.sum())} seeds", file=sys.stderr)
+    return chosen
+
+
+def _listed(labels: np.ndarray) -> str:
+    shown = ", ".join(_label(label) for label in labels[:20])
+    return shown if len(labels) <= 20 else f"{shown} ... ({len(labels)} in all)"
+
+
+def _label(label: Any) -> str:
+    """A value of an axis as --cell finds it again."""
+    short = f"{label:g}" if isinstance(label, float) else str(label)
+    return short if _same(label, short) else repr(float(label))
 
 
 def _same(label: Any, text: str) -> bool:

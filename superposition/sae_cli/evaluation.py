@@ -1,78 +1,20 @@
-"""Measuring SAEs in one pass over batches, in memory that does not grow with the number of examples."""
+"""What is measured of several SAEs together, and numbers as files hold them."""
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from superposition import metrics
-from superposition._arrays import native
 from superposition.activations import Batch
 from superposition.errors import ConfigError
-from superposition.metrics import Sums
 from superposition.sae import SAE, Params
 
 CHANCE_DRAWS = 3
-
-
-class Evaluation(NamedTuple):
-    """Numbers by name, and how often each latent fires (d_sae,)."""
-
-    numbers: dict[str, float]
-    densities: np.ndarray
-
-
-def evaluate(
-    sae: SAE, params: Params, batches: Iterable[Batch], dictionary: np.ndarray | None = None
-) -> Evaluation:
-    """Reconstruction metrics over `batches`, and recovery of dictionary (n_features, d_in) where given.
-
-    With a dictionary batches hold their true features, (batch, n_features). Each latent is judged against the
-    true feature nearest to its decoder row. Raises ConfigError for no batches or widths that differ.
-    """
-    nearest = None if dictionary is None else jnp.asarray(metrics.nearest(params["W_dec"], dictionary))
-    own = replace(sae, penalty=1.0) if sae.penalised else sae  # type: ignore[call-arg]
-    total: Sums | None = None
-    params = {name: native(value) for name, value in params.items()}
-    for batch in batches:
-        batch = Batch(*map(native, batch))
-        if batch.x.shape[1] != sae.d_in or batch.y.shape[1] != sae.target_width:
-            got = f"{batch.x.shape[1]} to {batch.y.shape[1]}"
-            raise ConfigError(f"the SAE maps {sae.d_in} numbers to {sae.target_width}; the data are {got}")
-        sums = _sums(own, params, batch if nearest is not None else batch._replace(features=None), nearest)
-        total = sums if total is None else metrics.add(total, sums)
-    if total is None:
-        raise ConfigError("there must be at least one example to measure on; got none")
-    result = metrics.reconstruction_from(total)
-    numbers = {k: float(v) for k, v in result._asdict().items() if k != "densities"}
-    numbers["examples"] = float(total.examples)
-    if dictionary is not None:
-        numbers |= recovery(params, dictionary) | {"f1": metrics.classify_from(total).f1}
-    return Evaluation(numbers, result.densities)
-
-
-@partial(jax.jit, static_argnums=0)
-def _sums(sae: SAE, params: Params, batch: Batch, nearest: Any) -> Sums:
-    latents, y_hat = sae.reconstruct(params, batch.x)
-    return metrics.accumulate(batch.y, y_hat, latents, batch.features, nearest)
-
-
-def recovery(params: Params, dictionary: np.ndarray) -> dict[str, float]:
-    """The numbers mmcs (features found), mmcs_of_latents (latents that are features), mcc, uniqueness, found (a fraction)."""
-    W = np.asarray(params["W_dec"], np.float64)
-    return {
-        "mmcs": float(metrics.mmcs(W, dictionary)),
-        "mmcs_of_latents": float(metrics.mmcs(dictionary, W)),
-        "mcc": metrics.mcc(W, dictionary),
-        "uniqueness": metrics.uniqueness(W, dictionary),
-        "found": float(np.mean(metrics.found(W, dictionary))),
-    }
 
 
 def universality(names: Sequence[str], decoders: Sequence[np.ndarray]) -> list[dict[str, Any]]:

@@ -23,8 +23,9 @@ from superposition.sae.folding import fold_input_bias
 from superposition.sae_cli.commands import ConvertConfig, EvalConfig
 from superposition.sae_cli.config import choose
 from superposition.sae_cli.data import Data, open_data
-from superposition.sae_cli.evaluation import evaluate, finite, names_of, splitting, universality
+from superposition.sae_cli.evaluation import finite, names_of, splitting, universality
 from superposition.sae_cli.training import RESULTS, read_results
+from superposition.sae_run import evaluate
 
 MAX_ROWS = 60
 WIDE = 200
@@ -58,6 +59,9 @@ def table(records: Sequence[Mapping[str, Any]], title: str, of: str = "SAE") -> 
         values = [_number(record["metrics"].get(k), 3) for k in shown]
         drawn.add_row(*first, *values, *([record.get("fault") or ""] if faulty else []))
     console().print(drawn)
+    for record in records[:MAX_ROWS]:
+        for warning in record.get("warnings") or ():
+            print(f"warning: {visible(record['name'])}: {warning}")
     if len(records) > MAX_ROWS:
         print(f"... and {len(records) - MAX_ROWS} more {of}s")
 

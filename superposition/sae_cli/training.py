@@ -22,9 +22,10 @@ from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
 from superposition.sae_cli.config import TrainSettings
 from superposition.sae_cli.data import Data
-from superposition.sae_cli.evaluation import evaluate, finite, log10_densities
-from superposition.sae_run import SAERun, Trained, fit
-from superposition.sae_run.fitting import block_size, bytes_per_sae
+from superposition.sae_cli.evaluation import finite, log10_densities
+from superposition.sae_run import SAERun, Trained, evaluate, fit, shortcomings, target_l0
+from superposition.sae_run.fitting import block_size
+from superposition.sae_run.program import bytes_per_sae
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
 TRAINING = "training"
@@ -175,6 +176,7 @@ def _publish(
             "settings": one.settings,
             "metrics": measured.numbers,
             "fault": one.fault,
+            "warnings": shortcomings(measured.numbers, target_l0(one.sae, one.settings, run.l0_target)),
             "scales": scales,
         }
         if len(one.environments) > 1:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from superposition import _validate
+
 LIMIT = 12.0  # e-folds of the penalty either way: beyond lies overflow, not sparsity
 
 
@@ -34,6 +36,12 @@ class Controller:
     gain: float = 1.5
     window: float = 50.0
     lookahead: float = 20.0
+
+    def __post_init__(self) -> None:
+        _validate.settle(self)
+        for name in ("rate", "gain", "lookahead"):
+            _validate.in_range(name, getattr(self, name), 0.0, 1e6)
+        _validate.in_range("window", self.window, 1.0, 1e9)
 
     def paced(self, steps: int) -> "Controller":
         """The same for a run of `steps`: its numbers are for 10,000 or more, a shorter run has less time."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import re
 import zlib
@@ -18,18 +19,20 @@ import numpy as np
 
 from superposition import _validate, checkpoint, train
 from superposition._lock import held
-from superposition.activations import Stream
+from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
 from superposition.provenance import Environment, differences, distinct, environment, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
+from superposition.sae_run.evaluation import batch_size, evaluate, shortcomings, target_l0
 from superposition.sae_run.program import (
     Cells,
     Inputs,
     Program,
     SAERun,
     State,
+    bytes_per_sae,
     is_small,
     log_every,
     sweepable,
@@ -38,6 +41,7 @@ from superposition.sae_run.program import (
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 RUN = "run.json"
+MAX_SAES = 100_000
 
 
 class Trained(NamedTuple):
@@ -45,7 +49,8 @@ class Trained(NamedTuple):
 
     settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
     step and term at which it stopped being finite (the parameters are those before). environments: those it was
-    trained in, more than one only where a resumed run allowed that.
+    trained in, more than one only where a resumed run allowed that. warnings: in words, an L0 far from its target
+    and most latents dead or dense, on a sample apart from training.
     """
 
     settings: dict[str, float]
@@ -55,6 +60,7 @@ class Trained(NamedTuple):
     history: dict[str, np.ndarray]
     fault: str | None
     environments: tuple[Environment, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -92,7 +98,14 @@ def fit(
     Raises ConfigError for what does not fit, StoreError for the disk, TrainingError if the only SAE of a run stops
     being finite; a stop returns what is done.
     """
-    grid = {name: tuple(values) for name, values in (axes or {"seed": (seed,)}).items()}
+    grid = _grid(axes or {"seed": (seed,)})
+    _validate.instance("run", run, SAERun)
+    _validate.instance("stream", stream, Stream)
+    _validate.integer("seed", seed, 0, _validate.MAX_SEED)
+    memory_gb = _validate.positive("memory_gb", memory_gb)
+    _validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
+    _validate.instance("directory", directory, (str, os.PathLike, type(None)))
+    directory = None if directory is None else Path(directory)
     run = _checked(run, stream, grid)
     names = tuple(grid)
     cells = list(itertools.product(*grid.values()))
@@ -142,7 +155,33 @@ def fit(
         trained = list(itertools.chain.from_iterable(pool.map(train_block, range(len(blocks)))))
     if len(cells) == 1 and trained[0].fault is not None:
         raise TrainingError(f"{trained[0].fault}; the last good state is kept{_where(directory)}")
-    return trained
+    return trained if stop() else [_warned(one, run, sample) for one in trained]
+
+
+def _warned(one: Trained, run: SAERun, sample: Batch) -> Trained:
+    """The same, with what it fell short in on the sample."""
+    size = batch_size(max(sample.x.shape[1], one.sae.d_sae))
+    starts = range(0, len(sample.x), size)
+    parts = (jax.tree.map(lambda a, i=i: a[i : i + size], sample) for i in starts)
+    numbers = evaluate(one.sae, one.params, parts).numbers
+    target = target_l0(one.sae, one.settings, run.l0_target)
+    return one._replace(warnings=tuple(shortcomings(numbers, target)))
+
+
+def _grid(axes: Any) -> dict[str, tuple[Any, ...]]:
+    """The axes with Python's numbers, or ConfigError for what is no grid."""
+    _validate.instance("axes", axes, Mapping)
+    grid = {}
+    for name, values in axes.items():
+        grid[name] = _validate.plain(values)
+        if not isinstance(name, str) or not isinstance(grid[name], tuple):
+            raise ConfigError(
+                f"axes must be names with lists of values, as {{'seed': (0, 1)}}; got {_validate.shown(name)}:"
+                f" {_validate.shown(values)}"
+            )
+    if (count := math.prod(map(len, grid.values()))) > MAX_SAES:
+        raise ConfigError(f"a grid trains at most {MAX_SAES} SAEs; got {count}: give shorter axes")
+    return grid
 
 
 def _largest_product(run: SAERun, stream: Stream) -> int:
@@ -214,13 +253,6 @@ def block_size(run: SAERun, count: int, memory_gb: float) -> int:
 
 def _workers(run: SAERun) -> int:
     return train.worker_count() if is_small(run.sae) else 1
-
-
-def bytes_per_sae(run: SAERun) -> float:
-    """Estimated peak bytes of one SAE's training."""
-    sae = run.sae
-    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
-    return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
 def _checksum(stream: Stream) -> int:

@@ -44,9 +44,18 @@ class SAERun:
     normalize: bool = True
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
+        _validate.instance("sae", self.sae, SAE)
+        _validate.instance("optimizer", self.optimizer, Adam)
+        _validate.instance("controller", self.controller, (Controller, type(None)))
         _validate.integer("steps", self.steps, 1, ASIDE)
         _validate.integer("batch_size", self.batch_size, 2, 2**30)
         _validate.in_range("penalty_warmup", self.penalty_warmup, 0.0, 1.0)
+        _validate.memory(
+            f"training one SAE of d_sae={self.sae.d_sae} with batch_size={self.batch_size}",
+            bytes_per_sae(self),
+            "a smaller d_sae or batch_size",
+        )
         if self.l0_target is not None:
             if not self.sae.penalised:
                 name = type(self.sae).__name__
@@ -89,6 +98,13 @@ class Inputs(NamedTuple):
     cells: Cells
     source: PyTree
     scales: Array  # (2,)
+
+
+def bytes_per_sae(run: SAERun) -> float:
+    """Estimated peak bytes of one SAE's training."""
+    sae = run.sae
+    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
+    return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
 def is_small(sae: SAE) -> bool:

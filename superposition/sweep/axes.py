@@ -1,5 +1,6 @@
 """Named axes of a sweep: which of them one program can carry, and which need a program each."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
@@ -38,9 +39,19 @@ class Axis:
 
 def parse(run: ToyRun, axes: Mapping[str, Sequence[Any]]) -> list[Axis]:
     """Axes checked against the run, every value tried; ConfigError for an unknown name or a bad value."""
+    _validate.instance("run", run, ToyRun)
+    _validate.instance("axes", axes, Mapping)
     if "density" in axes and "sparsity" in axes:
         raise ConfigError("give an axis of density or of sparsity, not both (density = 1 - sparsity)")
     parsed = [_parse(run, name, values) for name, values in axes.items()]
+    models = math.prod(len(axis.values) for axis in parsed)
+    sizes = {
+        name: max([getattr(run.model, name), *_integers(parsed, name)]) for name in ("n_features", "n_hidden")
+    }
+    weights = sum(math.prod(sizes[d] for d in dims) for dims in run.model.shapes.values())
+    _validate.memory(
+        f"the results of {models} models", 4.0 * models * (weights + 8), "shorter axes or smaller models"
+    )
     for group in static_groups(run, parsed):
         for axis in parsed:
             if axis.carried:
@@ -48,16 +59,25 @@ def parse(run: ToyRun, axes: Mapping[str, Sequence[Any]]) -> list[Axis]:
     return parsed
 
 
-def _parse(run: ToyRun, name: str, values: Any) -> Axis:
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray | range) or len(values) == 0:
-        raise ConfigError(f"axis {name} must be a non-empty list of values; got {values!r}")
-    carried = name in (*CARRIED, *optimizer_fields(run))
+def _parse(run: ToyRun, name: Any, values: Any) -> Axis:
+    carried = name in (*CARRIED, *optimizer_fields(run)) if isinstance(name, str) else False
     if not carried and name not in _static_names(run):
         accepted = ", ".join((*CARRIED, *optimizer_fields(run), *_static_names(run)))
-        raise ConfigError(f"no axis named {name!r}; accepted: {accepted}")
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    return Axis(name, tuple(tuple(v) if isinstance(v, list | np.ndarray) else v for v in values), carried)
+        raise ConfigError(f"no axis named {_validate.shown(name)}; accepted: {accepted}")
+    if isinstance(values, np.ndarray) and values.ndim > 1:
+        values = list(values)  # a vector is one value
+    values = _validate.plain(values)
+    if not isinstance(values, tuple) or not values:
+        raise ConfigError(f"axis {name} must be a non-empty list of values; got {_validate.shown(values)}")
+    if len({len(value) if isinstance(value, tuple) else -1 for value in values}) > 1:
+        raise ConfigError(
+            f"axis {name} must be all numbers, or all lists of one length; got {_validate.shown(values)}"
+        )
+    return Axis(name, values, carried)
+
+
+def _integers(axes: list[Axis], name: str) -> list[int]:
+    return [value for axis in axes if axis.name == name for value in axis.values if type(value) is int]
 
 
 def _try_values(run: ToyRun, axis: Axis) -> None:

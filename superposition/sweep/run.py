@@ -58,9 +58,9 @@ def sweep(
     another one is refused unless allow_mixed. Raises ConfigError for settings, CorruptError for a store whose
     recipe is damaged, StoreError for the disk, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
-    memory_gb = _validate.number("memory_gb", memory_gb)
-    if memory_gb <= 0:
-        raise ConfigError(f"memory_gb must be > 0; got {memory_gb:g}")
+    memory_gb = _validate.positive("memory_gb", memory_gb)
+    _validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
+    _validate.instance("out", out, (str, os.PathLike, type(None)))
     parsed = parse(run, axes)
     job = _Job(run, parsed, memory_gb, share_draws)
     path = None if out is None else Path(out)

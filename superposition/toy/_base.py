@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition import _validate
+from superposition.errors import ConfigError
 from superposition.typing import PRNGKey, PyTree
 
 
@@ -31,6 +32,7 @@ class ToyModel(ABC):
     n_hidden: int = 5
 
     def __post_init__(self) -> None:
+        _validate.settle(self)
         _validate.sizes(self)
 
     @property
@@ -49,6 +51,19 @@ class ToyModel(ABC):
     @abstractmethod
     def apply(self, params: Any, x: Array) -> Array:
         """Features (n_features,) -> outputs (n_features,)."""
+
+    def __call__(self, params: Any, x: Array) -> Array:
+        """As `apply`, with any leading batch axes: features (..., n_features) -> outputs (..., n_features)."""
+        x = _validate.array("x", x)
+        if x.ndim == 0 or x.shape[-1] != self.n_features:
+            raise ConfigError(f"x must be (..., n_features={self.n_features}); got shape {x.shape}")
+        if getattr(type(params), "_fields", None) is None or len(params) != len(self.shapes):
+            names = ", ".join(self.shapes)
+            raise ConfigError(
+                f"params must be what init_params returns ({names}); got {type(params).__name__}"
+            )
+        rows = x.reshape(-1, self.n_features)
+        return jax.vmap(self.apply, in_axes=(None, 0))(params, rows).reshape(x.shape)
 
     def target(self, x: Array) -> Array:
         """What the outputs should be; the features themselves unless a model computes something."""

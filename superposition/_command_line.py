@@ -1,0 +1,253 @@
+"""What is wrong with a command line, said before it is parsed: the word, what is accepted, and the mend.
+
+Flags and commands are read off the dataclasses that the parser itself reads. What is right passes on, an integer's
+`1e4` as 10000; what is not named here is left to the parser. Importing this does not import JAX.
+"""
+
+import dataclasses
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+from superposition.errors import ConfigError
+
+HELP = ("-h", "--help", "--tyro-print-completion", "--tyro-write-completion")
+LONGEST = 10**18  # integers beyond are a slip, and could take all memory to write out
+NEGATIVE = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
+# What else a flag may be called, in the order in which it is looked for: other commands have it under that name.
+OTHERWISE = {
+    "--density": ("--densities",),
+    "--densities": ("--density",),
+    "--sparsity": ("--sparsities", "--density", "--densities"),
+    "--sparsities": ("--density", "--densities"),
+    "--seed": ("--seeds",),
+    "--seeds": ("--seed",),
+}
+
+
+class Flag(NamedTuple):
+    """A flag: its values' type (int, float, bool, or None for any other), whether it takes a list of them, or `None`."""
+
+    kind: type | None
+    many: bool = False
+    optional: bool = False
+
+
+class Leaf(NamedTuple):
+    """A command: its flags by name, and whether it takes words without one."""
+
+    flags: dict[str, Flag]
+    words: bool
+
+
+Tree = dict[str, Any]  # of commands: a Leaf, or another Tree, by name
+
+
+def checked(kind: Any, arguments: Sequence[str], prog: str) -> list[str]:
+    """The arguments with numbers as the parser takes them; ConfigError for what it would not understand."""
+    node, path, rest = tree(kind), prog, list(arguments)
+    done: list[str] = []
+    while isinstance(node, dict):
+        if not rest or rest[0] in HELP:
+            return [*done, *(rest or ["--help"])]
+        word = rest.pop(0)
+        if word.startswith("-"):
+            raise ConfigError(
+                f"{word} stands before the command; write {path} {{{','.join(node)}}} {word} ..."
+            )
+        if word not in node:
+            raise ConfigError(
+                f"no command {word!r}{_near(word, node) or '.'} The commands of {path} are {', '.join(node)}"
+            )
+        node, path = node[word], f"{path} {word}"
+        done.append(word)
+    if node is None:
+        return list(arguments)
+    return [*done, *_options(node, path, rest)]
+
+
+def tree(kind: Any) -> Tree | Leaf | None:
+    """The commands below a type: a union of named dataclasses, or the flags of one; None for what is neither."""
+    if not dataclasses.is_dataclass(kind):
+        named = {_name_of(option): typing.get_args(option)[0] for option in typing.get_args(kind)}
+        known = bool(named) and None not in named
+        return {str(name): tree(part) for name, part in named.items()} if known else None
+    hints = typing.get_type_hints(kind, include_extras=True)
+    if list(hints) == ["command"]:
+        return tree(hints["command"])
+    flags: dict[str, Flag] = {}
+    words = False
+    for name, hint in hints.items():
+        plain, extras = _plain(hint)
+        if any("Positional" in repr(extra) for extra in extras):
+            words = True
+            continue
+        called = next((extra.name for extra in extras if getattr(extra, "name", None)), name)
+        flag = f"--{called.replace('_', '-')}"
+        if dataclasses.is_dataclass(plain):
+            inner = tree(plain)
+            if not isinstance(inner, Leaf):
+                return None
+            flags |= {f"{flag}.{inside[2:]}": part for inside, part in inner.flags.items()}
+        elif any(dataclasses.is_dataclass(part) for part in typing.get_args(plain)):
+            return None  # a choice between recipes has commands of its own
+        else:
+            flags |= _flags(flag, plain, optional=None in extras)
+    return Leaf(flags, words)
+
+
+def _name_of(option: Any) -> str | None:
+    return next((extra.name for extra in _plain(option)[1] if getattr(extra, "name", None)), None)
+
+
+def _plain(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type without its annotations, and those; of `X | None`, X."""
+    extras: tuple[Any, ...] = ()
+    while typing.get_origin(hint) is typing.Annotated:
+        extras += hint.__metadata__
+        hint = hint.__origin__
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        options = [part for part in typing.get_args(hint) if part is not type(None)]
+        if len(options) == 1:
+            return options[0], (*extras, None)
+    return hint, extras
+
+
+def _flags(flag: str, plain: Any, *, optional: bool) -> dict[str, Flag]:
+    """The flags that set a field: two for a truth value."""
+    if typing.get_origin(plain) in (tuple, list):
+        inner = {_plain(part)[0] for part in typing.get_args(plain)} - {Ellipsis}
+        return {flag: Flag(inner.pop() if inner in ({int}, {float}) else None, True)}
+    both = {flag: Flag(plain if plain in (int, float, bool) else None, optional=optional)}
+    if plain is bool and not optional:  # one that may be None takes a word
+        head, _, last = flag.rpartition(".")
+        off = f"--no-{flag[2:]}" if not head else f"{head}.no-{last}"
+        both[off] = Flag(bool)
+    return both
+
+
+def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
+    """The flags and values after a command."""
+    done: list[str] = []
+    flag: Flag | None = None
+    name, values = "", []  # type: str, list[str]
+    for word in [*rest, None]:  # None ends the last flag
+        if word is not None and not _is_flag(word):
+            if flag is None:
+                if not leaf.words:
+                    hint = " (flags begin with two hyphens)" if word[:1] in "–—-" else ""
+                    raise ConfigError(f"{path} takes flags alone{hint}; got {word!r}: see {path} --help")
+                done.append(word)
+            else:
+                values.append(word)
+            continue
+        if flag is not None:
+            done += _values(name, flag, values, leaf, path)
+        if word is None or word in HELP:
+            done += [] if word is None else [word]
+            flag, values = None, []
+            continue
+        name, equals, value = word.partition("=")
+        name = name.replace("_", "-")
+        if name not in leaf.flags:
+            raise ConfigError(f"{path} has no {name}{_instead(name, leaf.flags)} (see {path} --help)")
+        flag, values = leaf.flags[name], [value] if equals else []
+        done.append(name)
+    return done
+
+
+def _is_flag(word: str) -> bool:
+    return word in HELP or (word.startswith("--") and word != "--")
+
+
+def _values(name: str, flag: Flag, values: list[str], leaf: Leaf, path: str) -> list[str]:
+    """A flag's values, numbers as the parser takes them."""
+    if flag.kind is None or flag.kind is bool:
+        return values
+    if not values and not flag.many:
+        raise ConfigError(
+            f"{name} needs {_article(flag.kind)}; for example {name} {1 if flag.kind is int else 0.1}"
+        )
+    if len(values) > 1 and not flag.many and not leaf.words:
+        raise ConfigError(f"{name} takes one number; got {' '.join(values)}{_counted(name, leaf, values)}")
+    own = values if flag.many else values[:1]  # the rest are words of the command
+    if flag.optional and own == ["None"]:
+        return values
+    return [_number(name, flag, value, words=leaf.words) for value in own] + values[len(own) :]
+
+
+def _counted(name: str, leaf: Leaf, values: list[str]) -> str:
+    if name != "--seeds" or "--first-seed" not in leaf.flags:
+        return ""
+    return f": it is how many, counted up from --first-seed; {len(values)} seeds are {name} {len(values)}"
+
+
+def _number(name: str, flag: Flag, text: str, *, words: bool) -> str:
+    """The number in the parser's form, or ConfigError with what the text means."""
+    accepted = _article(flag.kind)
+    if text.endswith("%"):
+        share = _decimal(text[:-1])
+        known = share is not None and flag.kind is float
+        mend = f"; a share, not per cent: {name} {share / 100}" if known else ""  # type: ignore[operator]
+        raise ConfigError(f"{name} takes {accepted}; got {text!r}{mend}")
+    value = _decimal(text)
+    if value is None:
+        parts = [part for part in re.split(r"[,;\s\[\]()]+", text) if part]
+        if len(parts) > 1 and all(_decimal(part) is not None for part in parts):
+            comma = re.fullmatch(r"\d+,\d+", text)
+            point = (
+                f"decimals take a point: {name} {text.replace(',', '.')}"
+                if comma and flag.kind is float
+                else ""
+            )
+            spaces = (
+                f"numbers of a list are separated by spaces: {name} {' '.join(parts)}" if flag.many else ""
+            )
+            mends = "; ".join(mend for mend in (spaces, point) if mend) or f"give one number, as {parts[0]}"
+            raise ConfigError(f"{name} takes {accepted}; got {text!r}: {mends}")
+        place = "; words that belong to no flag go before the flags" if words and flag.many else ""
+        raise ConfigError(f"{name} takes {accepted}; got {text!r}{place}")
+    if flag.kind is float:
+        return text.strip().replace("_", "")
+    if not value.is_finite() or abs(value) > LONGEST or value != value.to_integral_value():
+        raise ConfigError(f"{name} takes an integer; got {text!r}")
+    return str(int(value))
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        return Decimal(text.strip().replace("_", ""))
+    except InvalidOperation:
+        return None
+
+
+def _article(kind: type | None) -> str:
+    return "an integer" if kind is int else "a number"
+
+
+def _instead(name: str, flags: Iterable[str]) -> str:
+    """What a flag that is not there may have meant: its other name, else the nearest of this command."""
+    known = list(flags)
+    for other in OTHERWISE.get(name, ()):
+        if other in known:
+            note = " (density = 1 - sparsity)" if "sparsi" in name and "densi" in other else ""
+            return f"; did you mean {other}{note}?{_meaning(other, known)}"
+    return _near(name, known)
+
+
+def _meaning(flag: str, known: list[str]) -> str:
+    if flag == "--seeds":
+        return " It is how many seeds, counted up from --first-seed"
+    return " It takes the seeds themselves, as --seed 0 1 2" if flag == "--seed" else ""
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` with at most three of the known words that are like it."""
+    names = list(known)
+    starts = [name for name in names if len(word) > 4 and name.startswith(word)]
+    near = dict.fromkeys([*starts, *difflib.get_close_matches(word, names, n=3, cutoff=0.6)])
+    return f"; did you mean {' or '.join(list(near)[:3])}?" if near else ""
