@@ -93,7 +93,7 @@ def read_torch(path: Path) -> Arrays:
 
 def note(path: Path, name: str) -> bytes | None:
     """What `write_torch` put beside the tensors under this name, None where there is nothing."""
-    with _npz.opened(path) as archive:
+    with _arrays.open_zip(path) as archive:
         member = next((i for i in archive.infolist() if i.filename == f"{NOTES}{name}"), None)
         if member is None:
             return None

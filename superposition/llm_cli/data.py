@@ -236,8 +236,9 @@ def _keep(tokens: Tokens, made: str, work: Path) -> None:
 def _kept(path: Path) -> Tokens:
     try:
         with _arrays.open_npz(path) as archive:
-            held = {n: archive.read(n) for n in Tokens._fields if n != "valid" or n in archive.names}
-        tokens = Tokens(**{**held, "sources": tuple(map(str, held["sources"]))})
+            rows, usable, source, sources = (archive.read(name) for name in Tokens._fields[:4])
+            valid = archive.read("valid") if "valid" in archive.names else None
+        tokens = Tokens(rows, usable, source, tuple(map(str, sources)), valid)
         shapes = [a.shape for a in (tokens.usable, tokens.valid) if a is not None]
         if {*shapes} != {tokens.tokens.shape} or tokens.source.shape != tokens.tokens.shape[:1]:
             raise CorruptError(f"expected arrays of one length, got {shapes} for {tokens.tokens.shape}")
