@@ -78,7 +78,7 @@ def test_a_config_from_before_version_6_is_obeyed_too(tmp_path, model, text):
     weights.write_bytes(data.replace(b'"cfg.json"', b'"cfg.jsom"'))  # as of another program
     assert measured([path], model, text, ctx=16)["saes"][0]["metrics"]["fvu"] < 1e-10
     (path / "cfg.json").write_text(json.dumps(cfg | {"hook_point_head_index": 1}))
-    with pytest.raises(ConfigError, match=r"flat: is for head 1 of blocks.1.hook_resid_post alone"):
+    with pytest.raises(ConfigError, match=r"flat: the SAE is for head 1 of blocks.1.hook_resid_post alone"):
         measured([path], model, text, ctx=16)
 
 
