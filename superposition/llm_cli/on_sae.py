@@ -1,7 +1,9 @@
 """What `page`, `serve`, `steer` and `ablate` begin with: a language model, an SAE, its hook point, and a prompt."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -19,8 +21,12 @@ from superposition.sae import SAE, Params
 from superposition.sae_cli.report import console, load_all, visible
 
 
-class Opened(NamedTuple):
-    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say."""
+@dataclass(frozen=True)
+class Opened:
+    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say.
+
+    It unpacks as (lm, hook, sae, params, name).
+    """
 
     lm: LanguageModel
     hook: str
@@ -28,6 +34,10 @@ class Opened(NamedTuple):
     params: Params
     name: str
     needs: Requirements = Requirements()
+
+    def __iter__(self) -> Iterator[Any]:
+        """Lm, hook, sae, params, name."""
+        return iter((self.lm, self.hook, self.sae, self.params, self.name))
 
     @property
     def placed(self) -> Placed:
@@ -67,7 +77,7 @@ def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
 
 def about(opened: Opened, ids: list[int]) -> None:
     """Print what was run: the model, the SAE, the hook point and the prompt's tokens."""
-    lm, hook, sae, _, name, _ = opened
+    lm, hook, sae, _, name = opened
     layers = f"{lm.spec.n_layers} layer{'s' if lm.spec.n_layers > 1 else ''}"
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
