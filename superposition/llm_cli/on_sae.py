@@ -1,7 +1,7 @@
 """What `page`, `serve`, `steer` and `ablate` begin with: a language model, an SAE, its hook point, and a prompt."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Opened:
     sae: SAE
     params: Params
     name: str
-    needs: Requirements = Requirements()
+    needs: Requirements = field(default_factory=Requirements)
 
     def __iter__(self) -> Iterator[Any]:
         """Lm, hook, sae, params, name."""
