@@ -436,7 +436,8 @@ def test_a_continuation_ends_where_the_model_ends_its_text(model, monkeypatch, c
     ids = LanguageModel.from_hf(model).tokenizer("sand", add_special_tokens=False)["input_ids"]
 
     def ended(self, tokens, n, **options):
-        return np.array([[*ids, options["end"], options["end"]]])
+        (end,) = options["end"]
+        return np.array([[*ids, end, end]])
 
     monkeypatch.setattr(LanguageModel, "generate", ended)
     assert run("generate", "--model", model, "--prompt", "the ", capsys=capsys)[1] == "the sand\n"

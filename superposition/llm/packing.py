@@ -57,8 +57,8 @@ def flatten(
             written = "" if spelled is None else f", {spelled(int(ids[inside[0]]))!r}"
             raise ConfigError(
                 f"{source}, document {number} already holds the BOS token {facts.bos}{written}, at position "
-                f"{inside[0]}: every row is given exactly one; read it as text (parse_special=False), take it out, "
-                "or join documents by it (separator bos)"
+                f"{inside[0]}: every row is given exactly one; read it as text (leave --special-tokens out, "
+                "parse_special=False), take it out, or join documents by it (separator bos)"
             )
         kept.frombytes(ids.astype(kept.typecode).tobytes())
         if facts.separator_id is not None and len(ids):
