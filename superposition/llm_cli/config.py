@@ -46,7 +46,7 @@ class TextConfig(ModelConfig):
     tokens: Path | None = None
     """File of token ids (rows, positions), .npy or .npz."""
     ctx: int | None = None
-    """Tokens a row. Default: the model's positions, at most 128."""
+    """Tokens a row. Default: those that the SAE was trained on, else the model's positions, at most 128."""
     max_tokens: int | None = None
     """How much to read: of files a random part of the rows, else the first ones. Default: all there is."""
     sequence_separator: str | None = None

@@ -16,6 +16,7 @@ from superposition.llm.model import LanguageModel
 from superposition.llm_cli.data import begun, open_model
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, OnSAE
 from superposition.llm_cli.needs import Placed, place
+from superposition.llm_cli.needs import hook_for as hook_for
 from superposition.page.pieces import pieces
 from superposition.sae import SAE, Params
 from superposition.sae_cli.report import console, load_all, visible
