@@ -173,7 +173,7 @@ def place_of(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str,
     first = 0 if tokens.valid is None else tokens.valid.argmax(1)
     begun = facts.bos_id is not None and bool((ids[np.arange(len(ids)), first] == facts.bos_id).all())
     special = np.isin(ids, list(facts.special))
-    hub = not (Path(lm.name).is_dir() or lm.name in SHIPPED)
+    hub = not (Path(lm.name).expanduser().is_dir() or lm.name in SHIPPED)
     return {
         "model_name": config.model,
         # TransformerLens loads models by their names on the hub and gives the same activations; folders it cannot.
