@@ -167,7 +167,9 @@ def _puts(tokenizer: Any, folder: Path | None, bos_id: int | None) -> tuple[int 
         for added in (False, True)
     )
     starts = [i for i in range(len(whole)) if plain and whole[i : i + len(plain)] == plain]
-    first = bool(starts and starts[0] > 0) or (not plain and whole[:1] == [bos_id])  # one may have no token for "a"
+    first = bool(starts and starts[0] > 0) or (
+        not plain and whole[:1] == [bos_id]
+    )  # one may have no token for "a"
     puts = int(whole[0]) if first else None
     return puts, "the tokenizer puts it" if puts is not None else "the tokenizer puts none"
 
