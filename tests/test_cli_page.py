@@ -448,7 +448,7 @@ def test_a_browser_reads_and_steers_on_served_pages_of_the_shipped_model(browser
     assert status == 0, err
     index = read_index(out)
     alive = next(id for id, most in zip(index["columns"]["id"], index["columns"]["max"], strict=True) if most)
-    lm, hook, sae, params, *_ = open_sae(PageConfig())
+    lm, hook, sae, params, _ = open_sae(PageConfig())
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
     own = answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
     wait = WebDriverWait(browser, 120)

@@ -155,6 +155,8 @@ def test_weights_that_another_program_wrote_anew(tmp_path, name):
     # The same numbers in another order and precision are the same SAE, in SAELens's hands and back.
     safetensors.numpy.save_file(dict(reversed(tensors.items())), weights)
     assert same(formats.load(path), whole)
+    (path / "sparsity.safetensors").unlink(missing_ok=True)  # which SAELens does not write
+    assert same(formats.load(path), whole._replace(sparsity=None))
     tensors["b_dec"] = tensors["b_dec"] + 1e-3
     safetensors.numpy.save_file(tensors, weights, {"format": "pt"})
     with pytest.raises(

@@ -78,7 +78,7 @@ def test_a_config_from_before_version_6_is_obeyed_too(tmp_path, model, text):
     weights.write_bytes(data.replace(b'"cfg.json"', b'"cfg.jsom"'))  # as of another program
     assert measured([path], model, text, ctx=16)["saes"][0]["metrics"]["fvu"] < 1e-10
     (path / "cfg.json").write_text(json.dumps(cfg | {"hook_point_head_index": 1}))
-    with pytest.raises(ConfigError, match=r"flat: is for head 1 of blocks.1.hook_resid_post alone"):
+    with pytest.raises(ConfigError, match=r"flat: the SAE is for head 1 of blocks.1.hook_resid_post alone"):
         measured([path], model, text, ctx=16)
 
 
@@ -154,12 +154,15 @@ def test_flags_win_and_are_said_to(tmp_path, model, text, capsys):
     assert (tokens.tokens[:, 0] == 0).all()
     assert tokens.usable.all()
     noted = capsys.readouterr().err
-    for line in (
-        "--bos wins over prepend_bos false in its metadata",
-        "--ctx 20 wins over context_size 12 in its metadata: later positions are new to it",
-        "--keep-bos wins over seqpos_slice [3, -1, null] and exclude_special_tokens in its metadata",
+    for kind, line in (
+        ("note", "--bos wins over prepend_bos false in its metadata"),
+        ("warning", "--ctx 20 wins over context_size 12 in its metadata: later positions are new to it"),
+        (
+            "note",
+            "--keep-bos wins over seqpos_slice [3, -1, null] and exclude_special_tokens in its metadata",
+        ),
     ):
-        assert f"note: {opened.name}: {line}\n" in noted
+        assert f"{kind}: {opened.name}: {line}\n" in noted
 
 
 def test_metadata_that_agree_with_the_model_are_not_spoken_of(tmp_path, model, text, capsys):
@@ -167,13 +170,20 @@ def test_metadata_that_agree_with_the_model_are_not_spoken_of(tmp_path, model, t
             "model_name": "scratch", "hook_head_index": None, "model_from_pretrained_kwargs": {}}  # fmt: skip
     _, tokens = rows_of(tmp_path, model, text, said)
     assert tokens.tokens.shape[1] == 16
-    assert "note" not in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
 
 
 def test_special_tokens_count_where_the_sae_was_trained_on_them(tmp_path, model, text, capsys):
     _, tokens = rows_of(tmp_path, model, text, {"exclude_special_tokens": False, "context_size": 8})
     assert tokens.usable.all()
     assert "special tokens count as text does" in capsys.readouterr().err
+    _, tokens = rows_of(
+        tmp_path, model, text, {"exclude_special_tokens": False, "context_size": 8}, no_keep_bos=True
+    )
+    assert not tokens.usable[:, 0].any()
+    assert "--no-keep-bos wins over exclude_special_tokens false in its metadata" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="--keep-bos and --no-keep-bos contradict each other"):
+        measured([tmp_path / "sae"], model, text, keep_bos=True, no_keep_bos=True)
 
 
 def test_rows_of_ids_are_compared_with_what_the_sae_was_trained_on(tmp_path, model, capsys):

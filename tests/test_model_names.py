@@ -21,6 +21,7 @@ def named(name, folder=None):
         ("google/gemma-2-2b", "gemma-2-2b"), ("roneneldan/TinyStories-33M", "tiny-stories-33M"),
         ("superposition/small-lm", "superposition/small-lm"), ("mistralai/Mistral-7B-v0.1", "mistral-7b"),
         ("/models/gpt2/", "gpt2-small"), ("gpt2", ""), ("", "gpt2"), ("gpt2", "  "),
+        ("מודל", "./מודל"), ("...", "gpt2"), ("gpt2", "--"),
     ],
 )  # fmt: skip
 def test_the_same_or_nothing_known(ours, theirs):

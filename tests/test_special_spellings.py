@@ -126,7 +126,7 @@ def test_commands_read_spellings_as_text(tmp_path, capsys):
     assert "BOS '<s>' in front (the tokenizer puts it), documents joined by EOS '</s>'" in out
     status, out, err = run(*asked, tmp_path / "b", "--special-tokens", capsys=capsys)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    for part in ("html, document 0", "'<s>'", "leave --special-tokens out"):
+    for part in ("html.txt, document 0", "'<s>'", "leave --special-tokens out"):
         assert part in err
     joined = run(*asked, tmp_path / "c", "--sequence-separator", "bos", "--no-bos", capsys=capsys)
     assert "no BOS in front (as was asked for), documents joined by BOS '<s>'" in joined[1]

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -151,3 +152,14 @@ def test_of_a_run_at_the_left_the_last_is_bos_where_rows_begin_with_it():
     np.testing.assert_array_equal(
         other.valid(np.array([[EOS, BOS, 9], [BOS, 9, EOS]])), [[0, 1, 1], [1, 1, 1]]
     )
+
+
+def test_generation_ends_at_any_eos(tmp_path, state):
+    lm = LanguageModel.from_hf(write_model(tmp_path, state, puts_bos=True))
+    drawn = {"key": jax.random.key(0), "temperature": 2.0}
+    plain = lm.generate("the king", 12, **drawn)[0].tolist()
+    first = next(i for i in range(2, 11) if plain[i] not in plain[:i])
+    for ends in ([399, plain[first]], [plain[first], 399]):
+        found = lm.generate("the king", 12, end=ends, **drawn)[0].tolist()
+        assert 399 not in plain
+        assert found == plain[: first + 1] + [plain[first]] * (11 - first)

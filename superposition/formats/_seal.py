@@ -51,48 +51,39 @@ def sealed(
 
 
 def check_config(kind: Format, source: Source) -> None:
-    """CorruptError, which names the changes, where the config is not the one that the weights were written with."""
+    """CorruptError where the config is not the one that the weights were written with, or a file beside is gone."""
     if kind.config is None or (kind.pickled and not source.allow_pt):
         return
     weights, path = source.directory / source.weights, source.directory / kind.config
     if source.weights != kind.weights and not path.exists():
         path = source.directory.parent / kind.config  # of checkpoints/ae_100.pt
     copy = (_torch.note if kind.pickled else _read.safetensors_note)(weights, kind.config)
-    if copy is None:
+    if copy is None:  # another program wrote the weights
         return
     if not path.exists():
         raise CorruptError(f"{path} is missing, and {source.weights} was written with it; restore it")
     config, written = _read.read_json(path), strict_json(f"{weights}: the copy of {kind.config}", copy)
-    if _canonical(config) == _canonical(written) or _own(kind, config).get(EDITED) is True:
+    if _own(kind, config).get(EDITED) is True:
         return
-    changes = _changes(written, config)
-    more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
-    raise CorruptError(
-        f"{path} is not as it was written: {'; '.join(changes[:SHOWN])}{more}; restore it, or if the change is meant"
-        f" {_accept(kind)}"
-    )
+    if _canonical(config) != _canonical(written):
+        changes = _changes(written, config)
+        more = f" and {len(changes) - SHOWN} more" if len(changes) > SHOWN else ""
+        raise CorruptError(
+            f"{path} is not as it was written: {'; '.join(changes[:SHOWN])}{more}; restore it, or if the change is"
+            f" meant {_accept(kind)}"
+        )
+    for name in _sums(kind, path, config):
+        if name != kind.weights and not (other := source.directory / name).exists():
+            raise CorruptError(f"{other} is missing, {_written(kind)}; restore it, or {_accept(kind)}")
 
 
-def check_tensors(kind: Format, path: Path, config: dict[str, Any], tensors: Arrays | None) -> None:
-    """CorruptError where the file `path` of `tensors` (None: it is not there) is not what the config says it is.
+def check_tensors(kind: Format, path: Path, config: dict[str, Any], tensors: Arrays) -> None:
+    """CorruptError where the file `path` does not hold the tensors that the config has the digest of.
 
     A config without digests, as others write it and we did, says nothing.
     """
-    own = _own(kind, config)
-    sums = own.get(SHA256)
-    if sums is None or own.get(EDITED) is True:
-        return
-    if not isinstance(sums, dict) or any(type(v) is not str for v in sums.values()):
-        raise ConfigError(
-            f"{path.parent / str(kind.config)}: {SHA256} must name digests by file; got {sums!r:.80}"
-        )
-    if (known := sums.get(path.name)) is None:
-        return
-    if tensors is None:
-        raise CorruptError(
-            f"{path} is missing, and {kind.config} says that it was written; restore it, or {_accept(kind)}"
-        )
-    if digest(tensors) != known:
+    known = _sums(kind, path.parent / str(kind.config), config).get(path.name)
+    if known is not None and digest(tensors) != known:
         raise CorruptError(
             f"{path} does not hold the tensors that were written, whose SHA-256 is in {kind.config}; restore it, or if"
             f" the change is meant {_accept(kind)}"
@@ -101,8 +92,26 @@ def check_tensors(kind: Format, path: Path, config: dict[str, Any], tensors: Arr
 
 def check_missing(kind: Format, directory: Path) -> None:
     """CorruptError where there is a config that says that its file of weights, which is not there, was written."""
-    if kind.config is not None and (path := directory / kind.config).is_file():
-        check_tensors(kind, directory / kind.weights, _read.read_json(path), None)
+    path = directory / str(kind.config)
+    if (
+        kind.config is not None
+        and path.is_file()
+        and kind.weights in _sums(kind, path, _read.read_json(path))
+    ):
+        raise CorruptError(f"{directory / kind.weights} is missing, {_written(kind)}; restore it")
+
+
+def _sums(kind: Format, path: Path, config: dict[str, Any]) -> dict[str, str]:
+    """The digests in a config by file, none where its changes were meant."""
+    own = _own(kind, config)
+    sums = {} if own.get(EDITED) is True else own.get(SHA256, {})
+    if not isinstance(sums, dict) or any(type(v) is not str for v in sums.values()):
+        raise ConfigError(f"{path}: {SHA256} must name digests by file; got {sums!r:.80}; remove it")
+    return sums
+
+
+def _written(kind: Format) -> str:
+    return f"and {kind.config} says that it was written"
 
 
 def _own(kind: Format, config: dict[str, Any]) -> dict[str, Any]:

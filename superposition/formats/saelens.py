@@ -125,7 +125,7 @@ def read(source: Source) -> Loaded:
     sparsity = None
     if frequency.exists() or frequency.is_symlink():
         sparsity = _read.read_safetensors(frequency, {"sparsity": (sae.d_sae,)})["sparsity"]
-    _seal.check_tensors(FORMAT, frequency, cfg, None if sparsity is None else {"sparsity": sparsity})
+        _seal.check_tensors(FORMAT, frequency, cfg, {"sparsity": sparsity})
     return Loaded(sae, params, metadata, sparsity)
 
 

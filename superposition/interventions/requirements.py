@@ -1,4 +1,9 @@
-"""What an SAE expects of the model it is run on, as the metadata of SAELens say it: read once, obeyed or refused."""
+"""What an SAE expects of the model it is run on, as the metadata of SAELens say it: read once, obeyed or refused.
+
+needs = requirements(formats.load(path).metadata)
+lm = needs.model(lm, hook)             # writing weights centred, rows with BOS, where the metadata say so
+tokens = needs.positions(lm, tokens)   # usable where the SAE was trained
+"""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +19,7 @@ from superposition.llm.packing import Tokens
 from superposition.llm.processing import centred, with_folded_value_biases
 
 KWARGS = "model_from_pretrained_kwargs"
-ATTENTION = re.compile(
-    r"\.attn\.hook_(rot_)?[qkvz]$"
-)  # where what is done to attention's weights can be seen
+ATTENTION = re.compile(r"\.attn\.hook_(rot_)?[qkvz]$")  # where changes of attention's weights can be seen
 # What TransformerLens's from_pretrained takes and activations at our hook points do not depend on. Folding LayerNorm
 # leaves them alone, as our hook_normalized comes before its weights; centring the unembedding moves logits alike.
 _NO_MATTER = """
@@ -49,10 +52,10 @@ class Requirements:
 
     def check(self, hook: str) -> None:
         """ConfigError, by name, for what cannot be done at a hook point."""
-        if self.hook_head_index is not None:
+        if (head := self.hook_head_index) is not None:
             raise ConfigError(
-                f"is for head {self.hook_head_index} of {hook} alone (hook_head_index), and SAEs of one head are not"
-                f" run here; in Python, give sae.encode the activation [..., {self.hook_head_index}, :] of run_with_cache"
+                f"the SAE is for head {head} of {hook} alone (hook_head_index), and SAEs of one head are not run here;"
+                f" in Python, give sae.encode the activation [..., {head}, :] of run_with_cache"
             )
         if self._does("refactor_factored_attn_matrices") and ATTENTION.search(hook):
             raise ConfigError(
@@ -189,7 +192,9 @@ def _is_slice(value: Any) -> bool:
 
 
 def _is_excluded(value: Any) -> bool:
-    return type(value) is bool or (isinstance(value, list) and all(type(i) is int and i >= 0 for i in value))
+    return type(value) is bool or (
+        isinstance(value, list) and all(type(i) is int and 0 <= i < 2**31 for i in value)
+    )
 
 
 def _kwargs(given: Any) -> dict[str, Any]:

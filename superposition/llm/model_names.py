@@ -16,12 +16,10 @@ ALIASES = {
 
 def other_model(lm: LanguageModel, name: str) -> bool:
     """Whether `name` is known to be another model than `lm`; False where nothing is known of one of them."""
-    known = _names(lm)
-    if not known or not name.strip():
+    known, theirs = _names(lm), _plain(name)
+    if not known or not theirs or theirs in known:
         return False
-    if lm.folder is not None and _is_folder(name):
-        return not Path(name).expanduser().samefile(lm.folder) and _plain(name) not in known
-    return _plain(name) not in known
+    return not (lm.folder is not None and _is_folder(name) and Path(name).expanduser().samefile(lm.folder))
 
 
 def _names(lm: LanguageModel) -> set[str]:
@@ -50,5 +48,5 @@ def _plain(name: str) -> str:
     if name in SHIPPED:
         return name
     last = re.split(r"[/\\]|--", name.strip().rstrip("/\\"))[-1].lower()
-    plain = re.sub(r"[^a-z0-9]", "", last.removeprefix("meta-"))
+    plain = re.sub(r"[\W_]", "", last.removeprefix("meta-"))
     return ALIASES.get(plain, plain)

@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,13 +80,15 @@ def pack(
     rows: int | None = None,
     skip_first: bool = True,
     source: str = "text",
+    file: Path | None = None,
     spelled: Callable[[int], str] | None = None,
 ) -> Tokens:
     """Documents joined as facts say, cut into rows of ctx tokens, each with BOS in front where facts have one.
 
     bos and eos are short for facts of these two, joined by EOS. What does not fill a row is left out. rows: how many
     are wanted, all of them by default; where the documents end before, RanDryError holds what there was. Where BOS
-    joins documents, a row that begins with a document has one BOS, not two. Raises ConfigError where there is not
+    joins documents, a row that begins with a document has one BOS, not two. file: where the source is from, for
+    what is said of it. Raises ConfigError where there is not
     one row.
     """
     _validate.integer("ctx", ctx, 2)
@@ -97,7 +100,7 @@ def pack(
         vocab=vocab,
         facts=facts,
         at_least=None if rows is None else max(rows, 1) * (body + once),
-        source=source,
+        source=source if file is None else str(file),
         spelled=spelled,
     )
     bodies = _bodies(flat, body, facts.bos if once else None)
@@ -139,16 +142,17 @@ def pack_text(
     if not texts:
         raise ConfigError("there is no text: no source was given")
     facts = _facts(bos, eos, facts)
+    files = getattr(texts, "origin", {})  # of `read_text`: what is wrong is said of the file
+    options: dict[str, Any] = {"special": facts.special, "parse_special": facts.parse_special}
     parts = [
         pack(
-            tokenize(
-                tokenizer, documents, special=facts.special, parse_special=facts.parse_special, source=name
-            ),
+            tokenize(tokenizer, documents, source=str(files.get(name, name)), **options),
             ctx,
             vocab=len(tokenizer) if vocab is None else vocab,
             facts=facts,
             skip_first=skip_first,
             source=name,
+            file=files.get(name),
             spelled=getattr(tokenizer, "convert_ids_to_tokens", None),
         )
         for name, documents in texts.items()

@@ -29,9 +29,15 @@ MARKS = {  # UTF-32's begin as UTF-16's do
 }
 
 
-def read_text(
-    paths: str | Path | Sequence[str | Path], *, skip: Sequence[str] = ABOUT
-) -> dict[str, list[str]]:
+class Texts(dict[str, list[str]]):
+    """Documents by source; origin: the file of each source."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.origin: dict[str, Path] = {}
+
+
+def read_text(paths: str | Path | Sequence[str | Path], *, skip: Sequence[str] = ABOUT) -> Texts:
     """Documents of every file, by source; a source is one file, named by its path below the folder given.
 
     A folder is searched through (hidden files, and names matching `skip` in lower case, left out). .json and
@@ -39,16 +45,15 @@ def read_text(
     UTF-8 text (or of UTF-16 or UTF-32 with a byte order mark); .gz is unpacked. Raises ConfigError for what is
     missing, empty, binary or of another encoding.
     """
-    texts: dict[str, list[str]] = {}
-    origin: dict[str, Path] = {}
+    texts = Texts()
     for path, root in _files([paths] if isinstance(paths, str | Path) else paths, skip):
         name = _name(path.relative_to(root))
         if name in texts:
             raise ConfigError(
-                f"{origin[name]} and {path} would both be the source {name!r}; rename one, or give the "
+                f"{texts.origin[name]} and {path} would both be the source {name!r}; rename one, or give the "
                 "folder that holds both"
             )
-        texts[name], origin[name] = read_documents(path), path
+        texts[name], texts.origin[name] = read_documents(path), path
     return texts
 
 

@@ -15,13 +15,8 @@ from superposition.llm.spec import Spec
 from superposition.llm.tokenizing import guarded
 
 SEPARATORS = ("bos", "eos", "none")
-BEGUN_BY_BOS = (
-    "llama",
-    "mistral",
-    "gemma",
-    "gemma2",
-    "gemma3",
-)  # trained on documents that each begin with BOS
+# Trained on documents that each begin with BOS.
+BEGUN_BY_BOS = ("llama", "mistral", "gemma", "gemma2", "gemma3")
 PLAIN_END = "<|endoftext|>"  # of several EOS tokens the one that ends a document, not a turn of a chat
 GENERATION, TOKENIZER = "generation_config.json", "tokenizer_config.json"
 
@@ -34,8 +29,8 @@ class TokenFacts:
     it has none. eos: every token that ends a text. pad: the padding token, EOS where the model names none; pad_only:
     whether it is nothing else (no BOS, EOS, unknown or ordinary token), so that it is padding wherever it stands.
     special: every token that is no text, which SAEs are not trained on. separator: what stands between documents,
-    one of SEPARATORS. parse_special: whether the spelling of a special token in a text becomes that token; else it stays text.
-    why_bos: what decided about bos, in words.
+    one of SEPARATORS. parse_special: whether the spelling of a special token in a text becomes that token; else it
+    stays text. why_bos: what decided about bos, in words.
     """
 
     bos: int | None = None
@@ -171,8 +166,11 @@ def _puts(tokenizer: Any, folder: Path | None, bos_id: int | None) -> tuple[int 
         guarded(tokenizer, partial(tokenizer, "a", add_special_tokens=added))["input_ids"]
         for added in (False, True)
     )
-    starts = [i for i in range(len(whole)) if whole[i : i + len(plain)] == plain]
-    puts = int(whole[0]) if starts and starts[0] > 0 else None
+    starts = [i for i in range(len(whole)) if plain and whole[i : i + len(plain)] == plain]
+    first = bool(starts and starts[0] > 0) or (
+        not plain and whole[:1] == [bos_id]
+    )  # one may have no token for "a"
+    puts = int(whole[0]) if first else None
     return puts, "the tokenizer puts it" if puts is not None else "the tokenizer puts none"
 
 

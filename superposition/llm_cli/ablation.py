@@ -118,7 +118,7 @@ def _values(config: AblateConfig, opened: Opened) -> tuple[np.ndarray | None, di
     """Means over the text if that is what latents are set to, and what `interventions.ablate` takes for it."""
     if config.to == "zero" or (config.to == "resample" and not config.latent):
         return None, {}
-    lm, hook, sae, params, *_ = opened
+    lm, hook, sae, params, _ = opened
     tokens = text_for(config, opened.placed, opened.name)
     if config.to == "mean":
         means = firing(lm, hook, sae, params, tokens).mean
@@ -136,7 +136,7 @@ def _effects(
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """The target in the model as it is and in every edited run."""
-    lm, hook, sae, params, *_ = opened
+    lm, hook, sae, params, _ = opened
     runs: list[tuple[str, dict[str, Any]]] = [
         ("the model as it is", {}),
         ("on the SAE's reconstruction", splice(lm, hook, sae, params)),
@@ -169,7 +169,7 @@ def _attribution(
     means: np.ndarray | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """The latents asked about and those of most weight: what is attributed to each, beside the true effect."""
-    lm, hook, sae, params, *_ = opened
+    lm, hook, sae, params, _ = opened
     baseline: Any = 0.0 if means is None else means
     problem = (lm, hook, sae, params, [prompt], Logit(target))
     found = attribute(*problem, steps=config.steps, baseline=baseline, where=where)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from superposition import train
-from superposition.activation_cache import CacheWriter
+from superposition.activation_cache import CacheWriter, manifest
 from superposition.errors import ConfigError
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel
@@ -56,7 +56,12 @@ def write_activations(config: ActivationsConfig) -> str:
 def _write(
     config: ActivationsConfig, out: Path, lm: LanguageModel, widths: dict[str, int], tokens: Tokens
 ) -> None:
-    about = {**about_text(config, lm, tokens), "place": place_of(config, lm, tokens)}
+    place = place_of(config, lm, tokens)
+    if manifest.is_cache(
+        out
+    ):  # which rows they are is in the rest; another version may have said this otherwise
+        place = manifest.read(out).settings["about"].get("place", place)
+    about = {**about_text(config, lm, tokens), "place": place}
     n, ctx = tokens.tokens.shape
     stop_at = stop_after(widths, lm.spec.n_layers)
     width = max(

@@ -46,13 +46,15 @@ class TextConfig(ModelConfig):
     tokens: Path | None = None
     """File of token ids (rows, positions), .npy or .npz."""
     ctx: int | None = None
-    """Tokens a row. Default: the model's positions, at most 128."""
+    """Tokens a row. Default: those that the SAE was trained on, else the model's positions, at most 128."""
     max_tokens: int | None = None
     """How much to read: of files a random part of the rows, else the first ones. Default: all there is."""
     sequence_separator: str | None = None
     """What stands between documents: bos, eos or none. Default: as the tokenizer's family was trained, else eos."""
-    keep_bos: bool = False
+    keep_bos: Flag = False
     """Also BOS, EOS and first positions, whose activations are outliers; padding never."""
+    no_keep_bos: Flag = False
+    """Without them, as by default; also for an SAE that was trained on them."""
     data_seed: int = 0
     """Seed of the order, and of the demonstration text."""
 

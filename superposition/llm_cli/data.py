@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -77,9 +77,10 @@ def hook_of(lm: LanguageModel, name: str | None) -> str:
     return own
 
 
-def open_lm(config: LMTrainConfig, work: Path) -> Data:
+def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | None = None) -> Data:
     """The stream of activations that settings name, of the tokens kept in `work` where they are.
 
+    tell: is given how rows were made of documents, in words.
     Raises ConfigError for settings, models and text, CorruptError for tokens that were kept and are damaged.
     """
     _validate.integer("mixing", config.mixing, 0, 2**20)
@@ -92,6 +93,8 @@ def open_lm(config: LMTrainConfig, work: Path) -> Data:
     width, target_width = lm.width(hook), None if target is None else lm.width(target)
     _buffer_fits(config, width, target_width)
     tokens = _kept(work / TOKENS) if (work / TOKENS).exists() else read_tokens(config, lm)
+    if tell is not None:
+        tell(put_together(config, lm, tokens))
     key = jax.random.key(config.data_seed)
     stream = lm_stream(key, lm, tokens, hook, target, mixing=config.mixing)
     about = {
@@ -109,7 +112,7 @@ def open_lm(config: LMTrainConfig, work: Path) -> Data:
         metadata=placed(place_of(config, lm, tokens), hook, target),
         unit="tokens",
         available=int(tokens.usable.sum()),
-        keep=partial(_keep, tokens, put_together(config, lm, tokens)),
+        keep=partial(_keep, tokens),
     )
 
 
@@ -172,7 +175,7 @@ def place_of(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str,
     first = 0 if tokens.valid is None else tokens.valid.argmax(1)
     begun = facts.bos_id is not None and bool((ids[np.arange(len(ids)), first] == facts.bos_id).all())
     special = np.isin(ids, list(facts.special))
-    hub = not (Path(lm.name).is_dir() or lm.name in SHIPPED)
+    hub = not (Path(lm.name).expanduser().is_dir() or lm.name in SHIPPED)
     return {
         "model_name": config.model,
         # TransformerLens loads models by their names on the hub and gives the same activations; folders it cannot.
@@ -215,12 +218,11 @@ def _digest(lm: LanguageModel) -> str:
     return total.hexdigest()
 
 
-def _keep(tokens: Tokens, made: str, work: Path) -> None:
-    """Say how rows were made, and write them where a resumed run finds them: a dataset may give others by then."""
+def _keep(tokens: Tokens, work: Path) -> None:
+    """Write the tokens where a resumed run finds them: a dataset may give others by then."""
     path = work / TOKENS
     if path.exists():
         return
-    print(made, file=sys.stderr, flush=True)
     temporary = path.with_name(f".{TOKENS}.{os.getpid()}")
     try:
         with open(temporary, "wb") as file:

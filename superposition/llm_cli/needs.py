@@ -14,7 +14,7 @@ from superposition.interventions import Requirements, requirements
 from superposition.interventions.splice import fits
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
-from superposition.llm_cli.config import ModelConfig, TextConfig
+from superposition.llm_cli.config import TextConfig
 from superposition.llm_cli.data import hook_of
 from superposition.llm_cli.text import read_tokens
 from superposition.sae_cli.report import visible
@@ -32,7 +32,7 @@ def place(
     lm: LanguageModel,
     loaded: Loaded,
     name: str | Path,
-    config: ModelConfig,
+    config: TextConfig,
     asked: str | None,
     models: dict[Any, LanguageModel] | None = None,
 ) -> Placed:
@@ -44,11 +44,14 @@ def place(
     needs = requirements_of(loaded, name)
     hook = hook_for(lm, loaded, name, asked)
     for line in needs.notes(lm):
-        note(line, name)
+        note(line, name, "warning")
     if flag := flag_of_bos(config):
         if needs.prepend_bos is not None and needs.prepend_bos is not (flag == "--bos"):
             note(f"{flag} wins over prepend_bos {str(needs.prepend_bos).lower()} in its metadata", name)
         needs = replace(needs, prepend_bos=None)
+    if config.no_keep_bos and needs.exclude_special_tokens is False:
+        note("--no-keep-bos wins over exclude_special_tokens false in its metadata", name)
+        needs = replace(needs, exclude_special_tokens=None)
     models, changes = {} if models is None else models, needs.changes(hook)
     try:
         needs.check(hook)
@@ -135,6 +138,7 @@ def text_for(config: TextConfig, placed: Placed, name: str | Path) -> Tokens:
         note(
             f"{flag} wins over context_size {needs.context_size} in its metadata: later positions are new to it",
             name,
+            "warning",
         )
     if (
         config.tokens is not None
@@ -149,7 +153,7 @@ def text_for(config: TextConfig, placed: Placed, name: str | Path) -> Tokens:
                 if needs.prepend_bos
                 else "begin with BOS, and prepend_bos is false"
             )
-            note(f"{wrong:,} rows of --tokens {said} in its metadata", name)
+            note(f"{wrong:,} rows of --tokens {said} in its metadata", name, "warning")
     return counted(config, placed, tokens, name)
 
 
@@ -175,15 +179,17 @@ def within(placed: Placed, length: int, name: str | Path) -> None:
     most = placed.needs.context_size
     if most is not None and length > most:
         note(
-            f"{length} tokens exceed context_size {most} in its metadata: later positions are new to it", name
+            f"{length} tokens exceed context_size {most} in its metadata: later positions are new to it",
+            name,
+            "warning",
         )
 
 
-def flag_of_bos(config: ModelConfig) -> str | None:
+def flag_of_bos(config: TextConfig) -> str | None:
     """The flag about BOS that was given."""
     return "--bos" if config.bos else "--no-bos" if config.no_bos else None
 
 
-def note(line: str, name: str | Path) -> None:
+def note(line: str, name: str | Path, kind: str = "note") -> None:
     """A line on stderr about an SAE."""
-    print(visible(f"note: {name}: {line}"), file=sys.stderr, flush=True)
+    print(visible(f"{kind}: {name}: {line}"), file=sys.stderr, flush=True)

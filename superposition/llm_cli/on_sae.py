@@ -1,7 +1,9 @@
 """What `page`, `serve`, `steer` and `ablate` begin with: a language model, an SAE, its hook point, and a prompt."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
@@ -14,20 +16,29 @@ from superposition.llm.model import LanguageModel
 from superposition.llm_cli.data import begun, open_model
 from superposition.llm_cli.feature_config import SMALL_LM_SAE, OnSAE
 from superposition.llm_cli.needs import Placed, place
+from superposition.llm_cli.needs import hook_for as hook_for
 from superposition.page.pieces import pieces
 from superposition.sae import SAE, Params
 from superposition.sae_cli.report import console, load_all, visible
 
 
-class Opened(NamedTuple):
-    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say."""
+@dataclass(frozen=True)
+class Opened:
+    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say.
+
+    It unpacks as (lm, hook, sae, params, name).
+    """
 
     lm: LanguageModel
     hook: str
     sae: SAE
     params: Params
     name: str
-    needs: Requirements = Requirements()
+    needs: Requirements = field(default_factory=Requirements)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Lm, hook, sae, params, name."""
+        return iter((self.lm, self.hook, self.sae, self.params, self.name))
 
     @property
     def placed(self) -> Placed:
@@ -67,7 +78,7 @@ def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
 
 def about(opened: Opened, ids: list[int]) -> None:
     """Print what was run: the model, the SAE, the hook point and the prompt's tokens."""
-    lm, hook, sae, _, name, _ = opened
+    lm, hook, sae, _, name = opened
     layers = f"{lm.spec.n_layers} layer{'s' if lm.spec.n_layers > 1 else ''}"
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")

@@ -72,7 +72,7 @@ def _language_model(config: PageConfig, out: Path) -> str:
     from superposition.page.llm import feature_pages
 
     opened = open_sae(config)
-    lm, hook, sae, params, name, needs = opened
+    lm, hook, sae, params, name = opened
     wrong = [latent for latent in config.latents if not 0 <= latent < sae.d_sae]
     if wrong:
         raise ConfigError(f"there is no latent {wrong[0]}: {name} has latents 0 to {sae.d_sae - 1}")
@@ -81,7 +81,7 @@ def _language_model(config: PageConfig, out: Path) -> str:
     if cache is None:
         tokens = text_for(config, opened.placed, name)
     else:
-        if (setting := needs.processed(hook)) is not None:
+        if (setting := opened.needs.processed(hook)) is not None:
             raise ConfigError(f"{name}: {setting} in its metadata changes activations, and --cache holds those of the model"
                               " as it is; leave --cache out")  # fmt: skip
         tokens = cached_tokens(cache, lm)

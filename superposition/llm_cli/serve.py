@@ -43,7 +43,7 @@ def serve(config: ServeConfig) -> None:
             )
         )
     _belong(index.get("of"), opened)
-    lm, hook, sae, params, name, needs = opened
+    lm, hook, sae, params, name = opened
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
     if max(maxima) >= sae.d_sae:
         raise ConfigError(
@@ -51,7 +51,7 @@ def serve(config: ServeConfig) -> None:
         )
     server = make_server(
         config.pages,
-        answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima, needs),
+        answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima, opened.needs),
         config.port,
     )
     with train.interruptible() as stop:

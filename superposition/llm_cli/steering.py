@@ -109,7 +109,7 @@ def continuations(
 
     From the prompt's last token on, or at all of its tokens but BOS. Raises ConfigError as `generate` does.
     """
-    lm, hook, sae, params, *_ = opened
+    lm, hook, sae, params, _ = opened
     facts = lm.token_facts
     begin = len(prompt) - 1
     first = min(begin, int(prompt[:1] == facts.begin)) if prompt_too else begin

@@ -45,6 +45,8 @@ def check_text(config: TextConfig) -> None:
             if getattr(config, name) and not (name != "sequence_separator" and hasattr(config, "prompt")):
                 flag = name.replace("_", "-")
                 raise ConfigError(f"--tokens has rows that are put together already; leave --{flag} out")
+    if config.keep_bos and config.no_keep_bos:
+        raise ConfigError("--keep-bos and --no-keep-bos contradict each other; give one of them")
     if config.ctx is not None:
         _validate.integer("ctx", config.ctx, 2)
     if config.max_tokens is not None:

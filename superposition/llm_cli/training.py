@@ -11,7 +11,11 @@ from superposition.sae_cli.training import train_saes
 
 def train(config: LMTrainConfig) -> dict[str, Any]:
     """Train what the settings say and return the results, as in OUT/results.json; see `train_saes`."""
+    made: list[str] = []
     with enough_memory(
         "give a smaller --batch-size, --mixing or --ctx; --resume goes on from what was saved"
     ):
-        return train_saes(config, partial(open_lm, config))
+        results = train_saes(config, partial(open_lm, config, tell=made.append))
+    for words in made:
+        print(words)
+    return results
