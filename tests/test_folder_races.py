@@ -20,7 +20,10 @@ def publish(path, who, overwrite=False):
 
 
 def write_pages(path, who, overwrite=False):
-    with _folder.system(path), _folder.replacing(path, check=lambda: page.replaceable(path, overwrite)) as new:
+    with (
+        _folder.system(path),
+        _folder.replacing(path, check=lambda: page.replaceable(path, overwrite)) as new,
+    ):
         _folder.put(new / "index.html", f"{page.MARK}{who}".encode())
 
 

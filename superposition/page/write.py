@@ -132,7 +132,9 @@ def replaceable(path: Path, overwrite: bool) -> bool:
     try:
         names = _folder.names_in(path)
     except NotADirectoryError as error:
-        raise StoreError(f"{path}: expected a folder or nothing, got something else; choose another path") from error
+        raise StoreError(
+            f"{path}: expected a folder or nothing, got something else; choose another path"
+        ) from error
     if names and not _ours(path, names):
         raise StoreError(f"{path}: holds {names[:8]}, not pages and nothing else; choose another path")
     if names and not overwrite:
