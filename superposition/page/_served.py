@@ -1,13 +1,15 @@
 """What a server of pages has to give: a list of files made at its start, and the first page with its secret."""
 
-import json
+import math
 import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from superposition.errors import ConfigError
+from superposition._json import strict_json
+from superposition.errors import ConfigError, CorruptError
+from superposition.page import check
 
 INDEX = "index.html"
 FOLDERS = ("features", "texts")
@@ -47,15 +49,23 @@ def listed(folder: Path) -> dict[str, File]:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    """The index of a folder of pages; ConfigError where there is none."""
-    page = _page(folder / INDEX)
+    """The index of a folder of pages; ConfigError where there is none, CorruptError where it contradicts itself."""
+    path = folder / INDEX
+    page = _page(path)
+    if BEGIN not in page:
+        raise ConfigError(f"{path} {OTHER}")
     try:
-        value = json.loads(page.partition(BEGIN)[2].partition(END)[0])
-        if isinstance(value, dict) and {"kind", "columns"} <= value.keys():
-            return value
-    except ValueError:
-        pass
-    raise ConfigError(f"{folder / INDEX} {OTHER}")
+        value = strict_json(path, page.partition(BEGIN)[2].partition(END)[0])
+        check.index(value)
+        maxima = value["columns"]["max"] if value["kind"] == "llm" else []
+        if maxima and len(maxima) != len(value["columns"]["id"]):
+            raise ValueError(f"{len(maxima)} maxima for {len(value['columns']['id'])} features")
+        if odd := [m for m in maxima if m is not None and (isinstance(m, bool) or not math.isfinite(m))]:
+            raise ValueError(f"the maxima {odd[:4]!r:.80}")
+    except (AttributeError, CorruptError, KeyError, OverflowError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)[:200]
+        raise CorruptError(f"{path} is damaged: {said.removeprefix(f'{path}: ')}; {AGAIN}") from error
+    return value
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -1,19 +1,20 @@
 """`superposition sae show`: what is in an SAE's directory, or a run's, as a table and as pictures."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from superposition import metrics, plot
+from superposition._json import strict_json
 from superposition.errors import ConfigError, CorruptError
 from superposition.sae import SAE
 from superposition.sae_cli.commands import ShowSAEConfig
 from superposition.sae_cli.files import read_array
-from superposition.sae_cli.report import Named, console, load_all, table
+from superposition.sae_cli.report import Named, console, load_all, table, visible
 from superposition.sae_cli.training import DICTIONARY, HISTORY, RESULTS, read_results
 
 MAX_MATRICES = 12  # pictures of single SAEs of a run
@@ -42,7 +43,7 @@ def show_saes(config: ShowSAEConfig) -> list[Path]:
 def _summary(one: Named) -> None:
     """Config, norms and densities of one SAE, a row each."""
     sae, params, metadata, sparsity = one.loaded
-    drawn = Table(title=str(one.path), show_header=False)
+    drawn = Table(title=escape(visible(str(one.path))), show_header=False)
     rows = [("architecture", type(sae).__name__), *_fields(sae)]
     for name in ("W_enc", "W_dec"):
         if name in params:
@@ -61,7 +62,7 @@ def _summary(one: Named) -> None:
         rows += [(k, f"{v:.4g}") for k, v in measured.items() if isinstance(v, int | float) and k != "l0"]
     rows += [(k, str(v)[:100]) for k, v in metadata.items() if k != "superposition" and v is not None]
     for name, value in rows:
-        drawn.add_row(name, value)
+        drawn.add_row(*(escape(visible(text)) for text in (name, value)))
     console().print(drawn)
 
 
@@ -139,14 +140,19 @@ def _history(run: Path, names: set[str]) -> dict[str, tuple[np.ndarray, dict[str
         return {}
     result = {}
     try:
-        for name, entry in json.loads(path.read_text()).items():
+        for name, entry in strict_json(path, path.read_bytes()).items():
             if name in names and len(entry["steps"]):
+                steps = np.array(entry["steps"], float)
                 values = {k: np.array(v, float) for k, v in entry.items() if k != "steps"}
+                if wrong := [k for k, v in values.items() if steps.ndim != 1 or v.shape != steps.shape]:
+                    raise ValueError(f"expected a number a step, got others of {wrong[:8]}")
+                if missing := {"l0", "fvu", "dead"} - values.keys():
+                    raise ValueError(f"{sorted(missing)} are missing")
                 own = ("l0", "fvu", "penalty", "dead")
-                values["loss"] = np.sum([v for k, v in values.items() if k not in own], 0)
-                result[name] = (np.array(entry["steps"]), values)
+                values["loss"] = np.sum([v for k, v in values.items() if k not in own], 0) + 0 * steps
+                result[name] = (steps, values)
     except ConfigError:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CorruptError(f"{path} is damaged: {error}; remove it, or train again") from error
     return result

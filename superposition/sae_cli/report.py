@@ -6,12 +6,14 @@ import os
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -50,14 +52,14 @@ def table(records: Sequence[Mapping[str, Any]], title: str, of: str = "SAE") -> 
     settings = list(dict.fromkeys(k for r in records for k in r.get("settings", {})))
     shown = {k: v for k, v in COLUMNS.items() if any(k in r["metrics"] for r in records)}
     faulty = any(r.get("fault") for r in records)
-    drawn = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
+    drawn = Table(title=escape(visible(title)), box=SIMPLE_HEAD, pad_edge=False)
     for name in (*(settings or [of]), *shown.values(), *(["fault"] if faulty else [])):
-        drawn.add_column(name, justify="right", no_wrap=bool(settings))
+        drawn.add_column(escape(visible(name)), justify="right", no_wrap=bool(settings))
     for record in records[:MAX_ROWS]:
         own = record.get("settings", {})
         first = [_number(own.get(k)) for k in settings] if settings else [Text(visible(record["name"]))]
         values = [_number(record["metrics"].get(k), 3) for k in shown]
-        drawn.add_row(*first, *values, *([record.get("fault") or ""] if faulty else []))
+        drawn.add_row(*first, *values, *([Text(visible(record.get("fault") or ""))] if faulty else []))
     console().print(drawn)
     for record in records[:MAX_ROWS]:
         for warning in record.get("warnings") or ():
@@ -88,7 +90,9 @@ def _controls(character: str) -> bool:
 def _number(value: Any, digits: int = 6) -> str:
     if value is None:
         return "-"
-    return f"{value:.{digits}g}" if isinstance(value, int | float) else str(value)
+    with suppress(OverflowError):  # an integer that is no float
+        return f"{value:.{digits}g}" if isinstance(value, int | float) else escape(visible(str(value)))
+    return str(value)
 
 
 def load_all(paths: Sequence[Path], *, allow_pt: bool = False) -> list[Named]:

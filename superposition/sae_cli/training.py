@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from superposition import _folder, formats, train
+from superposition._json import strict_json
 from superposition._lock import held
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.provenance import differences, provenance, recipe
@@ -79,15 +80,45 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
 
 def read_results(directory: Path) -> dict[str, Any]:
     """What a run found; ConfigError if there is none at `directory`, CorruptError if it cannot be read."""
+    path = directory / RESULTS
     try:
-        results: dict[str, Any] = json.loads((directory / RESULTS).read_text())
-        if results["superposition"] != FORMAT or not isinstance(results["records"], list):
-            raise ValueError("another format")
+        data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{directory} is not the directory of a run: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptError(f"{directory / RESULTS} is damaged: {error}; train again") from error
+    results = strict_json(path, data)
+    try:
+        _check_results(results)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else f"{error}"
+        raise CorruptError(f"{path} is damaged: {said[:200]}; train again") from error
     return results
+
+
+def _check_results(results: dict[str, Any]) -> None:
+    """What readers of the results rely on; KeyError, TypeError or ValueError."""
+
+    def held(value: Any, kind: Any, what: str) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(f"{what} is {value!r:.60}")
+        return value
+
+    if results["superposition"] != FORMAT:
+        raise ValueError("another format")
+    run = held(results["run"], dict, "run")
+    sae = held(run["sae"], dict, "sae")
+    for value, kind, what in (
+        (run["steps"], int, "steps"),
+        (sae["recipe"], str, "recipe"),
+        (sae["d_in"], int, "d_in"),
+    ):
+        held(value, kind, what)
+    for record in held(results["records"], list, "records"):
+        held(held(record, dict, "a record").get("settings", {}), dict, "settings")
+        held(record.get("fault"), str | None, "a fault")
+        for name, value in held(record["metrics"], dict, "metrics").items():
+            held(value, int | float | None, f"the metric {name!r:.40}")
+        if Path(held(record["name"], str, "a name")).name != record["name"]:
+            raise ValueError(f"the name {record['name']!r:.60} is no folder of the run")
 
 
 def _same(where: Path, stored: Any, wanted: Any) -> None:
@@ -102,9 +133,9 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
     """Write what the run is of, or compare with what is there."""
     if path.exists():
         try:
-            stored = json.loads(path.read_text())
-        except ValueError as error:
-            raise CorruptError(f"{path} is damaged: {error}; choose another --out") from error
+            stored = strict_json(path, path.read_bytes())
+        except CorruptError as error:
+            raise CorruptError(f"{error}; choose another --out") from error
         return _same(path.parent, stored, settings)
     temporary = path.with_name(f".{path.name}.new")  # one name: the next run writes over what a kill left
     with _writing(path):
