@@ -115,9 +115,7 @@ def fit(
     y = x if stream.source.d_out is None else sample.y * scales[1]
     size = block_size(run, len(cells), memory_gb)
     blocks = [cells[start : start + size] for start in range(0, len(cells), size)]
-    here = environment(
-        largest_product=run.batch_size * run.sae.d_sae * max(run.sae.d_in, run.sae.target_width)
-    )
+    here = environment(_largest_product(run, stream))
 
     def train_block(b: int) -> list[Trained]:
         program, inputs = _program(run, stream, names, blocks[b], seed, scales)
