@@ -3,16 +3,16 @@
 import ast
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 
 @cache
 def listed(room: str, registry: str) -> tuple[str, ...]:
     """The keys of the dict, or the entries of the tuple, that `superposition.<room>` assigns to `registry`."""
-    spec = find_spec(f"superposition.{room}")
-    if spec is not None and spec.origin is not None and Path(spec.origin).suffix == ".py":
-        for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+    place = Path(__file__).parent.joinpath(*room.split("."))
+    source = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    if source.is_file():
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
             targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
             if any(isinstance(target, ast.Name) and target.id == registry for target in targets):
                 value = ast.literal_eval(ast.unparse(_names(node.value)))  # type: ignore[attr-defined]

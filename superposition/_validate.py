@@ -40,6 +40,12 @@ def settle(recipe: Any) -> None:
             raise ConfigError(f"{field.name} must be True or False; got {shown(value)}")
         if field.type is float and type(value) is int:
             value = number(field.name, value)
+        try:
+            hash(value)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"{field.name} cannot be {shown(value)}; give one value, or a plain list"
+            ) from error
         object.__setattr__(recipe, field.name, value)
 
 
@@ -91,12 +97,8 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
     """An integer in [low, high), or ConfigError."""
     value = plain(value)
     accepted = f"an integer >= {low}" if high is None else f"an integer in [{low}, {high})"
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or value < low
-        or (high is not None and value >= high)
-    ):
+    high = 2**63 if high is None else high  # beyond it no array can count
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value < high:
         raise ConfigError(f"{name} must be {accepted}; got {shown(value)}")
     return value
 
@@ -104,6 +106,7 @@ def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
 def memory(what: str, n_bytes: float, mend: str) -> None:
     """ConfigError where arrays of so many bytes would not fit into this machine."""
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    n_bytes = min(n_bytes, 10**300)
     if n_bytes > room:
         raise ConfigError(
             f"{what} would take {n_bytes / 1e9:.3g} GB of memory, and this machine has {room / 1e9:.3g} GB; give {mend}"
@@ -132,7 +135,7 @@ def in_range(
     if is_traced(value):
         return
     value = plain(value)
-    if many and (value == () or not isinstance(value, tuple | numbers.Number)):
+    if many and (not isinstance(value, tuple | numbers.Number) or (isinstance(value, tuple) and not value)):
         raise ConfigError(f"{name} must be a number or a non-empty list of numbers; got {shown(value)}")
     for entry in value if many and isinstance(value, tuple) else (value,):
         x = number(name, entry)
@@ -222,6 +225,6 @@ def sizes(model: Any) -> None:
     integer("n_hidden", model.n_hidden, 1)
     memory(
         f"a model of n_features={model.n_features} and n_hidden={model.n_hidden}",
-        8.0 * model.n_features * (model.n_hidden + 1),
+        8 * model.n_features * (model.n_hidden + 1),
         "fewer of them",
     )

@@ -83,7 +83,8 @@ class SweepConfig:
                 object.__setattr__(self, field.name, (value,))  # a script may say n_hidden=5 for (5,)
                 value = (value,)
             for entry in value if isinstance(field.default, tuple) else ():
-                _validate.number(field.name, entry)
+                if not isinstance(entry, float):  # these have a range, of which `plan` knows
+                    _validate.number(field.name, entry)
 
     def plan(self) -> "tuple[ToyRun, dict[str, Any]]":
         """The recipe and the axes these settings mean; raises ConfigError."""

@@ -74,7 +74,7 @@ class ToyRun:
         drawn = self.batch_size * self.features.n_uniforms(self.model.n_features)
         _validate.memory(
             f"a batch of batch_size={self.batch_size} with n_features={self.model.n_features}",
-            4.0 * drawn,
+            4 * drawn,
             "a smaller one",
         )
         if drawn >= 2**32:

@@ -69,6 +69,7 @@ def test_models_with_a_hidden_layer_sweep_and_show(tmp_path, capsys, model):
     status, _, errors = run("sae", "train", *arguments, "--out", str(tmp_path / "sae"), capsys=capsys)
     assert status == 2
     assert "takes a model with tied weights" in errors
+    options[-1] = str(tmp_path / "b.zarr")
     status, _, errors = run("sweep", *TINY, *options, "--init", "anthropic", capsys=capsys)
     assert status == 2
     assert ("relu-hidden has no init" if model == "relu-hidden" else "one of open, xavier") in errors
@@ -134,8 +135,6 @@ def test_missing_out_and_missing_results(tmp_path, capsys):
     assert (status, "--out" in errors) == (2, True)
     status, _, errors = run("show", str(tmp_path / "none.zarr"), capsys=capsys)
     assert (status, "not a Zarr store" in errors) == (2, True)
-    status, _, errors = run(capsys=capsys)
-    assert (status, errors.count("\n")) == (2, 1)
 
 
 def test_unwritable_out_is_an_error_before_training(tmp_path, capsys):

@@ -85,7 +85,7 @@ class Planted:
         entries = self.d_in + self.correlation_rank + 8
         _validate.memory(
             f"a world of n_features={self.n_features} and d_in={self.d_in}",
-            8.0 * self.n_features * entries,
+            8 * self.n_features * entries,
             "smaller ones",
         )
         for name, accepted in _CHOICES.items():

@@ -77,7 +77,7 @@ class SAE(ABC):
             object.__setattr__(self, "apply_b_dec_to_input", False)
         elif self.skip:
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
-        weights = 4.0 * (self.d_sae + 1) * (self.d_in + self.target_width)
+        weights = 4 * (self.d_sae + 1) * (self.d_in + self.target_width)
         _validate.memory(f"an SAE of d_in={self.d_in} and d_sae={self.d_sae}", weights, "smaller ones")
         if self.width is not None and _validate.is_concrete(self.width):
             _validate.integer("width", self.width, 1, self.d_sae + 1)

@@ -98,7 +98,7 @@ def fit(
     Raises ConfigError for what does not fit, StoreError for the disk, TrainingError if the only SAE of a run stops
     being finite; a stop returns what is done.
     """
-    grid = _grid(axes or {"seed": (seed,)})
+    grid = _grid({"seed": (seed,)} if axes is None or (isinstance(axes, Mapping) and not axes) else axes)
     _validate.instance("run", run, SAERun)
     _validate.instance("stream", stream, Stream)
     _validate.integer("seed", seed, 0, _validate.MAX_SEED)

@@ -104,7 +104,7 @@ def bytes_per_sae(run: SAERun) -> float:
     """Estimated peak bytes of one SAE's training."""
     sae = run.sae
     weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
-    return 4.0 * (5 * weights + 6 * run.batch_size * sae.d_sae)
+    return 4 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
 def is_small(sae: SAE) -> bool:

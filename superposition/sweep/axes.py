@@ -50,7 +50,7 @@ def parse(run: ToyRun, axes: Mapping[str, Sequence[Any]]) -> list[Axis]:
     }
     weights = sum(math.prod(sizes[d] for d in dims) for dims in run.model.shapes.values())
     _validate.memory(
-        f"the results of {models} models", 4.0 * models * (weights + 8), "shorter axes or smaller models"
+        f"the results of {models} models", 4 * models * (weights + 8), "shorter axes or smaller models"
     )
     for group in static_groups(run, parsed):
         for axis in parsed:
@@ -84,6 +84,8 @@ def _try_values(run: ToyRun, axis: Axis) -> None:
     for value in axis.values:
         if axis.name == "seed":
             _validate.integer("seed", value, 0, _validate.MAX_SEED)
+        elif value is None:
+            raise ConfigError(f"axis {axis.name} must hold values; got None among them")
         elif axis.name in ("density", "sparsity"):
             replace(run, features=replace(run.features, **{"density": None, axis.name: value}))
         elif axis.name in ("importance", "importance_base"):
