@@ -35,7 +35,10 @@ def settle(recipe: Any) -> None:
     must be True or False.
     """
     for field in dataclasses.fields(recipe):
-        value = plain(getattr(recipe, field.name))
+        value = getattr(recipe, field.name)
+        if is_traced(value):
+            continue
+        value = plain(value)
         if field.type is bool and not isinstance(value, bool):
             raise ConfigError(f"{field.name} must be True or False; got {shown(value)}")
         if field.type is float and type(value) is int:
