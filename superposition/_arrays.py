@@ -82,7 +82,7 @@ def regular(path: Path) -> Path:
     try:
         mode = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise ConfigError(f"{path!s} cannot be read: there is no such file; check the path") from error
+        raise ConfigError(f"{path} cannot be read: there is no such file; check the path") from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make it readable") from error
     if not stat.S_ISREG(mode):
@@ -206,7 +206,7 @@ def _header(where: str, file: IO[bytes], size: int) -> Header:
     header = Header(shape, dtype, order, 8 + width + length)
     if header.start + header.nbytes != size:
         raise CorruptError(
-            f"{where} cannot be read: expected {header.nbytes} bytes of {dtype} {shape}, got {size - header.start}"
+            f"{where} cannot be read: expected {header.nbytes} bytes for shape {shape} of {dtype}, got {size - header.start}"
         )
     return header
 
@@ -214,7 +214,7 @@ def _header(where: str, file: IO[bytes], size: int) -> Header:
 def _described(where: str, text: str) -> tuple[tuple[int, ...], np.dtype[Any], Literal["C", "F"]]:
     """Shape, dtype and order that a header gives."""
     if _RECORDS.search(text):
-        raise ConfigError(f"{where}: holds records of several fields; {SAVE}")
+        raise ConfigError(f"{where} cannot be read: it holds records of several fields; {SAVE}")
     found: dict[str, str] = {}
     rest = text.strip()
     at = 1 if rest[:1] == "{" else len(rest)
@@ -238,7 +238,9 @@ def _described(where: str, text: str) -> tuple[tuple[int, ...], np.dtype[Any], L
             f"{where} cannot be read: expected the name of a dtype, got {found['descr']!r}"
         ) from error
     if dtype.hasobject:
-        raise ConfigError(f"{where}: holds Python objects (a pickle), which are never loaded; {SAVE}")
+        raise ConfigError(
+            f"{where} cannot be read: it holds Python objects (a pickle), which are never loaded; {SAVE}"
+        )
     shape = tuple(map(int, sizes))
     if len(shape) > MAX_RANK or not dtype.itemsize:
         raise CorruptError(

@@ -1,12 +1,14 @@
 """NumPy's .npz of an SAE: names, shapes and sizes from the archive's directory and the headers, before any data."""
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from superposition import _arrays
-from superposition.errors import CorruptError
+from superposition.errors import ConfigError, CorruptError
 from superposition.formats import _read
 from superposition.formats._read import Arrays, Shapes
 
@@ -17,15 +19,25 @@ DTYPES = (np.dtype(np.float32), np.dtype(np.float16))
 
 def read_npz(path: Path) -> Arrays:
     """Every array of an .npz as float32; the caller checks names against `npz_shapes` first."""
-    with _arrays.open_npz(_read.regular(path)) as archive:
+    with _opened(path) as archive:
         _check(path, archive)
         return {name: archive.read(name).astype(np.float32, copy=False) for name in archive.names}
 
 
 def npz_shapes(path: Path) -> Shapes:
     """The shape of every array, from the headers alone; CorruptError for any that is not float32 or float16."""
-    with _arrays.open_npz(_read.regular(path)) as archive:
+    with _opened(path) as archive:
         return _check(path, archive)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_arrays.Npz]:
+    """The archive; objects, records and bombs are no fault of a setting here."""
+    try:
+        with _arrays.open_npz(_read.regular(path)) as archive:
+            yield archive
+    except ConfigError as error:
+        raise CorruptError(str(error)) from error
 
 
 def _check(path: Path, archive: _arrays.Npz) -> Shapes:
