@@ -43,9 +43,8 @@ def exact(path, metadata, hook=HOOK):
     out = eye - np.float32(1 / D)
     params = {"W_enc": np.concatenate([eye, -eye], 1), "W_dec": np.concatenate([out, -out]),
               "b_enc": np.zeros(2 * D, np.float32), "b_dec": np.zeros(D, np.float32)}  # fmt: skip
-    return formats.save(
-        path, ReLU(D, 2 * D, apply_b_dec_to_input=False), params, {"hook_name": hook, **metadata}
-    )
+    sae = ReLU(D, 2 * D, apply_b_dec_to_input=False)
+    return formats.save(path, sae, params, {"hook_name": hook, **metadata}, overwrite=True)
 
 
 def measured(saes, model, text, **options):
@@ -202,7 +201,7 @@ def test_another_model_is_warned_of_in_one_line(tmp_path, model, text, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert (
         line
-        == f"note: {tmp_path / 'sae'}: the SAE is of the model meta-llama/Llama-3.1-8B, and this is {model}"
+        == f"warning: {tmp_path / 'sae'}: the SAE is of the model meta-llama/Llama-3.1-8B, and this is {model}"
     )
 
 
