@@ -38,11 +38,15 @@ def held(work: Path, out: Path) -> Iterator[None]:
 def _taken(work: Path) -> int:
     """A descriptor of the locked file that bears the lock's name; BlockingIOError if another process has it."""
     while True:
-        work.mkdir(parents=True, exist_ok=True)
         try:
+            work.mkdir(parents=True, exist_ok=True)
             handle = os.open(work / NAME, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:  # the directory was removed since
+        except FileNotFoundError:  # the last holder removed the directory since
             continue
+        except FileExistsError:
+            if os.path.lexists(work) and not work.is_dir():
+                raise
+            continue  # it was there a moment ago
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _bears_the_name(handle, work / NAME):

@@ -251,9 +251,14 @@ def _exact(run: ToyRun, params: PyTree, importance: Array, density: Array, nodes
     return expected_loss(params, importance, density, activation=activation, law=run.features, nodes=nodes)
 
 
+def is_exact(run: ToyRun) -> bool:
+    """Whether the loss that is reported is the exact expected loss, and not a mean over examples."""
+    return isinstance(run.model, Tied) and type(run.features) in EXACT_LAWS  # a subclass may be another law
+
+
 def _evaluate_impl(program: Program, importance: Array, density: Array, params: PyTree) -> Array:
     run = program.run
-    if isinstance(run.model, Tied) and type(run.features) in EXACT_LAWS:  # a subclass may be another law
+    if is_exact(run):
         exact = partial(_exact, run, nodes=EVALUATION_NODES)
         return jax.vmap(exact)(params, importance, density)
     key, n = jax.random.key(0), run.model.n_features  # the same examples for every cell

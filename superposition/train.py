@@ -20,13 +20,14 @@ import jax
 import numpy as np
 from jax import Array
 
-from superposition import checkpoint, provenance
+from superposition import _maps, checkpoint, provenance
 from superposition.errors import Interrupted
 from superposition.provenance import Environment
 from superposition.typing import PyTree
 
 CHUNK_SECONDS = 0.5
 FIRST_CHUNK = 16
+_maps.watch()
 
 
 class Stop:

@@ -1,6 +1,7 @@
 """sweep(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from superposition.sweep.progress import Progress, quiet
 from superposition.sweep.reading import DIVERGED, DONE, is_recorded, said
 from superposition.sweep.records import FORMAT
 from superposition.sweep.store import Store
-from superposition.toy_run import Cells, Program, State, ToyRun, static_part
+from superposition.toy_run import Cells, Program, State, ToyRun, is_exact, static_part
 
 
 def sweep(
@@ -54,9 +55,10 @@ def sweep(
     Cells of one seed share one random draw across the other axes unless share_draws is False; cells of
     different seeds never do. With `out`, blocks are written to a Zarr store as they finish and the sweep
     resumes after a kill at any instant with bit-identical results; what was damaged since is made again. The
-    bits do not depend on the number of cores, but on the environment (`provenance.environment`): resuming in
-    another one is refused unless allow_mixed. Raises ConfigError for settings, CorruptError for a store whose
-    recipe is damaged, StoreError for the disk, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
+    bits do not depend on the number of cores (but for the last ones of a sampled loss), but on the environment
+    (`provenance.environment`): resuming in another one is refused unless allow_mixed. Raises ConfigError for
+    settings, CorruptError for a store whose recipe is damaged, StoreError for the disk, Interrupted after SIGINT,
+    SIGTERM or SIGHUP once everything is saved.
     """
     memory_gb = _validate.positive("memory_gb", memory_gb)
     _validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
@@ -188,7 +190,9 @@ def _train_all(
     allow_mixed: bool,
 ) -> xr.Dataset:
     pending = [block for block in _blocks(job) if not store.is_done(block.name, block.region)]
-    here = environment()
+    # The last bits of a sampled loss depend on the number of threads; those of parameters and exact losses do not.
+    exact = all(is_exact(group.run) for group in job.groups)
+    here = environment(0 if exact else math.inf)
     if store.path is not None and work is not None and pending:
         places = [work / block.name for block in pending]
         train.refuse_mixed(store.path, store.environments, places, here, allow_mixed)
