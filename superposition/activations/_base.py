@@ -101,7 +101,8 @@ class Stream(NamedTuple):
         for name, norm in zip(("x", "y"), norms, strict=True):
             if not np.isfinite(norm) or norm < np.sqrt(TINY):
                 largest = _largest(self.source, self.inputs, batch_size, batches, name)
-                raise ConfigError(f"activations {name} {_scale(largest)}, in the first {batches} batches")
+                what, mend = _odd(largest)
+                raise ConfigError(f"activations {name} are {what} in the first {batches} batches; {mend}")
         width = self.source.d_in, self.source.d_out or self.source.d_in
         return float(np.sqrt(width[0]) / norms[0]), float(np.sqrt(width[1]) / norms[1])
 
@@ -117,14 +118,17 @@ def _largest(source: Source, inputs: PyTree, size: int, batches: int, part: str)
     return float(np.max([np.abs(np.asarray(getattr(batch, part))).max() for batch in made]))
 
 
-def _scale(largest: float) -> str:
-    """What is wrong with activations whose norm is not a number to divide by."""
+def _odd(largest: float) -> tuple[str, str]:
+    """What is wrong with activations whose norm is not a number to divide by, and the mend."""
     if not np.isfinite(largest):
-        return "are not finite; look at the data"
+        return "not finite", "look at the data"
     if largest == 0:
-        return "are all zero; look at the data"
-    size = "overflow float32; divide" if largest > 1 else "vanish in float32; multiply"
-    return f"are up to {largest:.3g}, and their squares {size} the data by a number that makes them about 1"
+        return "all zero", "look at the data"
+    fate, mend = ("overflow", "divide") if largest > 1 else ("vanish in", "multiply")
+    return (
+        f"at most {largest:.3g}, whose square would {fate} float32,",
+        f"{mend} the data so that they are about 1",
+    )
 
 
 def _norms(source: Source, inputs: PyTree, size: int, batches: int) -> np.ndarray:
