@@ -44,7 +44,7 @@ def settle(recipe: Any) -> None:
         if field.type is float and type(value) is int:
             value = number(field.name, value)
         try:
-            hash(value)
+            hash(None if any(map(is_traced, value if isinstance(value, tuple) else (value,))) else value)
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"{field.name} cannot be {shown(value)}; give one value, or a plain list"
