@@ -2,6 +2,8 @@
 PYTHON ?= python3
 NEWEST ?= python3.13
 BIN := .venv/bin
+SLICE := $(patsubst %,tests/test_%.py,cli features formats geometry interventions llm_model llm_stream metrics plot sae \
+	sae_fit sweep toy)
 
 .PHONY: help reproduce test test-slow test-parity test-peers test-newest lint bench clean
 help:
