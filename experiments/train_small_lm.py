@@ -25,9 +25,9 @@ from experiments._small_lm_data import Baselines, Corpus, Mixture, baselines, or
 from superposition import train
 from superposition.errors import ConfigError
 from superposition.llm.export import save_gpt2
-from superposition.llm.sums import seal
 from superposition.llm.pretrain import Inputs, Pretraining, losses
 from superposition.llm.spec import Layer, Spec
+from superposition.llm.sums import seal
 from superposition.provenance import provenance
 
 
