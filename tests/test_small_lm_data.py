@@ -104,7 +104,7 @@ def test_training_reads_no_held_out_text(folder, corpus):
 
 
 def test_held_rows_begin_with_one_eos_and_are_scored_elsewhere(corpus):
-    tokens, usable, source, _ = corpus.held
+    tokens, usable, source, *_ = corpus.held
     assert (tokens[:, 0] == 0).all()
     assert tokens.shape[1] == CTX
     np.testing.assert_array_equal(usable, tokens != 0)

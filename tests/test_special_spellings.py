@@ -55,6 +55,13 @@ def test_a_special_token_that_the_tokenizer_does_not_mark_as_special_is_text(tmp
     assert lm.tokenizer.decode(ids) == "the king <s>five</s> more"
 
 
+def test_an_eos_that_is_a_word_of_the_vocabulary_stays_that_word(bytewise, tmp_path):
+    (the,) = bytewise.token_ids("the")
+    lm = LanguageModel.from_hf(write_model(tmp_path, byte_level(), generation={"eos_token_id": [EOS, the]}))
+    assert the in lm.token_facts.eos
+    assert lm.token_ids("the king") == bytewise.token_ids("the king")
+
+
 def test_a_continuation_keeps_its_first_space(lm):
     new = lm.token_ids(" and the queen")  # of Llama 2's kind the space is another one
     assert lm.continuation(lm.prompt_ids("the king"), new).lstrip(" ") == "and the queen"

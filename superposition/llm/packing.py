@@ -88,8 +88,7 @@ def pack(
     bos and eos are short for facts of these two, joined by EOS. What does not fill a row is left out. rows: how many
     are wanted, all of them by default; where the documents end before, RanDryError holds what there was. Where BOS
     joins documents, a row that begins with a document has one BOS, not two. file: where the source is from, for
-    what is said of it. Raises ConfigError where there is not
-    one row.
+    what is said of it. Raises ConfigError where there is not one row.
     """
     _validate.integer("ctx", ctx, 2)
     facts = _facts(bos, eos, facts)

@@ -32,7 +32,10 @@ def tokenize(
     tokenizer cannot read.
     """
     left, number = iter(documents), 0
-    control = {*special, *getattr(tokenizer, "all_special_ids", ())}
+    added = getattr(
+        tokenizer, "added_tokens_decoder", {}
+    )  # an EOS that is a word of the vocabulary stays that word
+    control = {*getattr(tokenizer, "all_special_ids", ()), *(i for i in special if i in added)}
     while batch := list(islice(left, BATCH)):
         try:
             rows = _ids(tokenizer, batch, parse_special)
