@@ -535,8 +535,9 @@ def test_an_unwritable_or_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
 
 
 def test_one_that_diverges_alone_is_an_error_and_in_a_grid_a_fault(tmp_path, capsys):
-    np.save(tmp_path / "x.npy", ROWS * np.float32(1e25))  # finite, but its squares are not
+    np.save(tmp_path / "x.npy", ROWS * np.float32(1e14))
     options = ["--activations", tmp_path / "x.npy", *TINY, "--architecture", "relu", "--k", "--no-normalize"]
+    options += ["--penalty", "1e30"]  # its product with the latents is not finite
     status, _, errors = run("train", *options, "--out", tmp_path / "a", capsys=capsys)
     assert (status, "not finite" in errors, errors.count("\n")) == (1, True, 0)
     assert not (tmp_path / "a").exists()

@@ -90,10 +90,10 @@ def save(
 
     load(save(...)) gives the same recipe and, for dtype float32, the same bits; only batch-topk and matryoshka
     become, in saelens, the JumpReLU their finish() gives. Latents outside a masked width are left out.
-    metadata is JSON (hook_name, model_name, ...); sparsity, log10 firing frequency (d_sae,), is for saelens. What is
-    written holds digests, by which `load` refuses what was damaged or changed since (gemma-scope, one zip, has those
-    of the zip). A
-    directory that exists is replaced with overwrite=True if it holds an SAE and nothing else.
+    metadata is JSON (hook_name, model_name, ...); sparsity, log10 firing frequency (d_sae,), is for saelens. A
+    directory that exists is replaced with overwrite=True if it holds an SAE and nothing else; of several that write
+    one at once without it one wins. What is written holds digests, by which `load` refuses what was damaged or changed
+    since; a gemma-scope file is a zip, which has its own.
     Raises ConfigError for what the format cannot hold, StoreError where the system refuses.
     """
     _validate.choice("format", format, list(FORMATS))

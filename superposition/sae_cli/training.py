@@ -85,11 +85,11 @@ def read_results(directory: Path) -> dict[str, Any]:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{directory} is not the directory of a run: {error.strerror}") from error
-    results = strict_json(path, data)
     try:
+        results = strict_json(path, data)
         _check_results(results)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else f"{error}"
+    except (AttributeError, CorruptError, KeyError, TypeError, ValueError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix(f"{path}: ")
         raise CorruptError(f"{path} is damaged: {said[:200]}; train again") from error
     return results
 
