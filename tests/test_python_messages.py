@@ -11,6 +11,7 @@ from superposition.activations import array_stream
 from superposition.errors import ConfigError
 from superposition.formats import _torch, dictionary_learning
 from superposition.toy import TOY_MODELS
+from tests.oracles.unsealed import unsealed
 
 KEY = jax.random.key(0)
 
@@ -53,17 +54,15 @@ def test_names_as_labels_are_told_how_to_become_columns():
 
 def test_bfloat16_that_numpy_lost_is_named():
     lost = np.frombuffer(np.zeros((4, 3), jnp.bfloat16).tobytes(), "V2").reshape(4, 3)
-    with pytest.raises(
-        ConfigError, match=r"got dtype \|V2: two bytes without a type are what np.save makes of bfloat16"
-    ):
+    with pytest.raises(ConfigError, match=r"got dtype \|V2, bare bytes: np.save loses the name of bfloat16"):
         array_stream(KEY, lost)
 
 
 @pytest.mark.parametrize(
     ("scale", "said"),
     [
-        (1e20, r"are at most [345].*e\+20, whose square would overflow float32, .*; divide the data"),
-        (1e-22, r"are at most [345].*e-22, whose square would vanish in float32, .*; multiply the data"),
+        (1e20, r"go up to [345].*e\+20: sums of their squares overflow float32 .*; divide them by"),
+        (1e-22, r"are [345].*e-22 at most: their squares underflow float32 .*; divide them by"),
     ],
 )
 def test_data_of_odd_scales_are_neither_infinite_nor_zero(scale, said):
@@ -83,7 +82,7 @@ def saved(tmp_path, rename):
     checkpoint.write_bytes(_torch.write_torch({rename(k): v for k, v in raw.items()}))
     arrays = safetensors.numpy.load_file(weights)
     weights.write_bytes(safetensors.numpy.save({rename(k): v for k, v in arrays.items()}))
-    return tmp_path / "a", tmp_path / "b"
+    return unsealed(tmp_path / "a"), unsealed(tmp_path / "b")
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "autoencoder."])
@@ -110,3 +109,11 @@ def test_float64_weights_are_sound_and_told_to_be_cast(tmp_path):
 def test_sizes_say_the_memory_they_would_take():
     with pytest.raises(ConfigError, match=r"would take [\d.e+]+ GB of memory, and this machine has"):
         ReLUOutput(n_features=2**32 - 1)
+
+
+def test_a_recipe_of_an_sae_may_be_larger_than_this_machine_and_its_parameters_not():
+    sae = TopK(d_in=2**20, d_sae=2**30, k=1)
+    with pytest.raises(ConfigError, match="would take"):
+        sae.init_params(jax.random.key(0))
+    with pytest.raises(ConfigError, match="would take"):
+        SAERun(sae)

@@ -77,8 +77,6 @@ class SAE(ABC):
             object.__setattr__(self, "apply_b_dec_to_input", False)
         elif self.skip:
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
-        weights = 4 * (self.d_sae + 1) * (self.d_in + self.target_width)
-        _validate.memory(f"an SAE of d_in={self.d_in} and d_sae={self.d_sae}", weights, "smaller ones")
         if self.width is not None and _validate.is_concrete(self.width):
             _validate.integer("width", self.width, 1, self.d_sae + 1)
 
@@ -207,7 +205,13 @@ class SAE(ABC):
 def start(
     key: PRNGKey, d_in: int, d_sae: int, d_out: int, *, decoder_norm: float = 0.1, tied: bool = True
 ) -> Params:
-    """Decoder rows in random directions of one norm; W_enc = W_dec^T, or its own rows of that norm."""
+    """Decoder rows in random directions of one norm; W_enc = W_dec^T, or its own rows of that norm.
+
+    Raises ConfigError where this machine has not the memory.
+    """
+    if _validate.is_concrete(key):  # a trace takes no memory
+        bytes_taken = 4 * (d_sae + 1) * (d_in + d_out)
+        _validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")
     own, other = jax.random.split(key)
     W_dec = decoder_norm * unit_rows(jax.random.normal(own, (d_sae, d_out)))
     W_enc = W_dec if tied else decoder_norm * unit_rows(jax.random.normal(other, (d_sae, d_in)))
