@@ -148,6 +148,10 @@ def names_in(path: Path) -> list[str] | None:
         return sorted(os.listdir(path))
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        if os.path.lexists(path):
+            raise
+        return None  # a part of the way there is a file
 
 
 def _exchanged(temporary: Path, target: Path, doomed: Path, replaces: bool) -> bool:

@@ -89,6 +89,17 @@ def test_with_overwrite_the_last_one_wins_whole(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["out"]
 
 
+def test_what_is_looked_at_is_a_folder_or_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert _folder.names_in(tmp_path) == ["file", "link"]
+    assert _folder.names_in(tmp_path / "absent") is None
+    assert _folder.names_in(tmp_path / "file" / "out") is None  # writing there will fail, and say why
+    for name in ("file", "link"):
+        with pytest.raises(NotADirectoryError):
+            _folder.names_in(tmp_path / name)
+
+
 def test_what_is_gone_by_then_is_no_hindrance(tmp_path, monkeypatch):
     path = tmp_path / "out"
     publish(path, "old")
