@@ -46,7 +46,7 @@ _watched: list[bool] = []
 _programs = itertools.count(1)
 
 
-def _compiled(event: str, seconds: float, **about: object) -> None:
+def _compiled(event: str, duration_secs: float, **kwargs: str | int) -> None:
     if event.endswith("backend_compile_duration") and next(_programs) % EVERY == 0:
         make_room()
 

@@ -113,9 +113,14 @@ def test_a_finished_block_counts_too_and_a_finished_sweep_mixes_nothing(tmp_path
     elsewhere()
     assert sweep(TOY, AXES, out=out, resume=True).identical(expected)
     (out / "records" / "block-1-0.json").unlink()
+    files = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match=REFUSED), pytest.warns(UserWarning, match="will be trained again"):
         sweep(TOY, AXES, out=out, resume=True)
-    assert (open_sweep(out)["status"].values == 1).sum() == 2  # what was good is as it was
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == files
+    with pytest.warns(UserWarning, match="will be trained again"):
+        again = sweep(TOY, AXES, out=out, resume=True, allow_mixed=True)
+    assert len(json.loads(again.attrs["environments"])) == 2
+    assert again["W"].values.tobytes() == expected["W"].values.tobytes()
 
 
 @pytest.mark.parametrize("mixed", [False, True])

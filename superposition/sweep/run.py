@@ -196,6 +196,8 @@ def _train_all(
     if store.path is not None and work is not None and pending:
         places = [work / block.name for block in pending]
         train.refuse_mixed(store.path, store.environments, places, here, allow_mixed)
+    for block in pending:
+        store.clear(block.name, block.region)
     workers = min(blocks.at_once(g.run, job.plan, job.memory_gb) for g in job.groups)
     total = sum(block.group.run.steps for block in pending)
     with (

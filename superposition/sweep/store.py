@@ -22,7 +22,7 @@ from zarr.core.buffer import Buffer
 from superposition import _folder
 from superposition._sealed import digest
 from superposition.errors import CorruptError, StoreError
-from superposition.provenance import Environment
+from superposition.provenance import Environment, distinct
 from superposition.sweep import records
 from superposition.sweep.layout import Layout
 from superposition.sweep.mending import mend, skeleton
@@ -39,6 +39,7 @@ class Store:
         self._memory: dict[str, Buffer] = {}  # all of it without a path, else the block that is being written
         self._group = zarr.create_group(zarr.storage.MemoryStore(self._memory))
         layout.fill(self._group)
+        self._trained_in: list[Environment] = []
 
     @classmethod
     def create(cls, path: Path | None, layout: Layout) -> "Store":
@@ -72,15 +73,17 @@ class Store:
 
     @property
     def environments(self) -> list[Environment]:
-        """The environments in which the blocks that are there were trained, as far as they are recorded."""
-        assert self.path is not None
+        """The environments of the blocks that `is_done` found good; of a store without records, what it says of one."""
         if self._recorded:
-            return records.ledger(self.path).environments
-        stored = json.loads(self._layout.attributes["provenance"])
-        return [{name: stored[name] for name in ("jax", "device") if name in stored}]
+            return distinct(self._trained_in)
+        try:
+            stored = json.loads(self._layout.attributes["provenance"])
+            return [{name: stored[name] for name in ("jax", "device") if name in stored}]
+        except (KeyError, TypeError, ValueError):
+            return []
 
     def is_done(self, name: str, region: Region) -> bool:
-        """Whether a block is there and is what was written; a damaged one is removed, with a warning."""
+        """Whether a block is there and is what was written; of a damaged one that it is not, with a warning."""
         if self.path is None:
             return False
         try:
@@ -89,18 +92,21 @@ class Store:
             warnings.warn(
                 f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2
             )
+        return False
+
+    def clear(self, name: str, region: Region) -> None:
+        """Remove what there is of a block that is to be trained."""
+        if self.path is None:
+            return
+        chunks = [self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)]
         with _writing(self.path):
-            chunks = [
-                self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)
-            ]
             for key in (f"{records.FOLDER}/{name}.json", *chunks):
                 _folder.remove(self.path / key)
-        return False
 
     def _is_good(self, name: str, region: Region) -> bool:
         assert self.path is not None
         status = self._layout.chunk("status", region)
-        if name not in records.names(self.path):
+        if not (self.path / records.FOLDER / f"{name}.json").exists():
             if (self.path / status).exists():
                 raise CorruptError(f"its record {name}.json is missing")
             return False
@@ -111,6 +117,7 @@ class Store:
                     records.write(self.path / key, block.status)
             if not records.is_good(self.path, key, sha256):
                 raise CorruptError(f"{key} is not what was written")
+        self._trained_in += block.environments
         return True
 
     def _reads(self, region: Region) -> bool:
