@@ -461,7 +461,7 @@ def test_bad_activations_are_one_line(tmp_path, capsys, name, said, expected):
         ([*ORTHOGONAL, "--l0-target", "3"], "set its k"),
         ([*ORTHOGONAL, "--d-sae", "8", "--width", "9"], "width must lie"),
         ([*ORTHOGONAL, "--d-sae", "0"], "d_sae"),
-        ([*ORTHOGONAL, "--d-sae", "100000000"], "--memory-gb"),
+        ([*ORTHOGONAL, "--d-sae", "100000000"], "GB of memory, and this machine has"),
         ([*ORTHOGONAL, "--seed", "-1"], "seed"),
         ([*ORTHOGONAL, "--steps", "0"], "steps"),
         ([*ORTHOGONAL, "--batch-size", "1"], "batch_size"),

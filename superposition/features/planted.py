@@ -90,6 +90,14 @@ class Planted:
         )
         for name, accepted in _CHOICES.items():
             _validate.choice(name, getattr(self, name), accepted)
+        for name in (
+            "exponent",
+            "low",
+            "high",
+            "decay",
+            "mean_active",
+        ):  # their ranges are those of the rates
+            _validate.number(name, getattr(self, name))
         for name in ("dictionary_learning_rate", "level_ratio", "magnitude_first", "magnitude_last"):
             _validate.in_range(name, getattr(self, name), 0.0, LARGEST, open_low=True)
         for name in ("correlation_scale", "std_mean", "std_std", "bias_norm"):

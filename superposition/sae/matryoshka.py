@@ -37,7 +37,7 @@ class Matryoshka(BatchTopK):
             widths = sorted({max(1, self.d_sae >> shift) for shift in range(5)})
             object.__setattr__(self, "prefixes", tuple(widths))
         else:
-            object.__setattr__(self, "prefixes", tuple(self.prefixes))
+            _validate.instance("prefixes", self.prefixes, tuple)
         for m in self.widths:
             _validate.integer("prefixes", m, 1, self.d_sae + 1)
         if any(a >= b for a, b in itertools.pairwise(self.widths)) or self.widths[-1:] != (self.d_sae,):
