@@ -378,6 +378,7 @@ def test_checkpoints_inside_a_block_survive(tmp_path, interrupted_in_third):
         ({"n_hidden": (0,)}, "n_hidden"),
         ({"model": ("tanh",)}, "linear, relu-output"),
         ({"batch_size": (0,)}, "batch_size"),
+        ({}, "at least one axis"),
     ],
 )
 def test_bad_axes_are_refused_before_anything_runs(axes, said):

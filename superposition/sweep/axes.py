@@ -41,6 +41,8 @@ def parse(run: ToyRun, axes: Mapping[str, Sequence[Any]]) -> list[Axis]:
     """Axes checked against the run, every value tried; ConfigError for an unknown name or a bad value."""
     _validate.instance("run", run, ToyRun)
     _validate.instance("axes", axes, Mapping)
+    if not axes:
+        raise ConfigError("axes must name at least one axis, as {'seed': range(10)}; got none")
     if "density" in axes and "sparsity" in axes:
         raise ConfigError("give an axis of density or of sparsity, not both (density = 1 - sparsity)")
     parsed = [_parse(run, name, values) for name, values in axes.items()]
