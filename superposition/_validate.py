@@ -222,6 +222,22 @@ def instance(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
         raise ConfigError(f"{name} must be of type {names}; got {shown(value)}")
 
 
+def truth(name: str, value: Any) -> bool:
+    """True or False, NumPy's and JAX's too, or ConfigError; a traced value passes."""
+    value = plain(value)
+    if not isinstance(value, bool) and not is_traced(value):
+        raise ConfigError(f"{name} must be True or False; got {shown(value)}")
+    return value
+
+
+def key(name: str, value: Any) -> None:
+    """One key of jax.random.key, or ConfigError; traced keys pass."""
+    import jax
+
+    if not (hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)):
+        raise ConfigError(f"{name} must be a key, as jax.random.key(0) makes one; got {shown(value)}")
+
+
 def sizes(model: Any) -> None:
     """n_features and n_hidden of a toy model are integers >= 1."""
     integer("n_features", model.n_features, 1)

@@ -72,8 +72,8 @@ def by_ascent(
     Each step goes `norm` along the gradient and back onto the ball ||d|| <= norm. Arguments and errors as for
     `along_rows`.
     """
-    _validate.integer("starts", starts, 1)
-    _validate.integer("steps", steps, 1)
+    starts, steps = (_validate.integer(n, v, 1) for n, v in (("starts", starts), ("steps", steps)))
+    _validate.key("key", key)
     return _by_ascent(model, *_checked(model, params, x, importance, norm), key, starts, steps)
 
 
@@ -210,10 +210,12 @@ def _losses(model: ToyModel, params: Any, x: Array, weight: Array) -> Array:
 def _checked(
     model: ToyModel, params: Any, x: Array, importance: ArrayLike, norm: ArrayLike
 ) -> tuple[Any, Array, Array, Array]:
+    _validate.instance("model", model, ToyModel)
     n = model.n_features
-    if jnp.ndim(x) != 2 or jnp.shape(x)[1] != n:
-        raise ConfigError(f"x must be (batch, {n}), one column a feature of the model; got {jnp.shape(x)}")
-    arguments.numbers("importance", importance, n)
+    x = _validate.array("x", x)
+    if x.ndim != 2 or x.shape[1] != n:
+        raise ConfigError(f"x must be (batch, {n}), one column a feature of the model; got {x.shape}")
+    arguments.weighing("importance", importance, n)
     if not isinstance(norm, jax.core.Tracer) and _validate.number("norm", norm) <= 0:
         raise ConfigError(f"norm must be > 0; got {norm}")
     params = arguments.of_model(model, params)

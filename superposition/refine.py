@@ -28,6 +28,7 @@ def refine(run: ToyRun, params: Any, *, density: Any = None, seed: int = 0) -> P
     NumPy arrays of the same shapes. Raises ConfigError for shapes or densities that do not fit, and
     for params that are not finite.
     """
+    _validate.instance("run", run, ToyRun)
     seed = _validate.integer("seed", seed, 0, _validate.MAX_SEED)
     leaves = jax.tree.leaves(params)
     wanted = jax.eval_shape(run.model.init_params, jax.random.key(0))

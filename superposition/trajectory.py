@@ -23,6 +23,7 @@ def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb
     seeds}). A model whose update is not finite stays at its last good step. Raises ConfigError for steps that
     are empty, do not increase, or leave [0, run.steps], and for a memory_gb that is no finite number.
     """
+    _validate.instance("run", run, ToyRun)
     at = _checked(steps, run.steps)
     memory_gb = _validate.number("memory_gb", memory_gb)
     axes = parse(run, {"seed": seeds})
@@ -51,6 +52,8 @@ def _checked(steps: Sequence[int], last: int) -> np.ndarray:
         raise ConfigError(
             f"steps must be a non-empty list of integers; got {steps!r}; for the end give [{last}]"
         )
+    if len(steps) > last + 1:
+        raise ConfigError(f"steps must increase within [0, {last}]; got {len(steps)} of them")
     at = np.array([_validate.integer("steps", step, 0, last + 1) for step in steps])
     falls = np.flatnonzero(np.diff(at) <= 0)
     if len(falls):

@@ -99,6 +99,7 @@ def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> St
 
 def activations(name: str, array: np.ndarray) -> np.ndarray:
     """The array as it is, in either byte order, or ConfigError naming the first fault."""
+    _validate.instance(name, array, (np.ndarray, np.generic, jax.Array))
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
         raise ConfigError(f"{name} must be (examples, width), both at least 1; got shape {array.shape}")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":

@@ -103,6 +103,7 @@ class Mixing(Source):
 
 def mixed_stream(key: PRNGKey, stream: Stream, batches: int = 16) -> Stream:
     """`stream` with its examples mixed over `batches` batches."""
+    _validate.instance("stream", stream, Stream)
     words = substream(key_words(key), MIXING)
     source = Mixing(stream.source, batches)
     return Stream(source, {"source": stream.inputs, "words": words}, stream.dictionary, stream.kept)

@@ -62,7 +62,9 @@ def toy_stream(
     found in its activations. A transcoder's stream has none: its decoder lives in another space than W.
     """
     require_tied(model, "a stream of hidden activations")
-    W = np.asarray(params.W)
+    _validate.instance("features", features, FeatureLaw)
+    _validate.instance("params", params, ToyParams)
+    W = np.asarray(_validate.array("params.W", params.W))
     if W.shape != (model.n_hidden, model.n_features):
         raise ConfigError(f"W must be ({model.n_hidden}, {model.n_features}) for this model; got {W.shape}")
     at = thresholds(features.unit_densities(model.n_features)[:, None])

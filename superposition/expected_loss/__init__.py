@@ -52,7 +52,7 @@ def expected_loss(
 
     Arguments and errors as for `expected_losses`, and `importance` (n,). Returns a scalar.
     """
-    arguments.numbers("importance", importance, arguments.weights(params)[1].shape[0])
+    arguments.weighing("importance", importance, arguments.weights(params)[1].shape[0])
     losses = expected_losses(
         params, importance, density, activation=activation, method=method, nodes=nodes, signed=signed, law=law
     )
@@ -93,6 +93,7 @@ def expected_losses(
     Understanding"; its binomial sum over active features, extended to every number of them.
     """
     del importance
+    signed = _validate.truth("signed", signed)
     W, b = arguments.weights(params)
     n = W.shape[1]
     if isinstance(law, FeatureLaw):
@@ -155,6 +156,10 @@ def reference_loss(
     errors as for `expected_loss`.
     """
     n = arguments.weights(params)[1].shape[0]
+    _validate.choice("activation", activation, ACTIVATIONS)
+    _validate.choice("method", method, METHODS)
+    signed = _validate.truth("signed", signed)
+    nodes = None if nodes is None else _validate.integer("nodes", nodes, 1)
     arguments.numbers("importance", importance, n)
     arguments.numbers("density", density, n, 1.0)
     W, b, importance, density = (np.asarray(x, np.float64) for x in (params.W, params.b, importance, density))
@@ -186,12 +191,12 @@ _compiled = partial(jax.jit, static_argnames=("activation", "method", "nodes", "
 def _settings(
     n: int, dtype: Any, activation: str, method: str, nodes: int | None, corners: int | None = None
 ) -> tuple[str, int]:
-    if activation not in ACTIVATIONS:
-        raise ConfigError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+    _validate.choice("activation", activation, tuple(ACTIVATIONS))
     if activation not in ("linear", "relu") and corners is not None:
         raise ConfigError(f"features in sets have an exact loss for linear and relu only; got {activation!r}")
     if nodes is not None:
-        _validate.integer("nodes", nodes, 1)
+        nodes = _validate.integer("nodes", nodes, 1)
+    _validate.instance("method", method, str)
     if activation in quadrature.SMOOTH:
         if n > quadrature.MAX_FEATURES or method != "auto":
             raise ConfigError(

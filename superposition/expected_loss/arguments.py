@@ -52,6 +52,11 @@ def numbers(name: str, value: Any, n: int, high: float = np.inf, of: str = "feat
     _validate.between(name, value, high)
 
 
+def weighing(name: str, value: Any, n: int) -> None:
+    """One number or n of them that float32 can hold, each finite and >= 0, or ConfigError."""
+    numbers(name, value, n, float(np.finfo(np.float32).max))
+
+
 def _shape(name: str, value: Any) -> tuple[int, ...]:
     try:
         return tuple(np.shape(value))

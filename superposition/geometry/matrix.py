@@ -36,7 +36,7 @@ def finite(name: str, value: Any, shape: str, ndim: int | None = None) -> np.nda
 def _host(name: str, value: Any, shape: str) -> np.ndarray:
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError) as error:
+    except (MemoryError, TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be an array of real numbers {shape}: {error}") from error
     if not _real(array.dtype):
         raise ConfigError(f"{name} must hold real numbers {shape}; got dtype {array.dtype}")

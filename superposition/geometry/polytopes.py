@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superposition import _validate
+from superposition.errors import ConfigError
 from superposition.geometry import shapes
 from superposition.geometry.matrix import DEAD, MODEL, finite, scale
 
@@ -111,7 +112,14 @@ def recognise(
 def census(arrangements: Iterable[Arrangement]) -> dict[str, int]:
     """How many features are in components of each name, most first; "not represented" for the dropped."""
     counts: Counter[str] = Counter()
-    for arrangement in arrangements:
+    try:
+        every = list(arrangements)
+    except TypeError as error:
+        raise ConfigError(
+            f"arrangements must be a list of them; got {_validate.shown(arrangements)}"
+        ) from error
+    for arrangement in every:
+        _validate.instance("each arrangement", arrangement, Arrangement)
         for component in arrangement.components:
             counts[component.name] += len(component.features)
         if arrangement.dropped:

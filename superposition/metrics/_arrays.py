@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import dtypes
 
 from superposition.errors import ConfigError
 
@@ -36,6 +37,8 @@ def matrix(xp: Any, name: str, value: Any, axes: str) -> Any:
         array = value if isinstance(value, jax.Array) else np.asarray(value)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{name} must be a matrix {axes}; got rows of unequal length") from error
+    except MemoryError as error:
+        raise ConfigError(f"{name} must be a matrix {axes}; got {value!r:.80}, too large to hold") from error
     real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
     if not (real or array.dtype == bool):
         raise ConfigError(f"{name} must hold real numbers; got dtype {array.dtype}")
@@ -46,7 +49,7 @@ def matrix(xp: Any, name: str, value: Any, axes: str) -> Any:
     if 0 in array.shape:
         raise ConfigError(f"{name} must be a matrix {axes} with at least one entry; got shape {array.shape}")
     # Half precision cannot carry a sum over a batch.
-    dtype = np.float64 if xp is np else jnp.promote_types(array.dtype, jnp.float32)
+    dtype = np.float64 if xp is np else dtypes.canonicalize_dtype(jnp.promote_types(array.dtype, jnp.float32))
     if traced(array):
         return xp.asarray(array, dtype)
     with jax.ensure_compile_time_eval():  # a constant of a program being traced can be looked at too

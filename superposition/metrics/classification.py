@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics._arrays import ratio
@@ -77,6 +78,7 @@ def classify_from(sums: Sums) -> Classification:
 
 def f1_by_frequency_from(sums: Sums, edges: Sequence[float] = BANDS) -> Bands:
     """`f1_by_frequency` of a stream."""
+    _validate.between("edges", edges, 1.0)
     ordered = np.asarray(edges, np.float64)
     if ordered.ndim != 1 or len(ordered) < 2 or not (np.diff(ordered) > 0).all():
         raise ConfigError(f"edges must be two or more increasing firing rates; got {edges!r}")
@@ -171,7 +173,11 @@ def _paired(latents: Any, coefficients: Any, W_dec: Any, dictionary: Any, one_to
     xp = _arrays.namespace(latents, coefficients)
     a = _arrays.matrix(xp, "latents", latents, "(batch, d_sae)")
     c = _arrays.matrix(xp, "coefficients", coefficients, "(batch, n_features)")
-    pairs = match(W_dec, dictionary).feature_of_latent if one_to_one else nearest(W_dec, dictionary)
+    pairs = (
+        match(W_dec, dictionary).feature_of_latent
+        if _validate.truth("one_to_one", one_to_one)
+        else nearest(W_dec, dictionary)
+    )
     if len(pairs) != a.shape[1]:
         raise ConfigError(f"W_dec must have one row per latent, {a.shape[1]}; got {len(pairs)}")
     if len(dictionary) != c.shape[1]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superposition import _validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics._arrays import ratio
@@ -46,6 +47,10 @@ class Detector(NamedTuple):
 
 def thresholds_of(maximum: Any, fractions: Any = FRACTIONS) -> np.ndarray:
     """Thresholds (n_thresholds, n_units) from each unit's greatest activation (n_units,)."""
+    _validate.between("fractions", fractions, np.inf, -np.inf)
+    _validate.between("maximum", maximum, np.inf, -np.inf)
+    if np.ndim(fractions) != 1:
+        raise ConfigError(f"fractions must be a list of numbers; got shape {np.shape(fractions)}")
     return np.asarray(fractions, np.float64)[:, None] * np.maximum(np.asarray(maximum, np.float64), 0)
 
 
@@ -60,7 +65,8 @@ def detections(activations: Any, labels: Any, thresholds: Any) -> Detections:
     Raises:
         ConfigError: Shapes disagree, an array is empty, or (outside jit) holds NaN or infinity.
     """
-    if np.asarray(labels).dtype.kind in "USO" and np.ndim(labels) <= 2:
+    named = None if _arrays.traced(labels) or isinstance(labels, range) else np.asarray(labels)
+    if named is not None and named.dtype.kind in "USO" and named.ndim <= 2:
         raise ConfigError(
             "labels must be (batch, n_labels), true or not; got names: give"
             " np.asarray(labels)[:, None] == np.unique(labels), a column a name"

@@ -7,6 +7,7 @@ lets several coalesce into one (`coalescing`); `lineage` follows it over more th
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from superposition import _validate
@@ -145,10 +146,12 @@ def lineage(parents: Sequence[Any]) -> tuple[np.ndarray, ...]:
     parents: `Splitting.parent` from each width to the one before. `np.bincount` of the result counts descendants.
     Raises ConfigError for no link, or one that points outside the width before.
     """
+    _validate.instance("parents", parents, Sequence)
     if not parents:
         raise ConfigError("parents must hold at least one link between two widths; got none")
     lines: list[np.ndarray] = []
     for number, link in enumerate(parents):
+        _validate.instance(f"parents[{number}]", link, (Sequence, np.ndarray, jax.Array))
         width = len(lines[-1]) if lines else np.iinfo(np.int64).max
         own = np.asarray(_arrays.indices(np, f"parents[{number}]", link, len(link), width))
         lines.append(np.where(own >= 0, lines[-1][own], -1) if lines else own)

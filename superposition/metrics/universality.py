@@ -148,6 +148,7 @@ def consensus_by_activation(
 
 
 def _several(name: str, saes: Sequence[Any]) -> int:
+    _validate.instance(name, saes, (Sequence, np.ndarray))
     if len(saes) < 2:
         raise ConfigError(f"{name} must hold two SAEs or more; got {len(saes)}")
     return len(saes)
@@ -161,6 +162,7 @@ def _agree(n: int, has: Callable[[int, int], np.ndarray]) -> Consensus:
 def rotated(key: Any, W_dec: Any) -> np.ndarray:
     """W_dec (d_sae, d_in) turned by one uniformly random rotation or reflection: same geometry, no meaning."""
     rows = _arrays.matrix(np, "W_dec", W_dec, "(d_sae, d_in)")
+    _validate.key("key", key)
     gaussian = np.asarray(jax.random.normal(key, (rows.shape[1],) * 2), np.float64)
     q, r = np.linalg.qr(gaussian)
     signs = np.where(np.diagonal(r) < 0, -1.0, 1.0)  # without them the distribution is not uniform
@@ -170,6 +172,7 @@ def rotated(key: Any, W_dec: Any) -> np.ndarray:
 def shuffled(key: Any, latents: Any) -> np.ndarray:
     """Latents (batch, d_sae) with the examples in random order: same statistics, other occasions."""
     a = _arrays.matrix(np, "latents", latents, "(batch, d_sae)")
+    _validate.key("key", key)
     return a[np.asarray(jax.random.permutation(key, len(a)))]
 
 

@@ -19,7 +19,7 @@ def variance(density: Any, *, signed: bool = False) -> Any:
     """v(p) = Var x_i = p/3 - p^2/4, or p/3 for signed features. Raises ConfigError outside [0, 1]."""
     _validate.between("density", density, 1.0)
     p = np.asarray(density, np.float64)
-    return p / 3 if signed else p / 3 - p**2 / 4
+    return p / 3 if _validate.truth("signed", signed) else p / 3 - p**2 / 4
 
 
 def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool = False) -> float:

@@ -58,16 +58,23 @@ def exact_minimum(
     own density is ignored) density is the sets', (setting,) or (setting, n_sets).
     Raises ConfigError for counts, shapes and values that do not fit.
     """
-    for name, value, low in (("n_hidden", n_hidden, 1), ("restarts", restarts, 0), ("steps", steps, 1),
-                             ("polish", polish, 1), ("newton_steps", newton_steps, 1)):  # fmt: skip
-        _validate.integer(name, value, low)
+    _validate.instance("activation", activation, str)
+    counts = {"n_hidden": (n_hidden, 1), "restarts": (restarts, 0), "steps": (steps, 1), "polish": (polish, 1),
+              "newton_steps": (newton_steps, 1)}  # fmt: skip
+    n_hidden, restarts, steps, polish, newton_steps = (
+        _validate.integer(name, value, low) for name, (value, low) in counts.items()
+    )
     if np.ndim(importance) != 2 or np.size(importance) == 0:
         raise ConfigError(f"importance must be (setting, n); got shape {np.shape(importance)}")
     weight = np.asarray(importance, np.float64)
     settings, n = weight.shape
+    _validate.instance("law", law, FeatureLaw)
+    _validate.key("key", key)
     units = law.n_units(n)
     checked_settings(weight, density, settings, units)
     if starts is not None:
+        if not hasattr(starts, "W") or not hasattr(starts, "b"):
+            raise ConfigError(f"starts must be ToyParams(W, b); got {_validate.shown(starts)}")
         shape, bias = np.shape(starts.W), np.shape(starts.b)
         if len(shape) != 4 or (settings, shape[1], n_hidden, n) != shape or bias != (settings, shape[1], n):
             raise ConfigError(
