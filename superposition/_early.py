@@ -28,7 +28,7 @@ KINDS = {
     "sweep": (("zarr.json", "loss/zarr.json"), "a sweep of toy models", "superposition show"),
     "run": (("results.json",), "a run of SAEs", "superposition sae show"),
     "sae": (("cfg.json",), "an SAE", "superposition sae show"),
-    "pages": (("index.html",), "feature pages", "a browser"),
+    "pages": (("index.html",), "feature pages (`superposition page` writes them)", "a browser"),
     "model": (("config.json", "tokenizer.json"), "a language model", "--model"),
     "cache": (("MANIFEST.json",), "a cache that `llm activations` wrote", "--cache"),
     "array": ((), "a .npy, .npz, .safetensors or Zarr array", "--activations"),
@@ -48,8 +48,8 @@ def check(command: Any) -> None:
         for path in command.saes:
             expect(path, "sae", "run")
     if isinstance(command, ConvertConfig):
-        expect(command.source, "sae")
         choose("to", command.to, listed("formats", "FORMATS"))
+        expect(command.source, "sae")
         _free(command.destination, False, "another destination")
     if isinstance(command, ShowSAEConfig):
         expect(command.path, "sae", "run")
@@ -161,7 +161,7 @@ def _features(command: Any) -> None:
             raise ConfigError("page needs --out, the folder to write; for example --out pages/")
         if command.density is not None:
             _each("density", (command.density,), high=1.0, open_low=True)
-        if command.toy is not None:
+        if command.toy is not None and (kind_of(command.toy) or not os.path.lexists(command.toy)):
             expect(command.toy, "sweep")
         empty = command.out.is_dir() and not os.listdir(command.out)
         _free(

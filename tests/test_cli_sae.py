@@ -17,8 +17,9 @@ from superposition.activations import Batch, planted_stream
 from superposition.errors import ConfigError
 from superposition.features import PLANTED
 from superposition.sae import ARCHITECTURES, JumpReLU, ReLU, TopK
-from superposition.sae_cli import evaluation, files, training
+from superposition.sae_cli import files, training
 from superposition.sae_cli.config import Hyperparameters, OptimizerSettings, TrainConfig
+from superposition.sae_run import evaluate
 
 # The training program's; the newest optax says it is to be called tree.norm.
 ORTHOGONAL = ["--planted", "orthogonal", "--n-features", "8", "--d-in", "8"]
@@ -186,17 +187,15 @@ def test_evaluate_does_not_depend_on_the_batches():
     import jax
 
     params = sae.init_params(jax.random.key(0))
-    whole = evaluation.evaluate(sae, params, [Batch(x, x)])
-    parts = evaluation.evaluate(
-        sae, params, (Batch(x[i : i + 37], x[i : i + 37]) for i in range(0, 1000, 37))
-    )
+    whole = evaluate(sae, params, [Batch(x, x)])
+    parts = evaluate(sae, params, (Batch(x[i : i + 37], x[i : i + 37]) for i in range(0, 1000, 37)))
     assert whole.numbers == pytest.approx(parts.numbers, rel=1e-5)
     np.testing.assert_allclose(whole.densities, parts.densities)
     latents, x_hat = sae.reconstruct(params, x)
     assert whole.numbers["fvu"] == pytest.approx(metrics.fvu(x, np.asarray(x_hat)), rel=1e-5)
     assert whole.numbers["dead_fraction"] == metrics.dead_fraction(np.asarray(latents))
     with pytest.raises(ConfigError, match="at least one example"):
-        evaluation.evaluate(sae, params, [])
+        evaluate(sae, params, [])
 
 
 @pytest.mark.parametrize("to", list(formats.FORMATS))

@@ -14,6 +14,7 @@ from superposition.page.write import write
 from superposition.sae_cli import figures
 from superposition.sae_cli.training import read_results
 from tests.oracles.pages import pages
+from tests.oracles.unsealed import unsealed
 
 VALUES = [
     None, True, -1, 1e308, "x", "[/b]", "\x1b[31m", [], {}, [1], {"a": 1}, 10**400, float("nan"), "../../etc", [[]], "",
@@ -189,7 +190,7 @@ def test_a_page_of_another_program_is_no_page(tmp_path):
 
 
 def test_metadata_of_strangers_are_shown_and_do_not_act_on_the_terminal(copy, capsys):
-    path = copy / "seed=0" / "cfg.json"
+    path = unsealed(copy / "seed=0") / "cfg.json"
     cfg = json.loads(path.read_text())
     cfg["metadata"] |= {"neuronpedia_id": "[/b] \x1b[31mred", "model_name": "[bold]x"}
     path.write_text(json.dumps(cfg))

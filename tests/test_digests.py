@@ -204,3 +204,12 @@ def test_a_checkpoint_of_ours_is_one_of_torch(tmp_path):
     state = torch.load(path / "ae.pt", weights_only=True)
     params = formats.load(path, allow_pt=True).params
     assert np.array_equal(state["encoder.weight"].numpy().T, params["W_enc"])
+
+
+def test_the_same_sae_gives_the_same_bytes(tmp_path):
+    sae = TopK(4, 8, k=1)
+    params = params_of(sae)
+    for number in range(8):  # in one of eight, safetensors alone would have exchanged two notes
+        path = formats.save(tmp_path / str(number), sae, params)
+        data = (path / "sae_weights.safetensors").read_bytes()
+        assert data == (tmp_path / "0" / "sae_weights.safetensors").read_bytes()

@@ -22,7 +22,7 @@ from superposition.llm.packing import token_array
 from superposition.sae import TopK
 from superposition.sae_cli.config import DataConfig
 from superposition.sae_cli.data import open_data
-from superposition.sae_cli.evaluation import evaluate
+from superposition.sae_run import evaluate
 from superposition.toy import ReLUOutput
 from superposition.typing import ToyParams
 

@@ -84,4 +84,14 @@ def to_safetensors(arrays: Arrays, dtype: str = "float32", notes: dict[str, str]
     """A safetensors file of the arrays in `dtype`, and of notes beside them; ConfigError where they overflow it."""
     # safetensors copies the buffer as it lies in memory, so it must lie in C order.
     ordered = {name: np.asarray(array, order="C") for name, array in cast(arrays, dtype).items()}
-    return safetensors.numpy.save(ordered, metadata={"format": "pt", **(notes or {})})
+    return _in_order(safetensors.numpy.save(ordered, metadata={"format": "pt", **(notes or {})}))
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same file with its notes in alphabetical order: safetensors writes them in another one each time."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

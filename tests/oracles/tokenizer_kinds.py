@@ -3,6 +3,7 @@
 import json
 
 from superposition.llm.export import save_gpt2
+from superposition.llm.sums import SUMS
 from tests.oracles import tiny_lm
 
 SPECIAL = ["<s>", "</s>", "<unk>", "<pad>"]
@@ -116,6 +117,7 @@ def write_model(folder, state, *, config=None, generation=None, puts_bos=False, 
     """A tiny GPT-2 with that tokenizer; config, generation: changes of config.json, all of generation_config.json."""
     of = tiny_lm.spec(2, VOCABULARY)
     save_gpt2(folder, of, tiny_lm.params(of, seed))
+    (folder / SUMS).unlink()  # a model of another program has no digests
     path = folder / "config.json"
     path.write_text(
         json.dumps({**json.loads(path.read_text()), "bos_token_id": 0, "eos_token_id": 1, **(config or {})})
