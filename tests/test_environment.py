@@ -15,7 +15,7 @@ import xarray as xr
 
 from superposition import checkpoint, provenance, train
 from superposition.activations import array_stream
-from superposition.errors import ConfigError, Interrupted
+from superposition.errors import ConfigError, CorruptError, Interrupted
 from superposition.provenance import _xla_flags, environment
 from superposition.sae import TopK
 from superposition.sae_run import SAERun, fit, fitting
@@ -78,7 +78,7 @@ def test_order_and_harmless_flags_of_xla_are_no_difference(tmp_path):
     assert _xla_flags(f"{fast}=true {isa}") == same
     assert _xla_flags(f" {isa}  {fast} ") == same
     assert _xla_flags(f"{fast}=false {isa} {fast} --xla_force_host_platform_device_count=8") == same
-    assert _xla_flags(f"--xla_dump_to=/tmp/x {isa} {fast}") == same
+    assert _xla_flags(f"--xla_dump_to=dumps {isa} {fast}") == same
     assert _xla_flags(f"{fast}=false {isa}") != same
     assert _xla_flags("") == []
     (tmp_path / "flags").write_text(f"{isa}\n{fast}\n")
@@ -236,3 +236,12 @@ def test_the_plan_of_blocks_does_not_ask_for_the_cores(monkeypatch):
     assert plans[0] == plans[1] == plans[2]
     need = blocks.bytes_per_cell(run) * plans[0].cells / 2**30
     assert blocks.at_once(run, plans[0], 3.5 * need) == 3  # 64 cores, memory for three blocks
+
+
+def test_a_damaged_record_of_a_run_is_one_error(tmp_path):
+    run = SAERun(TopK(4, 6, k=1), steps=1, batch_size=4)
+    stream = array_stream(jax.random.key(0), np.random.default_rng(0).normal(size=(64, 4)))
+    fit(run, stream, directory=tmp_path)
+    (tmp_path / "run.json").write_text('{"run": ')
+    with pytest.raises(CorruptError, match=r"run\.json"):
+        fit(run, stream, directory=tmp_path)

@@ -1,11 +1,9 @@
 """Train SAEs, one or a whole grid side by side, on one stream; resumable to the bit."""
 
 import itertools
-import json
 import math
 import os
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -21,10 +19,11 @@ from superposition import _validate, checkpoint, train
 from superposition._lock import held
 from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
-from superposition.provenance import Environment, differences, distinct, environment, recipe
+from superposition.provenance import Environment, distinct, environment, recipe
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
+from superposition.sae_run.begun import checksum, remember
 from superposition.sae_run.evaluation import batch_size, evaluate, shortcomings, target_l0
 from superposition.sae_run.program import (
     Cells,
@@ -40,7 +39,6 @@ from superposition.sae_run.program import (
 )
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
-RUN = "run.json"
 MAX_SAES = 100_000
 
 
@@ -145,7 +143,7 @@ def fit(
         if directory is not None:
             stack.enter_context(held(directory, directory))
             config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
-            _remember(directory, config | {"source": recipe(stream.source), "data": _checksum(stream)})
+            remember(directory, config | {"source": recipe(stream.source), "data": checksum(stream)})
             begun = [directory / f"block-{b}" for b in range(len(blocks))]
             if any(checkpoint.latest(place) != run.steps for place in begun):
                 train.refuse_mixed(directory, [], begun, here, allow_mixed)
@@ -251,31 +249,6 @@ def block_size(run: SAERun, count: int, memory_gb: float) -> int:
 
 def _workers(run: SAERun) -> int:
     return train.worker_count() if is_small(run.sae) else 1
-
-
-def _checksum(stream: Stream) -> int:
-    """CRC-32 of the stream's arrays: other data would be resumed as silently as it would be wrong."""
-    total = 0
-    for leaf in jax.tree.leaves(stream.inputs):
-        flat = np.ascontiguousarray(leaf).reshape(-1)
-        total = zlib.crc32(flat.view(np.uint8).data, total)
-    return total
-
-
-def _remember(directory: Path, config: dict[str, Any]) -> None:
-    """Write what decides the result, or compare with what is there."""
-    path = directory / RUN
-    wanted = json.loads(json.dumps(config, default=float))
-    if path.exists():
-        lines = differences(json.loads(path.read_text()), wanted)
-        if lines:
-            raise ConfigError(
-                f"{directory} was begun with other settings: {'; '.join(lines)}; give those, or another directory"
-            )
-        return
-    temporary = path.with_name(f".{RUN}.new")  # one name: the next run writes over what a kill left
-    temporary.write_text(json.dumps(wanted, indent=1))
-    os.replace(temporary, path)
 
 
 def _unpack(
