@@ -281,7 +281,7 @@ bad = np.array([[1.0, np.nan], [np.inf, 1.0]])
         (lambda: metrics.mmcs(bad, DICTIONARY), "W_dec must be finite"),
         (lambda: metrics.found(W_DEC, DICTIONARY, 1.5), r"threshold must lie in \[-1, 1\]; got 1.5"),
         (lambda: metrics.density_histogram([1.5]), r"rates in \[0, 1\]"),
-        (lambda: metrics.density_histogram([0.5], bins=0), "bins must be >= 1"),
+        (lambda: metrics.density_histogram([0.5], bins=0), "bins must be an integer"),
     ],
 )
 def test_bad_input_is_refused_with_what_was_got(call, message):

@@ -123,7 +123,7 @@ def density_histogram(densities: Any, *, bins: int = 28, low: float = -7.0) -> D
     Raises:
         ConfigError: A density outside [0, 1], or no bin.
     """
-    _validate.between("densities", densities, 1.0)
+    _validate.between("densities", densities, np.inf, -np.inf)
     bins, low = _validate.integer("bins", bins, 1, 2**24), _validate.number("low", low)
     rates = np.asarray(densities, np.float64)
     if rates.ndim != 1 or not ((rates >= 0) & (rates <= 1)).all():

@@ -151,7 +151,8 @@ def lineage(parents: Sequence[Any]) -> tuple[np.ndarray, ...]:
         raise ConfigError("parents must hold at least one link between two widths; got none")
     lines: list[np.ndarray] = []
     for number, link in enumerate(parents):
-        _validate.instance(f"parents[{number}]", link, (Sequence, np.ndarray, jax.Array))
+        if not isinstance(link, Sequence | np.ndarray | jax.Array) or not getattr(link, "ndim", 1):
+            raise ConfigError(f"parents[{number}] must be a list of latents; got {_validate.shown(link)}")
         width = len(lines[-1]) if lines else np.iinfo(np.int64).max
         own = np.asarray(_arrays.indices(np, f"parents[{number}]", link, len(link), width))
         lines.append(np.where(own >= 0, lines[-1][own], -1) if lines else own)
