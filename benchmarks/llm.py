@@ -25,15 +25,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.step import compare
-from superposition import train
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.hub import resolve
 from superposition.llm.packing import Tokens
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fitting
+from superposition.training import SAERun, fitting, loop
+from superposition.training.optimizer import Adam
 
 ROWS, CTX, LAYER = 8, 128, 6
 D_SAE, K, BATCH = 4096, 32, 4096
@@ -154,7 +153,7 @@ class Ours:
 
     def __call__(self, steps: int) -> None:
         """Train on."""
-        moved = train.advance(self.program, self.inputs, self.state, np.int32(self.done), np.int32(steps))
+        moved = loop.advance(self.program, self.inputs, self.state, np.int32(self.done), np.int32(steps))
         self.state = jax.block_until_ready(moved)
         self.done += steps
 
@@ -205,7 +204,7 @@ def main() -> None:
     import torch
 
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 7
-    torch.set_num_threads(train.worker_count())
+    torch.set_num_threads(loop.worker_count())
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         theirs, lm = random_gpt2(folder)
@@ -239,7 +238,7 @@ def main() -> None:
     )
     for row in rows:
         print(json.dumps(row))
-    device = {"cores": train.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
+    device = {"cores": loop.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
     Path(__file__).with_suffix(".json").write_text(
         json.dumps({"device": device, "rows": rows}, indent=1) + "\n"
     )

@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments._small_lm import HOOK, material
-from superposition import formats, interventions
+from superposition import interventions
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
 from superposition.sae import TopK
 from superposition.sae.folding import fold_scale
-from superposition.sae_run import SAERun, fit
+from superposition.storage import formats
+from superposition.training import SAERun, fit
+from superposition.training.optimizer import Adam
 
 BATCH, D_SAE, K, RATE = 1000, 1024, 32, 1e-3
 SHOWN = ("l0", "explained_variance", "ce_recovered", "ce_recovered_mean", "kl", "dead_fraction")

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from benchmarks.step import compare
-from superposition import AdamW, SparseUniform, ToyRun, train
-from superposition.sweep import blocks
-from superposition.sweep.axes import cells_at, parse
+from superposition import AdamW, SparseUniform, ToyRun
 from superposition.toy import AbsoluteValue, ReLUHidden, ToyModel
-from superposition.toy_run import Program, static_part
+from superposition.training import blocks, loop
+from superposition.training.grid import cells_at, parse
+from superposition.training.toy import Program, static_part
 
 BATCH, DENSITY = 1024, 0.1
 
@@ -42,10 +42,10 @@ def ours(model: ToyModel, base: float, models: int, sampling: str) -> Callable[[
     for region in blocks.regions(parsed, plan.shape):
         cells = jax.tree.map(jax.numpy.asarray, cells_at(run, parsed, blocks.block_index(region, plan.cells)))
         states.append(list(program.start(cells)))
-    pool = ThreadPoolExecutor(train.worker_count())
+    pool = ThreadPoolExecutor(loop.worker_count())
 
     def advance(block: list[Any], steps: int) -> None:
-        block[1] = train.advance(program, block[0], block[1], np.int32(0), np.int32(steps))
+        block[1] = loop.advance(program, block[0], block[1], np.int32(0), np.int32(steps))
         jax.block_until_ready(block[1])
 
     def go(steps: int) -> None:
@@ -80,7 +80,7 @@ def peer(model: ToyModel, base: float, models: int) -> Callable[[int], None]:
 def main() -> None:
     """Run every case and write benchmarks/neurons.json."""
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 5
-    torch.set_num_threads(train.worker_count())
+    torch.set_num_threads(loop.worker_count())
     cases: list[tuple[str, ToyModel, float, int, int, int]] = [
         ("ReLU hidden layer, n=10, m=5, 1,000 models", ReLUHidden(10, 5), 0.75, 1000, 2, 16),
         ("absolute value, n=3, m=6, 1,000 models", AbsoluteValue(3, 6), 1.0, 1000, 4, 32),
@@ -94,7 +94,7 @@ def main() -> None:
             "ours, plain sampling": (ours(model, base, models, "plain"), steps),
         }
         rows.append(compare(name, contestants, rounds))
-    device = {"cores": train.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
+    device = {"cores": loop.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
     Path(__file__).with_suffix(".json").write_text(
         json.dumps({"device": device, "rows": rows}, indent=1) + "\n"
     )

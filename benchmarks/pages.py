@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from experiments._small_lm import HOOK, material
-from superposition import formats
-from superposition.activation_cache import Cache, CacheWriter
+from superposition.activations.cache import Cache, CacheWriter
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
-from superposition.page.llm import feature_pages
+from superposition.pages.llm import feature_pages
+from superposition.storage import formats
 
 SAE = "superposition/small-lm-sae"
 BATCH = 64  # rows captured at once

@@ -20,9 +20,9 @@ import numpy as np
 from superposition import metrics
 from superposition.activations import Stream, planted_stream
 from superposition.features import PLANTED
-from superposition.optimizer import Adam
 from superposition.sae import BatchTopK, Gated, JumpReLU, MatchingPursuit, Matryoshka, ReLU, TopK
-from superposition.sae_run import SAERun, fit
+from superposition.training import SAERun, fit
+from superposition.training.optimizer import Adam
 
 BATCH, D_SAE, K, RATE = 1024, 256, 6, 1e-3
 PREFIXES = (8, 32, 128, 256)

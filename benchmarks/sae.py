@@ -21,11 +21,10 @@ import jax
 import numpy as np
 
 from benchmarks.step import compare
-from superposition import train
 from superposition.activations import Stream, array_stream
-from superposition.optimizer import Adam
 from superposition.sae import SAE, BatchTopK, ReLU, TopK
-from superposition.sae_run import SAERun, fitting
+from superposition.training import SAERun, fitting, loop
+from superposition.training.optimizer import Adam
 
 BATCH, D_IN, D_SAE, K = 2048, 512, 4096, 32
 WIDTHS = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
@@ -59,7 +58,7 @@ class Ours:
         """Train on."""
 
         def advance(block: list[Any]) -> None:
-            block[2] = jax.block_until_ready(train.advance(*block, np.int32(self.done), np.int32(steps)))
+            block[2] = jax.block_until_ready(loop.advance(*block, np.int32(self.done), np.int32(steps)))
 
         list(self.pool.map(advance, self.blocks))
         self.done += steps
@@ -72,7 +71,7 @@ class Ours:
     def peak(self) -> dict[str, float]:
         """Megabytes: parameters + Adam moments + pre-activations, and the step's peak less its data."""
         program, inputs, state = self.blocks[0]
-        lowered = train.advance.lower(program, inputs, state, np.int32(0), np.int32(1))
+        lowered = loop.advance.lower(program, inputs, state, np.int32(0), np.int32(1))
         memory = lowered.compile().memory_analysis()
         data = sum(a.nbytes for a in jax.tree.leaves(inputs))
         weights = sum(a.nbytes for a in jax.tree.leaves(state.params))
@@ -238,12 +237,12 @@ def main() -> None:
     import torch
 
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 7
-    torch.set_num_threads(train.worker_count())
+    torch.set_num_threads(loop.worker_count())
     here = Path(__file__)
     widths = by_width(rounds)
     draw(widths, here.with_suffix(".png"))
     rows = large(rounds) + many(rounds) + widths
-    device = {"cores": train.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
+    device = {"cores": loop.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
     here.with_suffix(".json").write_text(json.dumps({"device": device, "rows": rows}, indent=1) + "\n")
 
 

@@ -25,10 +25,10 @@ import jax
 import numpy as np
 import torch
 
-from superposition import ReLUOutput, ToyRun, train
-from superposition.sweep import blocks
-from superposition.sweep.axes import cells_at, parse
-from superposition.toy_run import Program, static_part
+from superposition import ReLUOutput, ToyRun
+from superposition.training import blocks, loop
+from superposition.training.grid import cells_at, parse
+from superposition.training.toy import Program, static_part
 
 BATCH = 1024
 SEVEN = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -44,10 +44,10 @@ def ours(n: int, m: int, axes: dict[str, Any], *, sampling: str, share: bool = T
     for region in blocks.regions(parsed, plan.shape):
         cells = jax.tree.map(jax.numpy.asarray, cells_at(run, parsed, blocks.block_index(region, plan.cells)))
         states.append(list(program.start(cells)))
-    pool = ThreadPoolExecutor(train.worker_count())
+    pool = ThreadPoolExecutor(loop.worker_count())
 
     def advance(block: list[Any], steps: int) -> None:
-        block[1] = train.advance(program, block[0], block[1], np.int32(0), np.int32(steps))
+        block[1] = loop.advance(program, block[0], block[1], np.int32(0), np.int32(steps))
         jax.block_until_ready(block[1])
 
     def go(steps: int) -> None:
@@ -136,7 +136,7 @@ def compare(
 def main() -> None:
     """Run every case and write benchmarks/step.json."""
     rounds = int(sys.argv[sys.argv.index("--rounds") + 1]) if "--rounds" in sys.argv else 7
-    torch.set_num_threads(train.worker_count())
+    torch.set_num_threads(loop.worker_count())
     eight = {"density": np.geomspace(1, 0.01, 8), "importance_base": np.geomspace(0.1, 10, 8)}
     grid = {"density": np.geomspace(1, 0.01, 32), "importance_base": np.geomspace(0.1, 10, 32)}
     density = np.repeat(eight["density"], 8)
@@ -171,7 +171,7 @@ def main() -> None:
             rounds,
         ),
     ]
-    device = {"cores": train.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
+    device = {"cores": loop.worker_count(), "backend": jax.default_backend(), "jax": jax.__version__}
     Path(__file__).with_suffix(".json").write_text(
         json.dumps({"device": device, "rows": rows}, indent=1) + "\n"
     )

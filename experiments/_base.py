@@ -150,7 +150,7 @@ def main(module_name: str) -> None:
 
 def configured(module: ModuleType, arguments: Sequence[str]) -> Any:
     """The Config that a command line means, checked; ConfigError where it means none."""
-    from superposition.cli import parse
+    from superposition.cli.main import parse
 
     flags = [a for a in arguments if a != "--quick"]
     config = parse(

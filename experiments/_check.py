@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 LEAST = {"seed": 0, "random_seed": 0, "shown": 0, "longer": 0}
@@ -52,7 +52,7 @@ def _value(name: str, key: str, value: Any, hint: Any, *, may_be_empty: bool = F
     elif hint is str and key in NAMED:
         from superposition.sae import ARCHITECTURES
 
-        _validate.choice(name, value, tuple(k for k, kind in ARCHITECTURES.items() if kind.trains))
+        validate.choice(name, value, tuple(k for k, kind in ARCHITECTURES.items() if kind.trains))
 
 
 def _entries(name: str, key: str, value: Any, hints: tuple[Any, ...], may_be_empty: bool) -> None:
@@ -70,24 +70,24 @@ def _entries(name: str, key: str, value: Any, hints: tuple[Any, ...], may_be_emp
 
 def _integer(name: str, key: str, value: Any) -> None:
     if key not in SIGNED:
-        _validate.integer(name, value, LEAST.get(key, 1))
+        validate.integer(name, value, LEAST.get(key, 1))
     elif isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{name} must be an integer; got {value!r}")
 
 
 def _float(name: str, key: str, value: Any) -> None:
     if key.endswith(SHARES):
-        _validate.in_range(name, value, 0, 1, open_low=True)
+        validate.in_range(name, value, 0, 1, open_low=True)
     elif key.endswith(POSITIVE):
-        _validate.in_range(name, value, 0, math.inf, open_low=True)
+        validate.in_range(name, value, 0, math.inf, open_low=True)
     elif key in AT_LEAST_ZERO:
-        _validate.in_range(name, value, 0, math.inf)
+        validate.in_range(name, value, 0, math.inf)
     elif key == "sparsities":
-        _validate.in_range(name, value, 0, 1)
+        validate.in_range(name, value, 0, 1)
         if value == 1:
             raise ConfigError(f"{name} must lie in [0, 1): at 1 every input is zero; got 1")
     else:
-        _validate.number(name, value)
+        validate.number(name, value)
 
 
 def includes(name: str, values: Sequence[float], *needed: float) -> None:

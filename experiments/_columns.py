@@ -11,8 +11,8 @@ from experiments._base import Claim, Result
 from experiments._check import below
 from superposition import AdamW, Linear, ReLUOutput, ToyRun, geometry, theory
 from superposition.errors import ConfigError
-from superposition.sweep import sweep
 from superposition.toy import ToyModel
+from superposition.training import sweep
 
 DENSITIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 

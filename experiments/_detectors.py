@@ -14,7 +14,7 @@ from superposition import metrics
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.sae import SAE, Params
-from superposition.sae_run import Trained
+from superposition.training import Trained
 
 TOP = 100  # top-activating tokens looked at
 # A unit is specific from this share of its firings in one kind on, if it fires so often.

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments._detectors import LEAST, Rule, blocks, encode
 from superposition import metrics
-from superposition.sae_run import Trained
+from superposition.training import Trained
 
 # Decoder rows keep part of their random start after so short a training: the best cosine with another seed's rows is
 # 0.7 on average at 256 latents and 0.45 at 1,024; with rows turned at random it is 0.14.

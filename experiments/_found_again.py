@@ -12,7 +12,7 @@ from experiments._detectors import LEAST, Encode, blocks, encode, encoder
 from experiments.sae_zoo import NAMES
 from superposition import metrics
 from superposition.sae import TopK
-from superposition.sae_run import Trained
+from superposition.training import Trained
 
 LEVELS = (0.5, 0.7, 0.9)  # correlations from which a unit is the same
 SAME = 1  # the one that claims are made with

@@ -5,10 +5,11 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments._small_lm import HOOK
-from superposition import formats, interventions
+from superposition import interventions
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.sae import SAE, Params
+from superposition.storage import formats
 
 SHIPPED = "superposition/small-lm-sae"
 

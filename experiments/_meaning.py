@@ -7,7 +7,7 @@ import numpy as np
 from experiments._detectors import blocks, encoder
 from experiments._pushed import Text, directions, pushes
 from superposition.llm import LanguageModel
-from superposition.sae_run import Trained
+from superposition.training import Trained
 
 SHORT = 80  # positions of each row steered on: many units on some text rather than few on much
 

@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result
-from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, _validate, geometry, plot, theory
-from superposition.sweep import sweep
+from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, geometry, plot, theory
+from superposition._internal import validate
+from superposition.training import sweep
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Grid:
     coarsening: int = 4
 
     def __post_init__(self) -> None:
-        _validate.integer("cells", self.cells, 2)
-        _validate.integer("exact_cells", self.exact_cells, 2)
+        validate.integer("cells", self.cells, 2)
+        validate.integer("exact_cells", self.exact_cells, 2)
 
     def axes(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
         """R from 0.1 to 10 and p from 1 to 0.01, evenly in logarithm."""

@@ -15,7 +15,7 @@ from superposition.llm import LanguageModel
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import Tokens
 from superposition.sae import SAE, Params
-from superposition.sae_run import Trained
+from superposition.training import Trained
 
 SCALE = "ln_final.hook_scale"
 PROMOTED, CONTROLS, STRONGEST = 10, 100, 8

@@ -8,7 +8,7 @@ import numpy as np
 
 from superposition import AdamW, ReLUOutput, ToyParams, ToyRun, geometry, theory
 from superposition.features import FeatureLaw
-from superposition.sweep import sweep
+from superposition.training import sweep
 
 
 @dataclass(frozen=True)

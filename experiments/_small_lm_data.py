@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import _ngram
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.packing import Tokens, flatten, pack_text, tokenize
 from superposition.llm.text import read_text
@@ -55,8 +55,8 @@ class Mixture:
     max_epochs: float = 40.0
 
     def __post_init__(self) -> None:
-        _validate.in_range("alpha", self.alpha, 0, 1)
-        _validate.in_range("max_epochs", self.max_epochs, 0, 1e9, open_low=True)
+        validate.in_range("alpha", self.alpha, 0, 1)
+        validate.in_range("max_epochs", self.max_epochs, 0, 1e9, open_low=True)
 
 
 def prepare(
@@ -74,9 +74,9 @@ def prepare(
 
     whole: sources (patterns) kept wholly for evaluation. leave_out: sources not read at all.
     """
-    _validate.integer("vocab", vocab, 257, 2**16 + 1)
-    _validate.integer("ctx", ctx, 2)
-    _validate.in_range("held_out", held_out, 0, 0.5, open_low=True)
+    validate.integer("vocab", vocab, 257, 2**16 + 1)
+    validate.integer("ctx", ctx, 2)
+    validate.in_range("held_out", held_out, 0, 0.5, open_low=True)
     texts = {name: docs for name, docs in read_text(paths).items() if not _matches(name, leave_out)}
     train: dict[str, list[str]] = {}
     held: dict[str, list[str]] = {}

@@ -14,8 +14,9 @@ from functools import cache
 
 import numpy as np
 
-from superposition import AdamW, ReLUOutput, ToyRun, _validate
-from superposition.sweep import sweep
+from superposition import AdamW, ReLUOutput, ToyRun
+from superposition._internal import validate
+from superposition.training import sweep
 
 SPARSEST = 0.02  # features fewer than this start larger
 
@@ -38,7 +39,7 @@ class UniformSweep:
     longer: int = 1
 
     def __post_init__(self) -> None:
-        _validate.integer("uniform.longer", self.longer, 1)  # elsewhere `longer` are indices, from 0
+        validate.integer("uniform.longer", self.longer, 1)  # elsewhere `longer` are indices, from 0
 
 
 @cache

@@ -25,13 +25,14 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._check import includes, reaches
-from superposition import SparseUniform, ToyRun, _validate
+from superposition import SparseUniform, ToyRun
+from superposition._internal import validate
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.geometry.neurons import concentration
 from superposition.plot.computation import WarmUp, computation
-from superposition.sweep import sweep
 from superposition.theory.computation import dedicated_loss
 from superposition.toy import AbsoluteValue
+from superposition.training import sweep
 from superposition.typing import ComputationParams
 
 MONOSEMANTIC = 0.9  # of a neuron's sum of squared input weights, held by the largest
@@ -61,7 +62,7 @@ class Config:
     def __post_init__(self) -> None:
         includes("densities", self.densities, 1.0)
         reaches("densities", self.densities, 0, 0.001)
-        _validate.integer("examples", self.examples, 2)
+        validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -28,14 +28,15 @@ from matplotlib.figure import Figure
 from experiments._base import Claim, Result, main
 from experiments._check import several
 from experiments.sae_zoo import CONTROLLER, JUMPRELU, NAMES, above, spread
-from superposition import _validate, metrics
+from superposition import metrics
+from superposition._internal import validate
 from superposition.activations import Batch, Stream, planted_stream
 from superposition.errors import ConfigError
 from superposition.features import PLANTED
-from superposition.optimizer import Adam
 from superposition.plot.zoo import absorbed_and_hedged
 from superposition.sae import ARCHITECTURES, ReLU
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.training import SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 PARENTS, CHILDREN = 8, 4
 INNER = 8  # Matryoshka's inner prefix: the parents, or a quarter of the correlated features
@@ -66,7 +67,7 @@ class Config:
                 "flat must be architectures other than matryoshka, which is always trained; leave it out"
             )
         several("widths", self.widths)
-        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
+        validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -28,9 +28,10 @@ from scipy.stats import spearmanr
 from experiments._base import Claim, Result, main
 from experiments._check import several
 from experiments._uniform import UniformSweep, trained
-from superposition import AdamW, ReLUOutput, SparseUniform, _validate, geometry
-from superposition.adversarial import along_rows, mean_input_norm, vulnerability
+from superposition import AdamW, ReLUOutput, SparseUniform, geometry
+from superposition._internal import validate
 from superposition.plot.adversarial import Training, adversarial
+from superposition.theory.adversarial import along_rows, mean_input_norm, vulnerability
 from superposition.toy import ToyModel
 from superposition.typing import ToyParams
 
@@ -57,10 +58,8 @@ class Config:
     def __post_init__(self) -> None:
         several("uniform.densities", self.uniform.densities)
         for index in self.longer:
-            _validate.integer(
-                "longer, indices into uniform.densities,", index, 0, len(self.uniform.densities)
-            )
-        _validate.integer("examples", self.examples, 2)
+            validate.integer("longer, indices into uniform.densities,", index, 0, len(self.uniform.densities))
+        validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -22,11 +22,12 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._check import below
-from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry
+from superposition import AdamW, ReLUOutput, ToyRun, geometry
+from superposition._internal import validate
 from superposition.features import Correlated
 from superposition.geometry.triangles import two_triangles
 from superposition.plot.triangles import SETS, Measure, movie, stages
-from superposition.trajectory import record
+from superposition.training.record import record
 
 STAGES = ("near zero", "parted", "open", "turned")
 HALF, ANTIPRISM, ANTIPODAL = 0.5, 50.0, -0.95
@@ -48,7 +49,7 @@ class Config:
     start_instances: int = 10_000
 
     def __post_init__(self) -> None:
-        _validate.integer("frames", self.frames, 2)
+        validate.integer("frames", self.frames, 2)
         below("first_step", self.first_step, "steps", self.steps)
 
     @classmethod

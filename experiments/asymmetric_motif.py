@@ -22,12 +22,13 @@ from scipy import stats
 
 from experiments._base import Claim, Result, main
 from experiments._check import reaches
-from superposition import AdamW, SparseUniform, ToyRun, _validate
+from superposition import AdamW, SparseUniform, ToyRun
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.motif import Motif, motifs
 from superposition.plot.motif import Circuit, Frequency, Response, motif
-from superposition.sweep import sweep
 from superposition.toy import AbsoluteValue
+from superposition.training import sweep
 from superposition.typing import ComputationParams
 
 Found = list[list[Motif]]
@@ -56,8 +57,8 @@ class Config:
             listed = ", ".join(f"{p:g}" for p in self.densities)
             raise ConfigError(f"arena_density must be one of densities, {listed}; got {self.arena_density:g}")
         reaches("densities", self.densities, 0, 0.2)
-        _validate.integer("n_features", self.n_features, 2)  # a motif is of two features and two neurons
-        _validate.integer("n_hidden", self.n_hidden, 2)
+        validate.integer("n_features", self.n_features, 2)  # a motif is of two features and two neurons
+        validate.integer("n_hidden", self.n_hidden, 2)
 
     @classmethod
     def quick(cls) -> "Config":

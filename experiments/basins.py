@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
-from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry, theory
+from superposition import AdamW, ReLUOutput, ToyRun, geometry, theory
+from superposition._internal import validate
 from superposition.plot.basins import BestOf, Frequency, Shares, basins
-from superposition.sweep import sweep
 from superposition.theory.best_of import binomial_interval, expected_minimum, models_needed, success
 from superposition.theory.kgons import kgon, kgon_levels
+from superposition.training import sweep
 
 GOOD = 0.01  # of the best known loss
 
@@ -46,9 +47,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("densities", "seeds", "most"):  # axes
-            _validate.integer(name, getattr(self, name), 2)
+            validate.integer(name, getattr(self, name), 2)
         # Claims look at 0.05 and below.
-        _validate.in_range("lowest_density", self.lowest_density, 0, 0.05, open_low=True)
+        validate.in_range("lowest_density", self.lowest_density, 0, 0.05, open_low=True)
 
     @classmethod
     def quick(cls) -> "Config":

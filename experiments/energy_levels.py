@@ -26,12 +26,13 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._check import below
-from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, _validate, geometry
+from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, geometry
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.dynamics import Jump, jumps, plateaus, visits
 from superposition.plot.dynamics import Curves, OneRun, energy_levels
 from superposition.theory.kgons import digon_levels, kgon_levels
-from superposition.trajectory import record
+from superposition.training.record import record
 
 ONSET = 0.02  # of training: falls before it are the start, not jumps between levels
 AT_LEVEL = 0.005  # digon levels lie 3 % apart
@@ -65,11 +66,11 @@ class Config:
                 f"n_hidden must be at most half of n_features, {self.n_features // 2}, for digons in every dimension; got "
                 f"{self.n_hidden}"
             )
-        _validate.integer("frames", self.frames, 100)  # a jump is looked for within a hundredth of them
-        _validate.integer("polygon_features", self.polygon_features, 3)
-        _validate.integer("polygon_frames", self.polygon_frames, 2)
+        validate.integer("frames", self.frames, 100)  # a jump is looked for within a hundredth of them
+        validate.integer("polygon_features", self.polygon_features, 3)
+        validate.integer("polygon_frames", self.polygon_frames, 2)
         below("frames", self.frames, "steps", self.steps)
-        _validate.integer("polygon_steps", self.polygon_steps, FIRST_FRAME + 1)
+        validate.integer("polygon_steps", self.polygon_steps, FIRST_FRAME + 1)
 
     @classmethod
     def quick(cls) -> "Config":

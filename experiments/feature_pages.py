@@ -29,14 +29,13 @@ from superposition.activations import toy_stream
 from superposition.features import SparseUniform
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
-from superposition.page.llm import Pages, feature_pages
-from superposition.page.toy import toy_pages
-from superposition.page.write import write
+from superposition.pages.llm import Pages, feature_pages
+from superposition.pages.toy import toy_pages
+from superposition.pages.write import write
 from superposition.plot.descriptions import descriptions
 from superposition.sae import SAE, Identity, Params, TopK
-from superposition.sae_run import SAERun, fit
-from superposition.sweep import sweep
+from superposition.training import SAERun, fit, sweep
+from superposition.training.optimizer import Adam
 from superposition.typing import ToyParams
 
 GOOD = 0.8

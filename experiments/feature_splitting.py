@@ -25,13 +25,14 @@ from matplotlib.figure import Figure
 from experiments._base import Claim, Result, main
 from experiments._check import several
 from experiments.sae_zoo import CONTROLLER, above, spread
-from superposition import _validate, metrics
+from superposition import metrics
+from superposition._internal import validate
 from superposition.activations import Stream, planted_stream
 from superposition.features import Planted
-from superposition.optimizer import Adam
 from superposition.plot.zoo import splitting
 from superposition.sae import BatchTopK, ReLU
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.training import SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 WORLD = Planted(
     n_features=104,
@@ -67,7 +68,7 @@ class Config:
 
     def __post_init__(self) -> None:
         several("widths", self.widths)
-        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
+        validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

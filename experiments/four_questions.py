@@ -38,15 +38,15 @@ from experiments._four_claims import claims_1, claims_2, claims_3, claims_4
 from experiments._meaning import meant
 from experiments._pushed import Text, intervened
 from experiments._small_lm import HOOK, Material, labels, material, small_lm
-from superposition import _validate
+from superposition._internal import validate
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
 from superposition.plot.feature_tree import Tree
 from superposition.plot.four_questions import Detection, Dose, four_questions
 from superposition.sae import ARCHITECTURES, SAE, TopK
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.training import SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 OTHER = "superposition/small-lm-seed1"
 GROUPS = {"other scripts": ("arabic", "hebrew", "cherokee", "chinese"), "English": ("english",),
@@ -83,7 +83,7 @@ class Config:
     def __post_init__(self) -> None:
         several("widths", self.widths)
         includes("strengths", self.strengths, 0, 1)
-        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
+        validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from experiments._base import Claim, Result, main
 from superposition import AdamW, ReLUOutput, ToyRun, geometry, plot
 from superposition.errors import ConfigError
-from superposition.sweep import sweep
+from superposition.training import sweep
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._sets import params
-from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyRun, _validate, geometry
+from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyRun, geometry
+from superposition._internal import validate
 from superposition.expected_loss import reference_loss
 from superposition.plot.sets import grams
-from superposition.sweep import sweep
+from superposition.training import sweep
 
 N, M, SETS = 20, 10, 2
 
@@ -38,7 +39,7 @@ class Config:
     learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
-        _validate.integer("shown, an index into densities,", self.shown, 0, len(self.densities))
+        validate.integer("shown, an index into densities,", self.shown, 0, len(self.densities))
 
     @classmethod
     def quick(cls) -> "Config":

@@ -22,12 +22,13 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._check import includes
-from superposition import AdamW, ReLUOutput, ToyRun, _validate, geometry
+from superposition import AdamW, ReLUOutput, ToyRun, geometry
+from superposition._internal import validate
 from superposition.expected_loss import expected_losses, reference_loss
 from superposition.expected_loss.by_count import count_weights, linear_terms, losses_by_count, one_active
 from superposition.plot.loss_terms import Balance, Shares, loss_terms
-from superposition.sweep import sweep
 from superposition.theory import variance
+from superposition.training import sweep
 from superposition.typing import ToyParams
 
 SHOWN = (1.0, 0.2, 0.1)  # densities of the introduction's three panels
@@ -48,7 +49,7 @@ class Config:
 
     def __post_init__(self) -> None:
         includes("densities", self.densities, *SHOWN)
-        _validate.integer("the first of larger, n,", self.larger[0], 2)
+        validate.integer("the first of larger, n,", self.larger[0], 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -25,13 +25,13 @@ from experiments._base import Claim, Result, main
 from experiments._detectors import PURE, TOP, activations, encode, judged, second_half
 from experiments._small_lm import HOOK, labels, material, small_lm
 from experiments.sae_zoo import spread
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
 from superposition.plot.detectors import detectors
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fit
+from superposition.training import SAERun, fit
+from superposition.training.optimizer import Adam
 
 SCRIPTS = ("arabic", "hebrew")  # the lecture's
 
@@ -58,7 +58,7 @@ class Config:
             raise ConfigError(
                 f"ks must be as many as widths, one for each; got {len(self.ks)} for {len(self.widths)} widths"
             )
-        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
+        validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

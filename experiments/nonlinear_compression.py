@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
-from superposition import _validate
+from superposition._internal import validate
 from superposition.plot.compression import Curves, compression
 from superposition.theory import compression as code
 from superposition.theory.no_bias import no_bias_minimum
@@ -37,8 +37,8 @@ class Config:
     samples: int = 1_000_000
 
     def __post_init__(self) -> None:
-        _validate.integer("points", self.points, 2)
-        _validate.integer("samples", self.samples, 100)  # their spread is the standard error
+        validate.integer("points", self.points, 2)
+        validate.integer("samples", self.samples, 100)  # their spread is the standard error
 
     @classmethod
     def quick(cls) -> "Config":

@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._sets import Training, found, minimum, params, partners
-from superposition import Correlated, _validate, geometry, theory
+from superposition import Correlated, geometry, theory
+from superposition._internal import validate
 from superposition.plot.sets import collapse
 
 LAW = Correlated(n_sets=3)
@@ -38,10 +39,10 @@ class Config:
     training: Training = field(default_factory=lambda: Training(seeds=10))
 
     def __post_init__(self) -> None:
-        _validate.integer("densities", self.densities, 2)
+        validate.integer("densities", self.densities, 2)
         # The paper's first range of densities, and its last.
-        _validate.in_range("lowest", self.lowest, 0, PAPER[0][1], open_low=True)
-        _validate.in_range("highest", self.highest, PAPER[-1][0], 1)
+        validate.in_range("lowest", self.lowest, 0, PAPER[0][1], open_low=True)
+        validate.in_range("highest", self.highest, PAPER[-1][0], 1)
 
     @classmethod
     def quick(cls) -> "Config":

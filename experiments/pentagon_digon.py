@@ -20,20 +20,11 @@ from scipy.optimize import brentq
 
 from experiments._base import Claim, Result, main
 from experiments._sets import params
-from superposition import (
-    AdamW,
-    Correlated,
-    ReLUOutput,
-    SparseUniform,
-    ToyParams,
-    ToyRun,
-    _validate,
-    geometry,
-    theory,
-)
+from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyParams, ToyRun, geometry, theory
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.plot.branches import Branch, branches
-from superposition.sweep import sweep
+from superposition.training import sweep
 
 PENTAGON, DIGONS = 0, 1
 INDEPENDENT = Correlated(n_sets=5)  # sets of one feature: the same law, by the faster exact loss
@@ -59,8 +50,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, (low, high) in RANGES.items():
-            _validate.in_range(name, getattr(self, name), low, high)
-        _validate.integer("points", self.points, 10)
+            validate.in_range(name, getattr(self, name), low, high)
+        validate.integer("points", self.points, 10)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -19,7 +19,8 @@ from matplotlib.figure import Figure
 from experiments import _phase
 from experiments._base import Claim, Result, main
 from experiments.phase_diagram import DIAGRAM
-from superposition import ToyParams, _validate, geometry, plot, theory
+from superposition import ToyParams, geometry, plot, theory
+from superposition._internal import validate
 from superposition.expected_loss import quadrature, reference_loss
 
 SOURCE = "Elhage 2022, comments"
@@ -46,8 +47,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in self.activations:
-            _validate.choice("activations", name, tuple(NAMES))
-        _validate.integer("cells", self.cells, 2)
+            validate.choice("activations", name, tuple(NAMES))
+        validate.integer("cells", self.cells, 2)
 
     @classmethod
     def quick(cls) -> "Config":

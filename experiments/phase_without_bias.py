@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from experiments import _phase
 from experiments._base import Claim, Result, main
 from experiments.phase_diagram import DIAGRAM
-from superposition import ToyParams, _validate, plot, theory
+from superposition import ToyParams, plot, theory
+from superposition._internal import validate
 from superposition.expected_loss import reference_loss
 from superposition.theory import no_bias
 
@@ -46,9 +47,9 @@ class Config:
     restarts: int = 24
 
     def __post_init__(self) -> None:
-        _validate.integer("cells", self.cells, 2)
-        _validate.integer("columns", self.columns, 2)
-        _validate.integer("angles", self.angles, 8)
+        validate.integer("cells", self.cells, 2)
+        validate.integer("columns", self.columns, 2)
+        validate.integer("angles", self.angles, 8)
 
     @classmethod
     def quick(cls) -> "Config":

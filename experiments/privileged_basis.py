@@ -24,12 +24,13 @@ from matplotlib.figure import Figure
 from experiments._base import Result, main
 from experiments._check import reaches
 from experiments._regimes import MODEL, Finalist, Found, regimes, statistics
-from superposition import AdamW, ToyRun, _validate
+from superposition import AdamW, ToyRun
+from superposition._internal import validate
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.geometry.neurons import neurons
 from superposition.plot.neurons import neurons as stacks
-from superposition.refine import refine
-from superposition.sweep import sweep
+from superposition.training import sweep
+from superposition.training.refine import refine
 
 # Densities at which the claims tell the paper's regimes apart.
 REGIMES = ((0.5, 1), (0.2, 0.49), (0.15, 0.15), (0.12, 0.12), (0.05, 0.08), (0, 0.02))
@@ -56,8 +57,8 @@ class Config:
     def __post_init__(self) -> None:
         for low, high in REGIMES:
             reaches("densities", self.densities, low, high)
-        _validate.integer("the second of draws", self.draws[1], 2)  # its spread is the standard error
-        _validate.integer("examples", self.examples, 2)
+        validate.integer("the second of draws", self.draws[1], 2)  # its spread is the standard error
+        validate.integer("examples", self.examples, 2)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -25,16 +25,17 @@ from matplotlib.figure import Figure
 
 from experiments._base import Claim, Result, main
 from experiments._small_lm import HOOK, material
-from superposition import formats, interventions
+from superposition import interventions
 from superposition.interventions import Logit
 from superposition.llm import LanguageModel
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import Tokens
-from superposition.page.llm import feature_pages
-from superposition.page.pieces import piece
-from superposition.page.write import write
+from superposition.pages.llm import feature_pages
+from superposition.pages.pieces import piece
+from superposition.pages.write import write
 from superposition.plot.tutorial import tutorial
 from superposition.sae import SAE, Params
+from superposition.storage import formats
 
 
 @dataclass(frozen=True)

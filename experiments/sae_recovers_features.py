@@ -23,10 +23,9 @@ from experiments._base import Claim, Result, main
 from superposition import AdamW, ReLUOutput, ToyRun, metrics, plot
 from superposition.activations import Stream, toy_stream
 from superposition.features import SparseUniform
-from superposition.optimizer import Adam
 from superposition.sae import ARCHITECTURES
-from superposition.sae_run import SAERun, fit
-from superposition.sweep import sweep
+from superposition.training import SAERun, fit, sweep
+from superposition.training.optimizer import Adam
 from superposition.typing import ToyParams
 
 TRAINED = tuple(name for name, cls in ARCHITECTURES.items() if cls.trains)

@@ -26,13 +26,14 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from experiments._base import Claim, Result, main
-from superposition import _validate, metrics
+from superposition import metrics
+from superposition._internal import validate
 from superposition.activations import ASIDE, Stream, planted_stream
 from superposition.features import PLANTED
-from superposition.optimizer import Adam
 from superposition.plot.zoo import dots
 from superposition.sae import ARCHITECTURES, SAE
-from superposition.sae_run import Controller, SAERun, Trained, fit
+from superposition.training import Controller, SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 NAMES = {"matryoshka": "Matryoshka", "batch-topk": "BatchTopK", "topk": "TopK", "jumprelu": "JumpReLU",
          "gated": "Gated", "relu": "ReLU + L1", "bricken": "Bricken", "matching-pursuit": "Matching pursuit"}  # fmt: skip
@@ -67,8 +68,8 @@ class Config:
     examples: int = 65_536
 
     def __post_init__(self) -> None:
-        _validate.integer("d_sae", self.d_sae, 32)  # the narrowest of Matryoshka's is a 32nd of it
-        _validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
+        validate.integer("d_sae", self.d_sae, 32)  # the narrowest of Matryoshka's is a 32nd of it
+        validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
     def quick(cls) -> "Config":

@@ -23,9 +23,9 @@ from experiments._base import Claim, Result, main
 from superposition import metrics, plot
 from superposition.activations import Stream, planted_stream
 from superposition.features import PLANTED
-from superposition.optimizer import Adam
 from superposition.sae import Bricken
-from superposition.sae_run import SAERun, fit
+from superposition.training import SAERun, fit
+from superposition.training.optimizer import Adam
 
 FULL = PLANTED["sharkey"]
 WORK = "Sharkey 2022"

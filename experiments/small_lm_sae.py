@@ -28,9 +28,9 @@ from superposition import interventions, plot
 from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
 from superposition.sae import ARCHITECTURES, TopK
-from superposition.sae_run import SAERun, Trained, fit
+from superposition.training import SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 NUMBERS = (
     "l0",

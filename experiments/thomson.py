@@ -30,7 +30,7 @@ from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
 from superposition.geometry import shapes, thomson
 from superposition.plot.polytopes import Row, Solid, polytopes
-from superposition.sweep import sweep
+from superposition.training import sweep
 
 DIGON = shapes.simplex(1)
 PAPER = {

@@ -26,11 +26,10 @@ from superposition import AdamW, ReLUOutput, ToyRun, geometry, metrics
 from superposition.activations import toy_stream
 from superposition.features import SparseUniform
 from superposition.interventions.toy import Effects, ablation_error, steering_error
-from superposition.optimizer import Adam
 from superposition.plot.toy_steering import toy_steering
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fit
-from superposition.sweep import sweep
+from superposition.training import SAERun, fit, sweep
+from superposition.training.optimizer import Adam
 from superposition.typing import ToyParams
 
 REPRESENTED, FOUND = 0.5, metrics.recovery.FOUND

@@ -22,13 +22,13 @@ import numpy as np
 
 from experiments._check import check
 from experiments._small_lm_data import Baselines, Corpus, Mixture, baselines, order, prepare, save_tokenizer
-from superposition import train
 from superposition.errors import ConfigError
 from superposition.llm.export import save_gpt2
 from superposition.llm.pretrain import Inputs, Pretraining, losses
 from superposition.llm.spec import Layer, Spec
 from superposition.llm.sums import seal
-from superposition.provenance import provenance
+from superposition.storage.provenance import provenance
+from superposition.training import loop
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def run(config: Config) -> dict[str, Any]:
         done += steps
         print(f"\r{done} of {config.steps} steps", end="", file=sys.stderr, flush=True)
 
-    with train.interruptible() as stop:
-        state, reached = train.train(program, inputs, program.start(jax.random.key(config.seed)), config.steps,
+    with loop.interruptible() as stop:
+        state, reached = loop.train(program, inputs, program.start(jax.random.key(config.seed)), config.steps,
                                      directory=work, stop=stop, progress=progress, checkpoint_seconds=60)  # fmt: skip
         if reached < config.steps:
             raise stop.interrupted(f"{work} holds what is done; run the same again to continue")
@@ -180,7 +180,7 @@ def _shapes(config: Config) -> list[tuple[int, ...]]:
 
 def main() -> None:
     """Command line."""
-    from superposition.cli import parse
+    from superposition.cli.main import parse
     from superposition.errors import SuperpositionError
 
     try:

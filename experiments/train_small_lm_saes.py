@@ -19,14 +19,15 @@ import jax
 
 from experiments._check import check
 from experiments._small_lm import HOOK, material
-from superposition import formats, interventions
+from superposition import interventions
 from superposition.errors import ConfigError
 from superposition.llm import SMALL_LM, LanguageModel
 from superposition.llm.stream import lm_stream
-from superposition.optimizer import Adam
-from superposition.provenance import provenance
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fit
+from superposition.storage import formats
+from superposition.storage.provenance import provenance
+from superposition.training import SAERun, fit
+from superposition.training.optimizer import Adam
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def run(config: Config) -> list[dict[str, float]]:
 
 def main() -> None:
     """Command line."""
-    from superposition.cli import parse
+    from superposition.cli.main import parse
     from superposition.errors import SuperpositionError
 
     try:

@@ -26,9 +26,9 @@ from experiments._recovery import measure
 from superposition import metrics, plot
 from superposition.activations import ASIDE, Batch, planted_stream
 from superposition.features import PLANTED
-from superposition.optimizer import Adam
 from superposition.sae import SAE, BatchTopK, JumpReLU, Params
-from superposition.sae_run import Controller, SAERun, Trained, fit
+from superposition.training import Controller, SAERun, Trained, fit
+from superposition.training.optimizer import Adam
 
 WORLD = PLANTED["correlated"]
 WORK = "Sparse but wrong"

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 from superposition._version import __version__
 
 if TYPE_CHECKING:
+    from superposition.cli.toy.sweep_config import SweepConfig
     from superposition.errors import ConfigError, SuperpositionError
     from superposition.expected_loss import reference_loss
     from superposition.features import Anticorrelated, Correlated, Planted, SparseUniform
-    from superposition.formats import load as load_sae
-    from superposition.formats import save as save_sae
-    from superposition.optimizer import Adam, AdamW
     from superposition.sae import (
         BatchTopK,
         Bricken,
@@ -26,20 +24,21 @@ if TYPE_CHECKING:
         ReLU,
         TopK,
     )
-    from superposition.sae_run import SAERun
-    from superposition.sae_run.fitting import fit
-    from superposition.sweep import open_sweep
-    from superposition.sweep_config import SweepConfig
+    from superposition.storage.formats import load as load_sae
+    from superposition.storage.formats import save as save_sae
     from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
-    from superposition.toy_run import ToyRun
-    from superposition.trajectory import record
+    from superposition.training import SAERun, open_sweep
+    from superposition.training.fitting import fit
+    from superposition.training.optimizer import Adam, AdamW
+    from superposition.training.record import record
+    from superposition.training.toy import ToyRun
     from superposition.typing import ComputationParams, ToyParams
 
 
 _HOME = {
     "AbsoluteValue": "toy",
-    "Adam": "optimizer",
-    "AdamW": "optimizer",
+    "Adam": "training.optimizer",
+    "AdamW": "training.optimizer",
     "Anticorrelated": "features",
     "BatchTopK": "sae",
     "Bricken": "sae",
@@ -55,19 +54,19 @@ _HOME = {
     "ReLU": "sae",
     "ReLUHidden": "toy",
     "ReLUOutput": "toy",
-    "SAERun": "sae_run",
+    "SAERun": "training",
     "SparseUniform": "features",
     "SuperpositionError": "errors",
-    "SweepConfig": "sweep_config",
+    "SweepConfig": "cli.toy.sweep_config",
     "TopK": "sae",
     "ToyParams": "typing",
-    "ToyRun": "toy_run",
-    "fit": "sae_run",
-    "load_sae": "formats:load",
-    "open_sweep": "sweep",
-    "record": "trajectory",
+    "ToyRun": "training.toy",
+    "fit": "training",
+    "load_sae": "storage.formats:load",
+    "open_sweep": "training",
+    "record": "training.record",
     "reference_loss": "expected_loss",
-    "save_sae": "formats:save",
+    "save_sae": "storage.formats:save",
 }
 __all__ = [
     "AbsoluteValue",

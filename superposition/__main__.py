@@ -1,6 +1,6 @@
 """`python -m superposition` is the `superposition` command."""
 
-from superposition.cli import entry
+from superposition.cli.main import entry
 
 if __name__ == "__main__":
     entry()

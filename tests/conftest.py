@@ -43,10 +43,10 @@ def interrupt():
 @pytest.fixture
 def interrupted_in_third(monkeypatch, interrupt):
     """Training in chunks of 16 steps that is sent a signal in the third; gives the steps the chunks start at."""
-    from superposition import train
+    from superposition.training import loop
 
     def begin(signum):
-        starts, real = [], train.advance
+        starts, real = [], loop.advance
 
         def advance(program, inputs, state, start, count):
             starts.append(int(start))
@@ -54,8 +54,8 @@ def interrupted_in_third(monkeypatch, interrupt):
                 interrupt(signum)
             return real(program, inputs, state, start, count)
 
-        monkeypatch.setattr(train, "advance", advance)
+        monkeypatch.setattr(loop, "advance", advance)
         return starts
 
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-6)
     return begin

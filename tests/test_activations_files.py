@@ -16,10 +16,10 @@ from superposition.activations import ASIDE, FileActivations, Stream, file_strea
 from superposition.activations.files import Rows, mapped_rows
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.features import key_words
-from superposition.optimizer import Adam
 from superposition.sae import Bricken, ReLU
-from superposition.sae_run import SAERun, fit, resampling
-from superposition.sae_run.program import Cells, Inputs
+from superposition.training import SAERun, fit, resampling
+from superposition.training.optimizer import Adam
+from superposition.training.sae import Cells, Inputs
 
 KEY = jax.random.key(3)
 ROOT = Path(__file__).parents[1]

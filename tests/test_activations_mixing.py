@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from superposition import checkpoint, train
 from superposition.activations import ASIDE, Batch, Mixing, Source, Stream, array_stream, mixed_stream
 from superposition.errors import ConfigError
-from superposition.optimizer import Adam
 from superposition.sae import ReLU
-from superposition.sae_run import SAERun, fit
+from superposition.storage import checkpoint
+from superposition.training import SAERun, fit, loop
+from superposition.training.optimizer import Adam
 
 KEY = jax.random.key(3)
 SIZE, BATCHES = 8, 5
@@ -142,7 +142,7 @@ def test_the_buffer_is_written_in_place():
     plain = array_stream(KEY, np.random.default_rng(0).normal(size=(512, width)).astype(np.float32))
     stream = mixed_stream(KEY, plain, batches)
     state = (jnp.zeros(width), stream.start(size))
-    lowered = train.advance.lower(Sum(stream.source, size), stream.inputs, state, np.int32(0), np.int32(9))
+    lowered = loop.advance.lower(Sum(stream.source, size), stream.inputs, state, np.int32(0), np.int32(9))
     memory = lowered.compile().memory_analysis()
     buffer = 4 * size * width * batches
     assert memory.alias_size_in_bytes >= buffer  # the state goes in and out in one place
@@ -163,8 +163,8 @@ class Barred(Mixing):
 
 @pytest.mark.parametrize("small", [True, False], ids=["side by side", "one by one"])
 def test_the_saes_of_a_block_share_one_stream(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("superposition.sae_run.fitting.is_small", lambda sae: False)  # one block
-    monkeypatch.setattr("superposition.sae_run.program.is_small", lambda sae: small)
+    monkeypatch.setattr("superposition.training.fitting.is_small", lambda sae: False)  # one block
+    monkeypatch.setattr("superposition.training.sae.is_small", lambda sae: small)
     plain = mixed_stream(KEY, array_stream(KEY, X), 4)
     stream = plain._replace(source=Barred(plain.source.source, 4))
     grid = fit(RUN, stream, {"seed": (0, 1)}, directory=tmp_path)
@@ -176,8 +176,8 @@ def test_the_saes_of_a_block_share_one_stream(small, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_fit_goes_on_with_its_buffer_to_the_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     stream, whole, parts = mixed_stream(KEY, array_stream(KEY, X), 4), tmp_path / "whole", tmp_path / "parts"
     fit(RUN, stream, directory=whole)
     halted = iter([False, False])

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.adversarial import along_rows, by_ascent, mean_input_norm, vulnerability
 from superposition.errors import ConfigError
+from superposition.theory.adversarial import along_rows, by_ascent, mean_input_norm, vulnerability
 from superposition.toy import Linear, ReLUHidden, ReLUOutput
 from superposition.typing import ToyParams
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import safetensors
 
-from superposition import checkpoint, train
-from superposition.activation_cache import Cache, CacheWriter, damaged, is_cache, open_cache
 from superposition.activations import array_stream, mixed_stream
+from superposition.activations.cache import Cache, CacheWriter, damaged, is_cache, open_cache
+from superposition.cli.sae import data as sae_data
+from superposition.cli.sae.config import DataConfig
 from superposition.errors import ConfigError, StoreError
-from superposition.optimizer import Adam
 from superposition.sae import ReLU
-from superposition.sae_cli import data as sae_data
-from superposition.sae_cli.config import DataConfig
-from superposition.sae_run import SAERun, fit
+from superposition.storage import checkpoint
+from superposition.training import SAERun, fit, loop
+from superposition.training.optimizer import Adam
 
 KEY = jax.random.key(3)
 N, CTX = 23, 8  # sequences, and positions of each, of which the first is left out
@@ -249,8 +249,8 @@ def run(**options):
 
 
 def test_an_interrupted_fit_on_a_cache_goes_on_to_the_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     filled(tmp_path / "c")
 
     def go(place, **options):

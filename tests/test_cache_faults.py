@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superposition.activation_cache import Cache, damaged, open_cache
+from superposition.activations.cache import Cache, damaged, open_cache
 from superposition.errors import ConfigError, CorruptError, StoreError
 from tests.test_cache import (
     ABOUT,
@@ -187,7 +187,7 @@ def test_a_full_disk_is_one_error_and_loses_nothing_that_was_finished(tmp_path, 
 CHILD = """
 import os, random, sys, time, warnings
 from pathlib import Path
-from superposition.activation_cache import Cache
+from superposition.activations.cache import Cache
 from tests.test_cache import N, captured, writer, TOKENS
 
 directory, seed = Path(sys.argv[1]), int(sys.argv[2])

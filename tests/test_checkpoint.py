@@ -25,8 +25,9 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superposition import _folder, _sealed, checkpoint
+from superposition._internal import atomic, sealed_json
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
+from superposition.storage import checkpoint
 
 STATE, MANIFEST = checkpoint.STATE, checkpoint.MANIFEST
 
@@ -471,7 +472,7 @@ def test_forged_manifests_give_no_other_error_and_no_other_value(saved):
                 inner = inner[key]
             if place:
                 inner[place[-1]] = junk
-            path.write_bytes(_sealed.encode(forged) if place else json.dumps(junk).encode())
+            path.write_bytes(sealed_json.encode(forged) if place else json.dumps(junk).encode())
             try:
                 got = checkpoint.load(saved, LIKE)[0]
             except SuperpositionError:
@@ -493,7 +494,7 @@ def forge_state(path, state):
         "metadata": {},
     }
     path.mkdir()
-    (path / MANIFEST).write_bytes(_sealed.encode(body))
+    (path / MANIFEST).write_bytes(sealed_json.encode(body))
     (path / STATE).write_bytes(state)
 
 
@@ -530,7 +531,7 @@ def test_an_unknown_format_is_named(saved):
     path = saved / "step-000000000002" / MANIFEST
     body = json.loads(path.read_bytes())
     body.pop("sha256")
-    path.write_bytes(_sealed.encode({**body, "format": 2}))
+    path.write_bytes(sealed_json.encode({**body, "format": 2}))
     with pytest.raises(StoreError, match="format 1, got 2") as caught:
         checkpoint.load(saved, LIKE)
     assert not isinstance(caught.value, CorruptError)
@@ -562,7 +563,7 @@ class Faults:
         self.calls, self.at, self.forever, self.fault = 0, at, forever, fault
         for name in ("rename", "fsync", "mkdir"):
             monkeypatch.setattr(os, name, self.failing(getattr(os, name)))
-        monkeypatch.setattr(_folder, "open", self.open, raising=False)
+        monkeypatch.setattr(atomic, "open", self.open, raising=False)
 
     def strike(self):
         self.calls += 1
@@ -699,7 +700,7 @@ SERVER_LIKE = {"a": np.zeros(2000, np.int64), "b": [np.float64(0), None]}
 @pytest.fixture(scope="module")
 def server():
     """A process that forks for each line it reads; the fork saves until it is killed."""
-    root = str(Path(checkpoint.__file__).parents[1])
+    root = str(Path(checkpoint.__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen(
         [sys.executable, "-c", SERVER],

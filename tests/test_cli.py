@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from superposition import cli
+from superposition.cli.main import main
 
 TINY = ["--n-features", "2", "--n-hidden", "1", "--steps", "20", "--batch-size", "16"]
 
 
 def run(*arguments, capsys):
-    status = cli.main(list(arguments))
+    status = main.main(list(arguments))
     out, err = capsys.readouterr()
     return status, out, err
 

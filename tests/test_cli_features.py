@@ -4,7 +4,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition import cli, formats
+from superposition.cli.features import ablation, on_sae, steering
+from superposition.cli.features.config import AblateConfig, SteerConfig
+from superposition.cli.features.on_sae import prompt_ids
+from superposition.cli.llm.text import read_tokens
+from superposition.cli.main import main
+from superposition.cli.sae.report import Named
 from superposition.interventions import (
     At,
     Logit,
@@ -19,12 +24,8 @@ from superposition.interventions import (
     steer,
 )
 from superposition.llm import LanguageModel
-from superposition.llm_cli import ablation, on_sae, steering
-from superposition.llm_cli.feature_config import AblateConfig, SteerConfig
-from superposition.llm_cli.on_sae import prompt_ids
-from superposition.llm_cli.text import read_tokens
 from superposition.sae import JumpReLU, TopK
-from superposition.sae_cli.report import Named
+from superposition.storage import formats
 from tests.oracles import tiny_lm
 from tests.oracles.sae_cases import params_of
 
@@ -67,7 +68,7 @@ def where(model, sae, texts):
 
 
 def run(*arguments, capsys):
-    status = cli.main([str(a) for a in arguments])
+    status = main.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return status, out, err
 

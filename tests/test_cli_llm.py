@@ -9,18 +9,20 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import cli, formats, metrics
-from superposition.activation_cache import Cache
+from superposition import metrics
+from superposition.activations.cache import Cache
+from superposition.cli.llm import activations, memory, text
+from superposition.cli.llm.config import ModelConfig, TextConfig
+from superposition.cli.llm.data import placed
+from superposition.cli.llm.evaluation import decoder_norms
+from superposition.cli.main import main
+from superposition.cli.sae import training
+from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
 from superposition.interventions import ablations, evaluate
 from superposition.llm import SMALL_LM, LanguageModel
 from superposition.llm.packing import RanDryError
-from superposition.llm_cli import activations, memory, text
-from superposition.llm_cli.config import ModelConfig, TextConfig
-from superposition.llm_cli.data import placed
-from superposition.llm_cli.evaluation import decoder_norms
-from superposition.sae_cli import training
-from superposition.sae_cli.report import visible
+from superposition.storage import formats
 from tests.oracles import tiny_lm
 from tests.test_cli_sae import digests
 
@@ -29,7 +31,7 @@ TINY = ["--steps", "30", "--batch-size", "32", "--d-sae", "32", "--k", "4", "--e
 
 
 def run(*arguments, capsys):
-    status = cli.main(["llm", *(str(a) for a in arguments)])
+    status = main.main(["llm", *(str(a) for a in arguments)])
     out, err = capsys.readouterr()
     bars = ("training", "capturing")
     return status, out, "\n".join(line for line in err.splitlines() if line and not line.startswith(bars))
@@ -68,7 +70,7 @@ def trained(model, texts, tmp_path_factory):
         "99999",
     ]
     arguments = ["train-sae", "--model", model, "--text", texts, *options, "--learning-rate", "0.003"]
-    assert cli.main(["llm", *map(str, arguments), "--out", str(out)]) == 0
+    assert main.main(["llm", *map(str, arguments), "--out", str(out)]) == 0
     return out, arguments
 
 
@@ -315,7 +317,7 @@ BOTH = ["--hook", "mlp.hook_post", "attn.hook_z"]
 def cached(model, texts, tmp_path_factory):
     out = tmp_path_factory.mktemp("caches") / "both"
     assert (
-        cli.main(["llm", *map(str, ["activations", "--model", model, "--text", texts, *BOTH, "--out", out])])
+        main.main(["llm", *map(str, ["activations", "--model", model, "--text", texts, *BOTH, "--out", out])])
         == 0
     )
     return out

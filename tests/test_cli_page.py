@@ -14,24 +14,25 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import cli, formats
-from superposition.activation_cache import Cache
+from superposition.activations.cache import Cache
+from superposition.cli.features import page, toy_page
+from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.live import answers
+from superposition.cli.features.on_sae import open_sae
+from superposition.cli.llm.config import TextConfig
+from superposition.cli.llm.text import read_tokens
+from superposition.cli.main import main
 from superposition.interventions import firing
 from superposition.llm import LanguageModel
-from superposition.llm_cli import page, toy_page
-from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.feature_config import SMALL_LM_SAE, PageConfig
-from superposition.llm_cli.live import answers
-from superposition.llm_cli.on_sae import open_sae
-from superposition.llm_cli.text import read_tokens
-from superposition.page import llm as page_llm
-from superposition.page._served import read_index
-from superposition.page.pieces import pieces
-from superposition.page.server import Limits, Server
+from superposition.pages import llm as page_llm
+from superposition.pages._served import read_index
+from superposition.pages.pieces import pieces
+from superposition.pages.server import Limits, Server
 from superposition.sae import TopK
-from superposition.sweep import open_sweep, sweep
+from superposition.storage import formats
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training import open_sweep, sweep
+from superposition.training.toy import ToyRun
 from tests.oracles import tiny_lm
 from tests.test_page_server import serving
 
@@ -40,7 +41,7 @@ CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 def run(*arguments, capsys):
-    status = cli.main([str(a) for a in arguments])
+    status = main.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return status, out, err
 
@@ -76,7 +77,7 @@ def own(sae, model):
 @pytest.fixture(scope="module")
 def pages(own, texts, tmp_path_factory):
     out = tmp_path_factory.mktemp("pages") / "all"
-    assert cli.main([str(a) for a in ("page", *own, "--text", texts, "--out", out)]) == 0
+    assert main.main([str(a) for a in ("page", *own, "--text", texts, "--out", out)]) == 0
     return out
 
 
@@ -275,7 +276,7 @@ def store(tmp_path_factory):
     out = tmp_path_factory.mktemp("toy") / "toy.zarr"
     words = ["sweep", "--n-features", "6", "--n-hidden", "3", "--densities", "0.5", "0.05", "--seeds", "2"]
     assert (
-        cli.main(
+        main.main(
             [
                 *words,
                 "--importance-base",

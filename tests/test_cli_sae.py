@@ -12,14 +12,16 @@ import time
 import numpy as np
 import pytest
 
-from superposition import cli, formats, metrics
+from superposition import metrics
 from superposition.activations import Batch, planted_stream
+from superposition.cli.main import main
+from superposition.cli.sae import files, training
+from superposition.cli.sae.config import Hyperparameters, OptimizerSettings, TrainConfig
 from superposition.errors import ConfigError
+from superposition.evaluation.sae import evaluate
 from superposition.features import PLANTED
 from superposition.sae import ARCHITECTURES, JumpReLU, ReLU, TopK
-from superposition.sae_cli import files, training
-from superposition.sae_cli.config import Hyperparameters, OptimizerSettings, TrainConfig
-from superposition.sae_run import evaluate
+from superposition.storage import formats
 
 # The training program's; the newest optax says it is to be called tree.norm.
 ORTHOGONAL = ["--planted", "orthogonal", "--n-features", "8", "--d-in", "8"]
@@ -27,7 +29,7 @@ TINY = ["--d-sae", "8", "--k", "2", "--steps", "20", "--batch-size", "16", "--ex
 
 
 def run(*arguments, capsys):
-    status = cli.main(["sae", *(str(a) for a in arguments)])
+    status = main.main(["sae", *(str(a) for a in arguments)])
     out, err = capsys.readouterr()
     return status, out, "\n".join(line for line in err.splitlines() if not line.startswith("training"))
 
@@ -56,7 +58,7 @@ def trained(tmp_path_factory):
         "300",
     ]
     arguments = ["sae", "train", *ORTHOGONAL, *options, "--batch-size", "64", "--examples", "3000"]
-    assert cli.main([*arguments, "--out", str(out)]) == 0
+    assert main.main([*arguments, "--out", str(out)]) == 0
     return out, arguments[1:]
 
 
@@ -81,7 +83,7 @@ def test_every_setting_of_every_architecture_has_a_flag():
         if kind.trains:
             own |= {field.name for field in dataclasses.fields(kind)}
     assert own - decided == flags
-    from superposition.optimizer import Adam
+    from superposition.training.optimizer import Adam
 
     assert {f.name for f in dataclasses.fields(Adam)} == {
         f.name for f in dataclasses.fields(OptimizerSettings)
@@ -253,7 +255,7 @@ def test_show_draws(trained, tmp_path, capsys):
 def test_toy_activations_and_a_transcoder(tmp_path, capsys):
     toy = tmp_path / "a.zarr"
     sweep = ["sweep", "--n-features", "6", "--n-hidden", "3", "--densities", "1", "0.05", "--seeds", "2"]
-    assert cli.main([*sweep, "--steps", "800", "--learning-rate", "0.01", "--out", str(toy)]) == 0
+    assert main.main([*sweep, "--steps", "800", "--learning-rate", "0.01", "--out", str(toy)]) == 0
     capsys.readouterr()
     cell = ["--toy", toy, "--cell", "density=0.05", "seed=1"]
     status, _, errors = run("train", *cell, *TINY[2:], "--out", tmp_path / "b", capsys=capsys)
@@ -261,7 +263,7 @@ def test_toy_activations_and_a_transcoder(tmp_path, capsys):
     results = json.loads((tmp_path / "b" / "results.json").read_text())
     assert results["data"]["cell"] == {"density": pytest.approx(0.05), "seed": 1}
     assert results["data"]["features"]["density"] == pytest.approx(0.05)
-    from superposition.sweep import open_sweep
+    from superposition.training import open_sweep
 
     W = open_sweep(toy).sel(density=0.05, seed=1)["W"].values
     represented = W.T[np.linalg.norm(W, axis=0) > 0.5]

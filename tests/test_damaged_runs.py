@@ -7,12 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
-from superposition import cli
+from superposition.cli.main import main
+from superposition.cli.sae import figures
+from superposition.cli.sae.training import read_results
 from superposition.errors import ConfigError, SuperpositionError
-from superposition.page._served import first_page, read_index
-from superposition.page.write import write
-from superposition.sae_cli import figures
-from superposition.sae_cli.training import read_results
+from superposition.pages._served import first_page, read_index
+from superposition.pages.write import write
 from tests.oracles.pages import pages
 from tests.oracles.unsealed import unsealed
 
@@ -27,7 +27,7 @@ TRAIN = [
 
 def run(*words, capsys):
     capsys.readouterr()
-    status = cli.main([str(word) for word in words])
+    status = main.main([str(word) for word in words])
     captured = capsys.readouterr()
     return status, captured.out, captured.err.strip()
 
@@ -35,7 +35,7 @@ def run(*words, capsys):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "run"
-    assert cli.main([*TRAIN, str(out)]) == 0
+    assert main.main([*TRAIN, str(out)]) == 0
     return out
 
 

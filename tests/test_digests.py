@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from superposition import formats
 from superposition.errors import CorruptError, StoreError
 from superposition.sae import BatchTopK, Gated, JumpReLU, ReLU, TopK
+from superposition.storage import formats
 from tests.oracles.unsealed import unsealed
 from tests.test_formats import params_of
 

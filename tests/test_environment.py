@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from superposition import checkpoint, provenance, train
 from superposition.activations import array_stream
 from superposition.errors import ConfigError, CorruptError, Interrupted
-from superposition.provenance import _xla_flags, environment
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fit, fitting
-from superposition.sweep import open_sweep, records, sweep
-from superposition.sweep import run as sweep_run
+from superposition.storage import checkpoint, provenance
+from superposition.storage.provenance import _xla_flags, environment
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training import SAERun, fit, fitting, loop, open_sweep, sweep
+from superposition.training import toy_sweep as sweep_run
+from superposition.training.store import records
+from superposition.training.toy import ToyRun
 
 TOY = ToyRun(ReLUOutput(3, 2), steps=48, batch_size=32)
 AXES = {"n_hidden": (1, 2), "density": (0.5, 0.1)}
@@ -158,7 +158,7 @@ def test_checkpoints_of_the_version_before_are_continued_with_a_note(
     tmp_path, interrupted_in_third, monkeypatch
 ):
     expected = sweep(TOY, AXES)
-    monkeypatch.setattr(train, "about", lambda environments: {})
+    monkeypatch.setattr(loop, "about", lambda environments: {})
     interrupted_sweep(tmp_path / "a.zarr", interrupted_in_third)
     monkeypatch.undo()
     with pytest.warns(UserWarning, match="was begun before checkpoints told their environment"):
@@ -191,10 +191,10 @@ os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:int(sys.argv[1])]))
 import jax, numpy as np
 from superposition.activations import array_stream
 from superposition.sae import ReLU, TopK
-from superposition.sae_run import SAERun, fit
-from superposition.sweep import blocks, sweep
+from superposition.training import SAERun, fit
+from superposition.training import blocks, sweep
 from superposition.toy import ReLUHidden, ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training.toy import ToyRun
 
 digest = hashlib.sha256()
 for run, axes in (
@@ -223,8 +223,8 @@ def test_bits_do_not_depend_on_the_number_of_cores():
 
 
 def test_the_plan_of_blocks_does_not_ask_for_the_cores(monkeypatch):
-    from superposition.sweep import blocks
-    from superposition.sweep.axes import parse
+    from superposition.training import blocks
+    from superposition.training.grid import parse
 
     run = replace(TOY, model=ReLUOutput(30, 10))
     axes = parse(run, {"density": tuple(np.linspace(0.1, 1, 64)), "seed": range(16)})

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from superposition.errors import ConfigError
 from superposition.features import Anticorrelated, Correlated, SparseUniform
-from superposition.optimizer import AdamW
-from superposition.sweep import DIVERGED, DONE, sweep
 from superposition.toy import TOY_MODELS
-from superposition.toy_run import ToyRun
+from superposition.training import DIVERGED, DONE, sweep
+from superposition.training.optimizer import AdamW
+from superposition.training.toy import ToyRun
 
 floats = st.floats(allow_subnormal=False, width=32)
 density = st.one_of(st.sampled_from([1.0, 0.5, 1e-4, 1e-30, 0.0, -1.0, 2.0, float("nan")]), floats)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from superposition import _folder
+from superposition._internal import atomic
 from superposition.errors import StoreError
-from superposition.formats import _write
+from superposition.storage.formats import _write
 
 WRITER = """
 import os, signal, sys
@@ -70,7 +70,7 @@ def test_after_a_kill_at_any_call_the_next_one_leaves_no_litter_and_nothing_is_l
         assert process.returncode == -signal.SIGKILL
         torn += bool(litter(target.parent))
         lost += not target.exists()
-        _folder.sweep(target)  # as every writer does first
+        atomic.sweep(target)  # as every writer does first
         assert os.listdir(target.parent) == ["out"], at
         assert (target / "who").read_bytes() in (b"old", b"new")
         publish(target, b"next")
@@ -82,7 +82,7 @@ def test_after_a_kill_at_any_call_the_next_one_leaves_no_litter_and_nothing_is_l
 def test_the_only_copy_is_put_back_and_not_replaced_unasked(tmp_path):
     target = tmp_path / "out"
     publish(target, b"old")
-    new, old = _folder._siblings(target, f"{_folder._key(target)}-{_folder._host()}-00000000")
+    new, old = atomic._siblings(target, f"{atomic._key(target)}-{atomic._host()}-00000000")
     new.mkdir()
     target.rename(old)
     with pytest.raises(StoreError, match="overwrite=True"):
@@ -100,7 +100,7 @@ def test_a_living_writer_keeps_its_folder_whatever_others_do(tmp_path, calls):
         process = writer(target, at, signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED)
         before = litter(target.parent)
-        _folder.sweep(target)
+        atomic.sweep(target)
         new = [name for name in before if name.startswith(".tmp-new")]
         assert set(new) <= set(litter(target.parent)) or target.exists(), at
         process.send_signal(signal.SIGCONT)
@@ -112,8 +112,8 @@ def test_a_living_writer_keeps_its_folder_whatever_others_do(tmp_path, calls):
 
 def test_a_new_folder_is_held_by_a_lock_and_not_by_the_number_of_a_process(tmp_path):
     target = tmp_path / "out"
-    with _folder.replacing(target) as new:
-        _folder.sweep(target)
+    with atomic.replacing(target) as new:
+        atomic.sweep(target)
         assert new.exists()
         handle = os.open(new, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
@@ -124,13 +124,13 @@ def test_a_new_folder_is_held_by_a_lock_and_not_by_the_number_of_a_process(tmp_p
 
 def test_what_another_machine_wrote_is_left_and_what_it_moved_away_is_put_back(tmp_path, monkeypatch):
     target = tmp_path / "out"
-    unit = f"{_folder._key(target)}-ffffffff-00000000"
-    new, old = _folder._siblings(target, unit)
+    unit = f"{atomic._key(target)}-ffffffff-00000000"
+    new, old = atomic._siblings(target, unit)
     new.mkdir()
     publish(target, b"old")
     assert litter(tmp_path) == [new.name]
     target.rename(old)
-    _folder.sweep(target)
+    atomic.sweep(target)
     assert (target / "who").read_bytes() == b"old"
     assert litter(tmp_path) == [new.name]
 
@@ -138,7 +138,7 @@ def test_what_another_machine_wrote_is_left_and_what_it_moved_away_is_put_back(t
 def test_litter_of_another_target_is_removed_but_not_its_only_copy(tmp_path):
     target, other = tmp_path / "out", tmp_path / ("other" * 45)
     for number, moved in ((1, False), (2, True)):
-        new, old = _folder._siblings(other, f"{_folder._key(other)}-{_folder._host()}-0000000{number}")
+        new, old = atomic._siblings(other, f"{atomic._key(other)}-{atomic._host()}-0000000{number}")
         (new / "inside").mkdir(parents=True)
         if moved:
             old.mkdir()
@@ -152,10 +152,10 @@ def test_a_part_of_an_old_folder_never_comes_back(tmp_path, monkeypatch):
     """A kill while the old folder is removed, and then the user removes the new one."""
     target = tmp_path / "out"
     publish(target, b"old")
-    monkeypatch.setattr(_folder, "remove", lambda path: None)  # as if killed before anything was removed
+    monkeypatch.setattr(atomic, "remove", lambda path: None)  # as if killed before anything was removed
     publish(target, b"new")
     monkeypatch.undo()
-    _folder.remove(target)
+    atomic.remove(target)
     publish(target, b"next", overwrite=False)
     assert (target / "who").read_bytes() == b"next"
     assert os.listdir(tmp_path) == ["out"]
@@ -167,7 +167,7 @@ def test_without_locks_the_folder_is_written_and_nothing_is_swept(tmp_path, monk
 
     monkeypatch.setattr(fcntl, "flock", none)
     target = tmp_path / "out"
-    new, _ = _folder._siblings(target, f"{_folder._key(target)}-{_folder._host()}-00000000")
+    new, _ = atomic._siblings(target, f"{atomic._key(target)}-{atomic._host()}-00000000")
     new.mkdir()
     publish(target, b"who")
     assert litter(tmp_path) == [new.name]
@@ -177,7 +177,7 @@ def test_names_that_are_not_ours_are_left(tmp_path):
     names = [".tmp-mine", ".tmp-new-123-abcdef00", ".tmp-old-123-abcdef00", ".tmp-new-", ".tmp-old-x"]
     for name in names:
         (tmp_path / name).mkdir()
-    link = tmp_path / f".tmp-new-{'0' * 16}-{_folder._host()}-00000000"
+    link = tmp_path / f".tmp-new-{'0' * 16}-{atomic._host()}-00000000"
     (tmp_path / "elsewhere").mkdir()
     Path(link).symlink_to(tmp_path / "elsewhere")
     publish(tmp_path / "out", b"who")

@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from superposition import _folder
+from superposition._internal import atomic
 from superposition.errors import StoreError
-from superposition.formats import _write
-from superposition.page import write as page
+from superposition.pages import write as page
+from superposition.storage.formats import _write
 
 
 def ours(names):
@@ -21,10 +21,10 @@ def publish(path, who, overwrite=False):
 
 def write_pages(path, who, overwrite=False):
     with (
-        _folder.system(path),
-        _folder.replacing(path, check=lambda: page.replaceable(path, overwrite)) as new,
+        atomic.system(path),
+        atomic.replacing(path, check=lambda: page.replaceable(path, overwrite)) as new,
     ):
-        _folder.put(new / "index.html", f"{page.MARK}{who}".encode())
+        atomic.put(new / "index.html", f"{page.MARK}{who}".encode())
 
 
 WRITERS = {"sae": (publish, "who"), "pages": (write_pages, "index.html")}
@@ -48,7 +48,7 @@ def late(monkeypatch, act):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_what_another_put_there_meanwhile_stays(tmp_path, monkeypatch, kind, moment):
     writer, name = WRITERS[kind]
-    path, put, done = tmp_path / "out", _folder.put, []
+    path, put, done = tmp_path / "out", atomic.put, []
     if moment == "right before the rename":
         late(monkeypatch, lambda: writer(path, "the other"))
     else:
@@ -59,7 +59,7 @@ def test_what_another_put_there_meanwhile_stays(tmp_path, monkeypatch, kind, mom
                 done.append(True)
                 writer(path, "the other")
 
-        monkeypatch.setattr(_folder, "put", putting)
+        monkeypatch.setattr(atomic, "put", putting)
     with pytest.raises(StoreError, match="overwrite=True"):
         writer(path, "one")
     assert (path / name).read_bytes().endswith(b"the other")
@@ -92,18 +92,18 @@ def test_with_overwrite_the_last_one_wins_whole(tmp_path, monkeypatch):
 def test_what_is_looked_at_is_a_folder_or_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to(tmp_path)
-    assert _folder.names_in(tmp_path) == ["file", "link"]
-    assert _folder.names_in(tmp_path / "absent") is None
-    assert _folder.names_in(tmp_path / "file" / "out") is None  # writing there will fail, and say why
+    assert atomic.names_in(tmp_path) == ["file", "link"]
+    assert atomic.names_in(tmp_path / "absent") is None
+    assert atomic.names_in(tmp_path / "file" / "out") is None  # writing there will fail, and say why
     for name in ("file", "link"):
         with pytest.raises(NotADirectoryError):
-            _folder.names_in(tmp_path / name)
+            atomic.names_in(tmp_path / name)
 
 
 def test_what_is_gone_by_then_is_no_hindrance(tmp_path, monkeypatch):
     path = tmp_path / "out"
     publish(path, "old")
-    late(monkeypatch, lambda: _folder.remove(path))
+    late(monkeypatch, lambda: atomic.remove(path))
     publish(path, "one", overwrite=True)
     assert (path / "who").read_text() == "one"
 
@@ -134,4 +134,4 @@ def test_of_many_at_once_one_wins(tmp_path, overwrite):
         assert all("an SAE is there" in words for words in refused)
         assert os.listdir(tmp_path) == ["out"]
         if not overwrite:
-            _folder.remove(path)
+            atomic.remove(path)

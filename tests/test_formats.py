@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from superposition import formats
 from superposition.errors import ConfigError
-from superposition.formats import _recipe, _torch
 from superposition.sae import ARCHITECTURES, BatchTopK, JumpReLU, ReLU, TopK
+from superposition.storage import formats
+from superposition.storage.formats import _recipe, _torch
 from tests.oracles import sae_forward
 from tests.oracles.unsealed import unsealed
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superposition import formats
 from superposition.errors import ConfigError, CorruptError
-from superposition.formats import _torch
+from superposition.storage import formats
+from superposition.storage.formats import _torch
 from tests.test_formats import params_of
 from tests.test_formats_hostile import JUMP, refused, save
 

@@ -12,9 +12,9 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from superposition import formats
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 from superposition.sae import BatchTopK, JumpReLU, ReLU, TopK
+from superposition.storage import formats
 from tests.oracles.unsealed import unsealed
 from tests.test_formats import params_of
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition import formats
 from superposition.errors import ConfigError
 from superposition.sae.folding import fold_decoder_norm, fold_scale
+from superposition.storage import formats
 from tests.oracles.peers import peer
 from tests.test_formats import D_IN, D_OUT, D_SAE, OTHERS, SAELENS, close, inputs, params_of, recipe
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition import formats
 from superposition.errors import ConfigError, StoreError
 from superposition.sae import PCA, BatchTopK, JumpReLU, Matryoshka, ReLU, TopK
+from superposition.storage import formats
 from tests.test_formats import D_IN, D_SAE, inputs, params_of, recipe, same_bits
 
 

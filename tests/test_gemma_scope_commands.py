@@ -6,16 +6,16 @@ from functools import partial
 import numpy as np
 import pytest
 
-from superposition import cli
+from superposition.cli.features.config import OnSAE
+from superposition.cli.features.live import answers
+from superposition.cli.features.on_sae import open_sae
+from superposition.cli.llm.config import TextConfig
+from superposition.cli.llm.text import read_tokens
+from superposition.cli.main import main
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
-from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.feature_config import OnSAE
-from superposition.llm_cli.live import answers
-from superposition.llm_cli.on_sae import open_sae
-from superposition.llm_cli.text import read_tokens
-from superposition.page._served import read_index
-from superposition.page.pieces import pieces
+from superposition.pages._served import read_index
+from superposition.pages.pieces import pieces
 from tests.oracles import tiny_lm, tiny_models
 from tests.test_page_server import post, serving
 
@@ -100,7 +100,7 @@ def shared(model, scope):
 
 
 def run(*arguments, capsys):
-    status = cli.main([str(a) for a in arguments])
+    status = main.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     assert status == 0, err
     return out
@@ -118,10 +118,10 @@ def test_eval_sae(shared, texts, tmp_path, capsys):
 
 
 def test_the_hook_point_is_to_be_given(scope, model, capsys):
-    status = cli.main(["steer", str(scope), "--model", str(model), "--latent", "3", "--prompt", "the"])
+    status = main.main(["steer", str(scope), "--model", str(model), "--latent", "3", "--prompt", "the"])
     assert status == 2
     assert "give --hook" in capsys.readouterr().err
-    status = cli.main(
+    status = main.main(
         ["steer", str(scope), "--model", str(model), "--hook", "blocks.1.mlp.hook_post", "--latent", "3"]
     )
     assert status == 2
@@ -152,7 +152,7 @@ def test_steer(shared, texts, capsys):
     assert [row[0] for row in rows] == ["-2", "0", "2"]
     assert float(rows[1][1]) == 0
     assert min(float(rows[0][1]), float(rows[2][1])) > 1e-3
-    status = cli.main(
+    status = main.main(
         [str(a) for a in ("steer", *shared, "--latent", DEAD, "--text", texts, "--ctx", 32, "--prompt", "a")]
     )
     assert status == 2

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import zarr
 
+from superposition.cli.sae.files import read_array
 from superposition.errors import ConfigError, CorruptError, SuperpositionError
 from superposition.llm.packing import token_array
-from superposition.sae_cli.files import read_array
 
 ROWS = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
 IDS = np.arange(24).reshape(3, 8)

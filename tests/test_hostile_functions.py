@@ -9,21 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracles.hostile import hostile
 
-from superposition import (
-    ReLUOutput,
-    SparseUniform,
-    ToyRun,
-    adversarial,
-    expected_loss,
-    geometry,
-    metrics,
-    theory,
-)
+from superposition import ReLUOutput, SparseUniform, ToyRun, expected_loss, geometry, metrics, theory
 from superposition.activations import array_stream, mixed_stream, planted_stream, toy_stream
 from superposition.errors import ConfigError
 from superposition.features import PLANTED, mean_max_cosine, orthogonal, orthogonalized, random_unit
-from superposition.refine import refine
-from superposition.trajectory import record
+from superposition.theory import adversarial
+from superposition.training.record import record
+from superposition.training.refine import refine
 from superposition.typing import ToyParams
 
 RNG = np.random.default_rng(0)

@@ -16,15 +16,14 @@ from superposition import SweepConfig
 from superposition.activations import planted_stream
 from superposition.errors import ConfigError
 from superposition.features import FEATURES, PLANTED, Forest, Planted
-from superposition.formats import _recipe
-from superposition.optimizer import Adam, AdamW
-from superposition.provenance import recipe
 from superposition.sae import ARCHITECTURES, TopK
-from superposition.sae_run import Controller, SAERun, fit
-from superposition.sweep import sweep
-from superposition.sweep.axes import cells_at, parse
+from superposition.storage.formats import _recipe
+from superposition.storage.provenance import recipe
 from superposition.toy import TOY_MODELS, ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training import Controller, SAERun, fit, sweep
+from superposition.training.grid import cells_at, parse
+from superposition.training.optimizer import Adam, AdamW
+from superposition.training.toy import ToyRun
 
 KINDS = [
     *TOY_MODELS.values(), *FEATURES.values(), *ARCHITECTURES.values(), Planted, Forest, Adam, AdamW, Controller, ToyRun,

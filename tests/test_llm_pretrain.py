@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition import train
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel, Layer, Rotary, Spec
 from superposition.llm.export import gpt2_config, save_gpt2
 from superposition.llm.pretrain import Inputs, Pretraining, losses
 from superposition.llm.sampled import sampled_tokens
+from superposition.training import loop
 
 SPEC = Spec("gpt2", 16, 2, 2, 8, 32, 40, 16, (Layer(8**-0.5),), activation="relu", learned_positions=True,
             qkv_bias=True, out_bias=True, mlp_bias=True, bos=0, eos=0)  # fmt: skip
@@ -24,7 +24,7 @@ def trained(steps=150, chunks=1):
     inputs = Inputs(jnp.asarray(stream), jnp.asarray(starts), jnp.int32(0))
     state, each = program.start(jax.random.key(0)), steps // chunks
     for i in range(chunks):
-        state = train.advance(program, inputs, state, np.int32(i * each), np.int32(each))
+        state = loop.advance(program, inputs, state, np.int32(i * each), np.int32(each))
     return program, state
 
 

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from superposition import train
 from superposition.activations import Mixing
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.stream import lm_stream
 from superposition.sae import TopK
-from superposition.sae_run import SAERun, fit
+from superposition.training import SAERun, fit, loop
 from tests.oracles import tiny_lm
 
 KEY = jax.random.key(5)
@@ -143,8 +142,8 @@ def test_the_stream_does_not_depend_on_chunks(monkeypatch):
         return {name: np.asarray(value).tobytes() for name, value in one.params.items()}
 
     whole = trained()
-    monkeypatch.setattr(train, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     assert trained() == whole
 
 

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from superposition.cli.llm.config import TextConfig
+from superposition.cli.llm.data import open_model, place_of
+from superposition.cli.llm.text import check_text, read_tokens
 from superposition.errors import ConfigError
 from superposition.llm.packing import token_array
 from superposition.llm.text import read_text
-from superposition.llm_cli.config import TextConfig
-from superposition.llm_cli.data import open_model, place_of
-from superposition.llm_cli.text import check_text, read_tokens
 from tests.oracles.tokenizer_kinds import byte_level, write_model
 
 TEXT = "the king and the queen said once upon a time there was a little girl\n" * 20

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from superposition import _lock
-from superposition._lock import held, is_alive
+from superposition._internal import lock
+from superposition._internal.lock import held, is_alive
 from superposition.errors import StoreError
-from superposition.sweep import open_sweep, sweep
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training import open_sweep, sweep
+from superposition.training.toy import ToyRun
 
 RUN = ToyRun(ReLUOutput(2, 1), steps=5, batch_size=8)
 
@@ -21,7 +21,7 @@ RUN = ToyRun(ReLUOutput(2, 1), steps=5, batch_size=8)
 PROCESS = """
 import os, sys
 from pathlib import Path
-from superposition._lock import held
+from superposition._internal.lock import held
 from superposition.errors import StoreError
 folder, wanted = Path(sys.argv[1]), int(sys.argv[2])
 taken = double = 0
@@ -65,7 +65,7 @@ def test_a_lock_is_handed_over_without_a_gap_20_000_times(tmp_path):
 
 def test_a_file_that_no_longer_bears_the_name_is_not_the_lock(tmp_path, monkeypatch):
     """Between opening and locking, the holder of the old file may have removed it, and another made a new one."""
-    work, real, calls = tmp_path / "work", _lock.fcntl.flock, []
+    work, real, calls = tmp_path / "work", lock.fcntl.flock, []
 
     def late(handle, how):
         if not calls:
@@ -74,10 +74,10 @@ def test_a_file_that_no_longer_bears_the_name_is_not_the_lock(tmp_path, monkeypa
         calls.append(handle)
         return real(handle, how)
 
-    monkeypatch.setattr(_lock.fcntl, "flock", late)
+    monkeypatch.setattr(lock.fcntl, "flock", late)
     with held(work, tmp_path / "out"):
         assert len(calls) == 2
-        monkeypatch.setattr(_lock.fcntl, "flock", real)
+        monkeypatch.setattr(lock.fcntl, "flock", real)
         with pytest.raises(StoreError, match="another process is writing"), held(work, tmp_path / "out"):
             pass
     assert not work.exists()
@@ -126,9 +126,9 @@ def test_litter_of_dead_processes_is_swept_by_the_next_run_and_that_of_living_on
 
 KILLED = """
 import os, signal, sys
-from superposition.sweep import records, sweep
+from superposition.training import records, sweep
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training.toy import ToyRun
 real, left = os.replace, [int(sys.argv[2])]
 def replace(*paths):
     left[0] -= 1
@@ -169,7 +169,7 @@ def test_two_fits_do_not_write_one_directory(tmp_path):
 
     from superposition.activations import array_stream
     from superposition.sae import TopK
-    from superposition.sae_run import SAERun, fit
+    from superposition.training import SAERun, fit
 
     x = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     run = SAERun(TopK(d_in=8, d_sae=16, k=2), steps=4, batch_size=32)

@@ -6,8 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from superposition import _registry, cli
-from superposition._command_line import Leaf, checked, tree
+from superposition._internal import registry
+from superposition.cli.command_line import Leaf, checked, tree
+from superposition.cli.main import main
 from superposition.errors import ConfigError
 
 PLANTED = "sae train --planted orthogonal"
@@ -103,7 +104,7 @@ def test_a_slip_is_answered_in_one_line_that_mends_it(case, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "HERE").mkdir()
     words, *expected = case.split(" | ")
-    status = cli.main(words.replace("PLANTED", PLANTED).split())
+    status = main.main(words.replace("PLANTED", PLANTED).split())
     printed, err = capsys.readouterr()
     assert (status, printed) == (2, "")
     assert err.startswith("superposition: error: ")
@@ -152,7 +153,7 @@ def test_no_slip_waits_for_jax(tmp_path):
     ],
 )
 def test_what_can_be_understood_is(given, understood):
-    assert checked(cli.Command, given.split(), "superposition") == understood.split()
+    assert checked(main.Command, given.split(), "superposition") == understood.split()
 
 
 def test_the_table_of_flags_is_the_parsers():
@@ -165,42 +166,46 @@ def test_the_table_of_flags_is_the_parsers():
             for name, part in node.items():
                 yield from leaves(part, (*path, name))
 
-    for path, leaf in leaves(tree(cli.Command)):
+    for path, leaf in leaves(tree(main.Command)):
         for flag, kind in leaf.flags.items():
             if kind.kind is bool and not kind.optional:
                 continue
             value = "2" if kind.kind is not None else "None" if kind.optional else "x"
-            assert checked(cli.Command, [*path, flag, value], "superposition")[-2:] == [flag, value]
+            assert checked(main.Command, [*path, flag, value], "superposition")[-2:] == [flag, value]
 
 
 def test_a_bare_command_shows_its_help_and_version_is_said(capsys):
     for words in ([], ["sae"], ["llm"]):
         with pytest.raises(SystemExit) as stop:
-            cli.main(words)
+            main.main(words)
         assert stop.value.code == 0
         assert "usage: superposition" in capsys.readouterr().out
-    assert cli.main(["--version"]) == 0
+    assert main.main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("superposition 0.")
 
 
 def test_names_that_are_read_from_sources_are_the_registries():
-    from superposition import features, formats, optimizer, sae, toy, toy_run
+    from superposition import features, sae, toy
     from superposition.activations import toy as activations
+    from superposition.storage import formats
+    from superposition.training import optimizer
+    from superposition.training import toy as toy_run
 
     for module, room, name in (
         (toy, "toy", "TOY_MODELS"), (features, "features", "FEATURES"), (features, "features", "PLANTED"),
-        (sae, "sae", "ARCHITECTURES"), (formats, "formats", "FORMATS"), (toy_run, "toy_run", "OBJECTIVES"),
-        (toy_run, "toy_run", "SAMPLINGS"), (optimizer, "optimizer", "SCHEDULES"), (activations, "activations.toy", "TARGETS"),
+        (sae, "sae", "ARCHITECTURES"), (formats, "storage.formats", "FORMATS"), (toy_run, "training.toy", "OBJECTIVES"),
+        (toy_run, "training.toy", "SAMPLINGS"),
+        (optimizer, "training.optimizer", "SCHEDULES"), (activations, "activations.toy", "TARGETS"),
     ):  # fmt: skip
-        assert _registry.listed(room, name) == tuple(getattr(module, name)), name
+        assert registry.listed(room, name) == tuple(getattr(module, name)), name
     assert set(sae.BASELINES) == {name for name, kind in sae.ARCHITECTURES.items() if not kind.trains}
 
 
 def test_show_and_sae_show_name_each_other(tmp_path, capsys):
     toy, run = tmp_path / "a.zarr", tmp_path / "run"
-    assert cli.main(f"sweep --n-features 3 --n-hidden 2 --steps 2 --batch-size 8 --out {toy}".split()) == 0
+    assert main.main(f"sweep --n-features 3 --n-hidden 2 --steps 2 --batch-size 8 --out {toy}".split()) == 0
     world = "--planted orthogonal --n-features 4 --d-in 4 --steps 2 --batch-size 8 --examples 64 --k 1"
-    assert cli.main(f"sae train {world} --out {run}".split()) == 0
+    assert main.main(f"sae train {world} --out {run}".split()) == 0
     capsys.readouterr()
     for words, said in (
         (
@@ -220,11 +225,11 @@ def test_show_and_sae_show_name_each_other(tmp_path, capsys):
         (f"page {run}/seed=0 --toy {run} --out {tmp_path}/x", "is a run of SAEs"),
         (f"steer {toy} --latent 1", "is a sweep of toy models"),
     ):
-        assert cli.main(words.split()) == 2
+        assert main.main(words.split()) == 2
         err = capsys.readouterr().err
         assert said in err
         assert err.count("\n") == 1
-    status = cli.main(["steer", str(run / "seed=0"), "--latent", "1"])
+    status = main.main(["steer", str(run / "seed=0"), "--latent", "1"])
     err = capsys.readouterr().err
     assert (status, err.count("\n")) == (2, 1)
     assert "is an SAE of the planted world orthogonal, which no language model has" in err
@@ -232,13 +237,13 @@ def test_show_and_sae_show_name_each_other(tmp_path, capsys):
 
 def test_a_sweep_without_need_of_superposition_says_so(tmp_path, capsys):
     words = "--n-features 3 --n-hidden 3 --steps 1 --batch-size 8"
-    assert cli.main(f"sweep {words} --out {tmp_path}/a.zarr".split()) == 0
+    assert main.main(f"sweep {words} --out {tmp_path}/a.zarr".split()) == 0
     assert "n_hidden=3 is no less than n_features=3" in capsys.readouterr().err
 
 
 def test_an_importance_that_overflows_leaks_no_warning(tmp_path, capsys):
     words = f"sweep --importance-base 2 --n-features 2000 --out {tmp_path}/a.zarr".split()
-    assert cli.main(words) == 2  # warnings are errors here
+    assert main.main(words) == 2  # warnings are errors here
     assert "overflows float32 at n_features=2000" in capsys.readouterr().err
 
 
@@ -246,6 +251,6 @@ def test_parse_itself_refuses_nested_flags_too():
     from experiments import feature_pages
 
     with pytest.raises(ConfigError, match=r"has no --toy\.step; did you mean --toy\.steps"):
-        cli.parse(feature_pages.Config, ["--toy.step", "3"], prog="x")
-    assert cli.parse(feature_pages.Config, ["--toy.steps", "1e2"], prog="x").toy.steps == 100
+        main.parse(feature_pages.Config, ["--toy.step", "3"], prog="x")
+    assert main.parse(feature_pages.Config, ["--toy.steps", "1e2"], prog="x").toy.steps == 100
     assert np.isfinite(feature_pages.Config().toy.steps)

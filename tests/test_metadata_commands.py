@@ -5,20 +5,20 @@ import json
 import numpy as np
 import pytest
 
-from superposition import formats
-from superposition.cli import main
+from superposition.cli.features.ablation import ablate
+from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
+from superposition.cli.features.live import answers
+from superposition.cli.features.on_sae import open_sae
+from superposition.cli.features.page import write_pages
+from superposition.cli.features.steering import steer
+from superposition.cli.llm.config import LMEvalConfig
+from superposition.cli.llm.evaluation import eval_saes
+from superposition.cli.llm.needs import text_for
+from superposition.cli.main import main
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
-from superposition.llm_cli.ablation import ablate
-from superposition.llm_cli.config import LMEvalConfig
-from superposition.llm_cli.evaluation import eval_saes
-from superposition.llm_cli.feature_config import AblateConfig, OnSAE, PageConfig, SteerConfig
-from superposition.llm_cli.live import answers
-from superposition.llm_cli.needs import text_for
-from superposition.llm_cli.on_sae import open_sae
-from superposition.llm_cli.page import write_pages
-from superposition.llm_cli.steering import steer
 from superposition.sae import ReLU
+from superposition.storage import formats
 from tests.oracles import tiny_lm
 
 D = 16

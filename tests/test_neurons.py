@@ -14,9 +14,9 @@ from superposition.errors import ConfigError
 from superposition.geometry.neurons import concentration, feature_codes, neurons
 from superposition.plot.neurons import FEW
 from superposition.plot.neurons import neurons as stacks
-from superposition.refine import refine
-from superposition.sweep import sweep
 from superposition.toy import AbsoluteValue, ReLUHidden, unrolled
+from superposition.training import sweep
+from superposition.training.refine import refine
 from superposition.typing import ComputationParams
 
 

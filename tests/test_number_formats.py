@@ -10,19 +10,20 @@ import pytest
 import safetensors.numpy
 import zarr
 
-from superposition import cli, formats
 from superposition.activations import Batch, array_stream
-from superposition.adversarial import along_rows
+from superposition.cli.main import main
+from superposition.cli.sae.config import DataConfig
+from superposition.cli.sae.data import open_data
 from superposition.errors import ConfigError
+from superposition.evaluation.sae import evaluate
 from superposition.expected_loss import expected_loss, expected_losses, reference_loss
 from superposition.expected_loss.by_count import losses_by_count
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.features import Correlated
 from superposition.llm.packing import token_array
 from superposition.sae import TopK
-from superposition.sae_cli.config import DataConfig
-from superposition.sae_cli.data import open_data
-from superposition.sae_run import evaluate
+from superposition.storage import formats
+from superposition.theory.adversarial import along_rows
 from superposition.toy import ReLUOutput
 from superposition.typing import ToyParams
 
@@ -32,7 +33,7 @@ SAE = ["--architecture", "topk", "--k", "2", "--d-sae", "8", "--steps", "4", "--
 
 
 def run(*words, capsys):
-    status = cli.main([str(word) for word in words])
+    status = main.main([str(word) for word in words])
     return status, capsys.readouterr().err.strip()
 
 
@@ -68,7 +69,7 @@ def test_training_on_either_order_gives_the_same_sae(tmp_path, capsys, dtype):
 @pytest.mark.parametrize("kind", [".npy", ".npz", ".zarr", "F.npy"])
 @pytest.mark.parametrize("limit", [1, 2**30])
 def test_streams_of_files_are_the_same_in_memory_and_out_of_it(tmp_path, monkeypatch, kind, limit):
-    monkeypatch.setattr("superposition.sae_cli.data.LOADED", limit)
+    monkeypatch.setattr("superposition.cli.sae.data.LOADED", limit)
     streams = []
     for name, turn in (("native", np.asarray), ("other", other)):
         x, path = turn(ROWS.astype(np.float32)), tmp_path / f"{name}{kind}"

@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import cli, formats
-from superposition.activation_cache import Cache
+from superposition.activations.cache import Cache
+from superposition.cli.main import main
 from superposition.interventions import ablations, activations_of, dose_response, evaluate, firing
 from superposition.llm import LanguageModel
 from superposition.llm.packing import concatenate, token_array
 from superposition.llm.stream import lm_stream
-from superposition.page.activations import Activations
-from superposition.page.effects import Effects, decoder_rows
+from superposition.pages.activations import Activations
+from superposition.pages.effects import Effects, decoder_rows
 from superposition.sae import TopK
+from superposition.storage import formats
 from tests.oracles.sae_cases import params_of
 from tests.oracles.tokenizer_kinds import byte_level, write_model
 
@@ -131,7 +132,7 @@ def test_commands_leave_padding_out(lm, tmp_path, capsys):
         ["llm", "activations", *arguments, "--out", tmp_path / "cache"],
         ["llm", "train-sae", *arguments, *train],
     ):
-        assert cli.main([str(a) for a in command]) == 0, capsys.readouterr().err
+        assert main.main([str(a) for a in command]) == 0, capsys.readouterr().err
     assert Cache(tmp_path / "cache").manifest.rows == 80 * 7
     (folder,) = [path.parent for path in (tmp_path / "o").rglob("cfg.json")]
     about = json.loads((folder / "cfg.json").read_text())["metadata"]

@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from superposition.page.write import write
+from superposition.pages.write import write
 from tests.oracles.pages import HOSTILE, LINES, pages
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -8,14 +8,14 @@ import jax
 import numpy as np
 import pytest
 
+from superposition.cli.features.live import _activations, _compared, _encode, answers
+from superposition.cli.features.on_sae import Opened
+from superposition.cli.features.steering import continuations
 from superposition.errors import ConfigError
 from superposition.interventions import latents_of
 from superposition.llm import LanguageModel, generation
-from superposition.llm_cli.live import _activations, _compared, _encode, answers
-from superposition.llm_cli.on_sae import Opened
-from superposition.llm_cli.steering import continuations
-from superposition.page.pieces import pieces
-from superposition.page.server import Limits
+from superposition.pages.pieces import pieces
+from superposition.pages.server import Limits
 from superposition.sae import TopK
 from tests.test_page_server import post, serving, write
 

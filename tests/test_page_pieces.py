@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
-from superposition.page.pieces import REACH, piece, pieces, visible
+from superposition.pages.pieces import REACH, piece, pieces, visible
 from tests.oracles import tiny_lm
 
 TEXTS = {

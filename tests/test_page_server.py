@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from superposition.errors import ConfigError
-from superposition.page.server import Limits, Server, make_server
+from superposition.pages.server import Limits, Server, make_server
 
 POLICY = "default-src 'none'; script-src 'sha256-abc='; connect-src 'self'"
 PAGE = (

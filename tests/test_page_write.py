@@ -10,10 +10,10 @@ from importlib import resources
 import pytest
 
 from superposition.errors import ConfigError, StoreError
-from superposition.page.write import write
+from superposition.pages.write import write
 from tests.oracles.pages import HOSTILE, LINES, b64, feature, pages
 
-ASSETS = resources.files("superposition.page") / "assets"
+ASSETS = resources.files("superposition.pages") / "assets"
 
 
 class Parsed(HTMLParser):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from superposition import ReLUOutput, SAERun, TopK, fit, formats, metrics
+from superposition import ReLUOutput, SAERun, TopK, fit, metrics
 from superposition.activations import array_stream
 from superposition.errors import ConfigError
-from superposition.formats import _torch, dictionary_learning
+from superposition.storage import formats
+from superposition.storage.formats import _torch, dictionary_learning
 from superposition.toy import TOY_MODELS
 from tests.oracles.unsealed import unsealed
 

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from oracles.sae_cases import OWN, TRAINED
 
-from superposition import SparseUniform, cli, fit, formats, metrics
+from superposition import SparseUniform, fit, metrics
 from superposition.activations import planted_stream, toy_stream
+from superposition.cli.main import main
+from superposition.cli.sae.config import TrainConfig
+from superposition.evaluation.sae import evaluate, held_out
 from superposition.features import PLANTED
-from superposition.sae_cli.config import TrainConfig
-from superposition.sae_run import evaluate, held_out
-from superposition.sweep import open_sweep
+from superposition.storage import formats
 from superposition.toy import ReLUOutput
+from superposition.training import open_sweep
 from superposition.typing import ToyParams
 
 SCORES = ("mmcs", "mmcs_of_latents", "mcc", "uniqueness", "found")
@@ -34,11 +36,11 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
     options = [*flags(name), "--d-sae", "9", "--steps", "20", "--batch-size", "32", "--seed", "3"]
     arguments = ["--planted", "correlated", "--n-features", "7", "--d-in", str(WIDTH), "--data-seed", "5"]
     arguments = ["--architecture", name, *arguments, *options, "--examples", str(EXAMPLES)]
-    assert cli.main(["sae", "train", *arguments, "--out", str(tmp_path / "o")]) == 0
+    assert main.main(["sae", "train", *arguments, "--out", str(tmp_path / "o")]) == 0
     (record,) = json.loads((tmp_path / "o" / "results.json").read_text())["records"]
 
     stream = planted_stream(jax.random.key(5), world)
-    config = cli.parse(TrainConfig, arguments, prog="x", config=(cli.tyro.conf.OmitArgPrefixes,))
+    config = main.parse(TrainConfig, arguments, prog="x", config=(main.tyro.conf.OmitArgPrefixes,))
     (trained,) = fit(*config.plan(WIDTH, None, 7)[:1], stream, {"seed": (3,)})
     read = formats.load(tmp_path / "o" / record["name"])
     truth = stream.dictionary
@@ -62,7 +64,7 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
     capsys.readouterr()
     numbers = tmp_path / "n.json"
     data = [*arguments[2:10], "--examples", str(EXAMPLES)]
-    assert cli.main(["sae", "eval", str(tmp_path / "o"), *data, "--json", str(numbers)]) == 0
+    assert main.main(["sae", "eval", str(tmp_path / "o"), *data, "--json", str(numbers)]) == 0
     (evaluated,) = json.loads(numbers.read_text())["saes"]
     assert {k: evaluated["metrics"][k] for k in (*SCORES, "f1")} == {
         k: record["metrics"][k] for k in (*SCORES, "f1")
@@ -72,9 +74,9 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
 def test_features_that_a_toy_left_out_count_nowhere(tmp_path, capsys):
     toy = tmp_path / "a.zarr"
     sizes = ["--n-features", "6", "--n-hidden", "2", "--importance-base", "0.3", "--densities", "0.5"]
-    assert cli.main(["sweep", *sizes, "--steps", "300", "--learning-rate", "0.01", "--out", str(toy)]) == 0
+    assert main.main(["sweep", *sizes, "--steps", "300", "--learning-rate", "0.01", "--out", str(toy)]) == 0
     options = ["--architecture", "topk", "--k", "1", "--steps", "50", "--examples", str(EXAMPLES)]
-    assert cli.main(["sae", "train", "--toy", str(toy), *options, "--out", str(tmp_path / "o")]) == 0
+    assert main.main(["sae", "train", "--toy", str(toy), *options, "--out", str(tmp_path / "o")]) == 0
     (record,) = json.loads((tmp_path / "o" / "results.json").read_text())["records"]
     row = open_sweep(toy).isel(density=0, seed=0)
     params = ToyParams(jnp.asarray(row["W"].values), jnp.asarray(row["b"].values))

@@ -11,8 +11,8 @@ from scipy import stats
 
 from superposition.activations import ASIDE, array_stream
 from superposition.sae import Bricken
-from superposition.sae_run import SAERun, resampling
-from superposition.sae_run.program import Cells, Inputs, Program
+from superposition.training import SAERun, resampling
+from superposition.training.sae import Cells, Inputs, Program
 from tests.oracles import sae_loss
 from tests.oracles.sae_cases import params_of
 

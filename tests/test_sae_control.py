@@ -6,9 +6,9 @@ import pytest
 
 from superposition.activations import planted_stream
 from superposition.features import Planted
-from superposition.optimizer import Adam
 from superposition.sae import Bricken, Gated, JumpReLU, ReLU
-from superposition.sae_run import Controller, SAERun, fit
+from superposition.training import Controller, SAERun, fit
+from superposition.training.optimizer import Adam
 
 WORLD = Planted(
     n_features=16,

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import checkpoint, train
 from superposition.activations import array_stream
 from superposition.errors import ConfigError
-from superposition.optimizer import Adam
 from superposition.sae import BatchTopK, JumpReLU, Matryoshka, ReLU, TopK
-from superposition.sae_run import SAERun, fit, fitting
+from superposition.storage import checkpoint
+from superposition.training import SAERun, fit, fitting, loop
+from superposition.training.optimizer import Adam
 from tests.oracles.sae_cases import TRAINED, recipe
 
 X = np.random.default_rng(0).normal(size=(400, 5)) @ np.diag([3, 2, 1, 1, 0.5]) + 0.3
@@ -101,8 +101,8 @@ def test_cells_see_the_same_stream_and_blocks_change_nothing():
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_stopping_and_resuming_gives_the_same_bits(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
     monkeypatch.setattr(fitting, "is_small", lambda sae: False)  # one block, so that `stop` is asked in order
     fields = {"resample_every": 9, "resample_inputs": 64, "dead_after": 32} if name == "bricken" else {}
     fields |= {"dead_after": 64} if hasattr(recipe(name), "aux_coefficient") else {}

@@ -10,12 +10,12 @@ import optax
 import pytest
 import safetensors.numpy
 
-from superposition import checkpoint
 from superposition.activations import ASIDE, Source, Stream, array_stream
 from superposition.errors import ConfigError, TrainingError
-from superposition.optimizer import Adam
 from superposition.sae import PCA, BatchTopK, JumpReLU, ReLU, TopK
-from superposition.sae_run import SAERun, finished, fit
+from superposition.storage import checkpoint
+from superposition.training import SAERun, finished, fit
+from superposition.training.optimizer import Adam
 from tests.oracles.sae_cases import D_IN, TRAINED, data, params_of, recipe
 
 KEY = jax.random.key(0)
@@ -196,7 +196,7 @@ def test_the_written_out_adam_is_optax_adam(clip):
     ],
 )
 def test_what_does_not_fit_is_refused_before_training(make, said, monkeypatch):
-    monkeypatch.setattr("superposition.train.train", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr("superposition.training.loop.train", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ConfigError, match=said):
         make()
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from superposition import cli
+from superposition.cli.main import main
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.llm.packing import pack, pack_text
@@ -118,7 +118,7 @@ def test_every_special_token_is_left_out(bytewise):
 
 
 def run(*arguments, capsys):
-    status = cli.main([str(a) for a in arguments])
+    status = main.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return status, out, err
 

@@ -12,15 +12,15 @@ import pytest
 import xarray as xr
 
 from superposition import geometry
-from superposition._lock import held
+from superposition._internal.lock import held
 from superposition.errors import ConfigError, Interrupted, StoreError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated, SparseUniform
-from superposition.optimizer import AdamW
-from superposition.sweep import DIVERGED, DONE, blocks, open_sweep, sweep
-from superposition.sweep.axes import cells_at, parse
 from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
-from superposition.toy_run import Program, ToyRun, static_part
+from superposition.training import DIVERGED, DONE, blocks, open_sweep, sweep
+from superposition.training.grid import cells_at, parse
+from superposition.training.optimizer import AdamW
+from superposition.training.toy import Program, ToyRun, static_part
 from superposition.typing import ToyParams
 
 TINY = ToyRun(ReLUOutput(2, 1), steps=40, batch_size=32)
@@ -260,7 +260,7 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
     """No space at any write of a sweep: a StoreError, and resuming completes to the same bits."""
-    from superposition.sweep import records
+    from superposition.training.store import records
 
     expected = sweep(TINY, AXES)
     real, writes = records.write, []

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from superposition.cli import main
+from superposition.cli.main import main
 from superposition.errors import ConfigError, CorruptError
-from superposition.sweep import open_sweep, records, sweep
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
+from superposition.training import open_sweep, sweep
+from superposition.training.store import records
+from superposition.training.toy import ToyRun
 
 RUN = ToyRun(ReLUOutput(4, 2), steps=20, batch_size=32)
 AXES = {"density": (0.5, 0.1), "n_hidden": (1, 2), "model": ("linear", "relu-output"), "seed": range(2)}
@@ -204,7 +205,7 @@ def unrecorded(out):
 
 
 def jax_of_today():
-    from superposition.provenance import environment
+    from superposition.storage.provenance import environment
 
     return {name: environment()[name] for name in ("jax", "device")}
 

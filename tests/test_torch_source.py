@@ -68,9 +68,9 @@ def test_hooks_are_gone_afterwards_and_nothing_runs_past_the_last_one(both):
 
 
 def test_an_sae_trains_on_it(both):
-    from superposition.optimizer import Adam
     from superposition.sae import TopK
-    from superposition.sae_run import SAERun, fit
+    from superposition.training import SAERun, fit
+    from superposition.training.optimizer import Adam
 
     torch_model, _ = both
     stream = torch_stream(jax.random.key(1), torch_model, rows(), "transformer.h.0.mlp.act")

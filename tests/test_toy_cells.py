@@ -5,15 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from superposition import cli
-from superposition.sweep import open_sweep
+from superposition.cli.main import main
+from superposition.training import open_sweep
 
 TINY = ["--architecture", "topk", "--k", "1", "--steps", "5", "--batch-size", "16", "--examples", "64"]
 
 
 def sweep(path, *axes):
     sizes = ["--n-features", "4", "--n-hidden", "2", "--steps", "30", "--batch-size", "16"]
-    assert cli.main(["sweep", *sizes, *axes, "--out", str(path)]) == 0
+    assert main.main(["sweep", *sizes, *axes, "--out", str(path)]) == 0
     return path
 
 
@@ -30,7 +30,7 @@ def seeds(tmp_path_factory):
 
 def run(*arguments, capsys):
     capsys.readouterr()
-    status = cli.main([str(a) for a in arguments])
+    status = main.main([str(a) for a in arguments])
     out, err = capsys.readouterr()
     return status, out, err
 

@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superposition import checkpoint, train
 from superposition.features import SparseUniform
+from superposition.storage import checkpoint
 from superposition.toy import ReLUOutput
-from superposition.toy_run import Cells, Program, ToyRun
+from superposition.training import loop
+from superposition.training.toy import Cells, Program, ToyRun
 
 STEPS = 60
 
@@ -27,7 +28,7 @@ class Walk:
 
 def walk(steps, **options):
     state = (jnp.int32(0), jnp.uint32(1))
-    return train.train(Walk(), jnp.uint32(7), state, steps, **options)
+    return loop.train(Walk(), jnp.uint32(7), state, steps, **options)
 
 
 def toy():
@@ -52,25 +53,25 @@ def test_every_step_runs_once():
 @given(st.lists(st.integers(1, STEPS), min_size=0, max_size=5))
 def test_chunking_never_changes_a_bit(cuts):
     program, inputs, state = toy()
-    whole = train.advance(program, inputs, jax.tree.map(jnp.copy, state), np.int32(0), np.int32(STEPS))
+    whole = loop.advance(program, inputs, jax.tree.map(jnp.copy, state), np.int32(0), np.int32(STEPS))
     at = 0
     for cut in [*sorted(set(cuts)), STEPS]:
-        state = train.advance(program, inputs, state, np.int32(at), np.int32(cut - at))
+        state = loop.advance(program, inputs, state, np.int32(at), np.int32(cut - at))
         at = cut
     assert same_bits(whole, state)
 
 
 def test_stopping_anywhere_and_resuming_gives_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "FIRST_CHUNK", 7)
-    monkeypatch.setattr(train, "CHUNK_SECONDS", 1e-6)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-6)
     program, inputs, state = toy()
-    whole, _ = train.train(program, inputs, jax.tree.map(jnp.copy, state), STEPS)
+    whole, _ = loop.train(program, inputs, jax.tree.map(jnp.copy, state), STEPS)
     sessions = 0
     done = 0
     while done < STEPS:
         looks = iter([False, sessions % 2 == 0, True])  # one or two chunks a session
         _, _, fresh = toy()
-        result, done = train.train(
+        result, done = loop.train(
             program, inputs, fresh, STEPS, directory=tmp_path, stop=lambda looks=looks: next(looks, True)
         )
         sessions += 1
@@ -85,13 +86,13 @@ def test_checkpoints_are_written_while_running(tmp_path):
 
 def test_signals_set_a_flag_and_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
-    with train.interruptible() as stop:
+    with loop.interruptible() as stop:
         assert not stop()
         signal.raise_signal(signal.SIGTERM)
         assert stop()
         assert stop.interrupted("saved").exit_status == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
-    with train.interruptible() as stop:
+    with loop.interruptible() as stop:
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # asked twice: the next one ends the process
         assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
@@ -106,5 +107,5 @@ def test_other_threads_may_train_without_signals():
 
 
 def walk_with_stop():
-    with train.interruptible() as stop:
+    with loop.interruptible() as stop:
         return walk(10, stop=stop)[1] == 10

@@ -6,10 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import Adam, JumpReLU, ReLU, SAERun, cli, fit
+from superposition import Adam, JumpReLU, ReLU, SAERun, fit
 from superposition.activations import planted_stream
+from superposition.cli.main import main
+from superposition.evaluation.sae import shortcomings
 from superposition.features import PLANTED
-from superposition.sae_run import shortcomings
 
 WORLD = ["--planted", "orthogonal", "--n-features", "8", "--d-in", "8"]
 SHORT = ["--steps", "3", "--batch-size", "16", "--examples", "256", "--d-sae", "16"]
@@ -50,7 +51,7 @@ def test_what_is_said_of_which_numbers(changed, target, said):
 
 
 def train(out, *options):
-    assert cli.main(["sae", "train", *WORLD, *SHORT, *options, "--out", str(out)]) == 0
+    assert main.main(["sae", "train", *WORLD, *SHORT, *options, "--out", str(out)]) == 0
     return json.loads((out / "results.json").read_text())["records"]
 
 
@@ -65,7 +66,7 @@ def test_table_and_json_say_it_of_every_sae_of_a_grid(tmp_path, capsys):
         assert f"l0_target={target:g}" in record["warnings"][0]
         for warning in record["warnings"]:
             assert f"warning: {record['name']}: {warning}" in printed
-    assert cli.main(["sae", "show", str(out), "--figures", str(tmp_path / "f")]) == 0
+    assert main.main(["sae", "show", str(out), "--figures", str(tmp_path / "f")]) == 0
     shown = capsys.readouterr().out
     assert records[0]["warnings"][0] in shown
     about = json.loads((out / records[0]["name"] / "cfg.json").read_text())

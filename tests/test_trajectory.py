@@ -4,11 +4,11 @@ import pytest
 from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
 from superposition.features import Correlated, SparseUniform
-from superposition.optimizer import AdamW
-from superposition.sweep import sweep
 from superposition.toy import ReLUOutput
-from superposition.toy_run import ToyRun
-from superposition.trajectory import record
+from superposition.training import sweep
+from superposition.training.optimizer import AdamW
+from superposition.training.record import record
+from superposition.training.toy import ToyRun
 from superposition.typing import ToyParams
 
 NARROW = ToyRun(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
-from superposition._arrays import native, no_numbers
+from superposition._internal import validate
+from superposition._internal.arrays import native, no_numbers
 from superposition.activations._base import LARGE, SMALL, Batch, Source, Stream, too_large, too_small
 from superposition.errors import ConfigError
 from superposition.features import key_words
@@ -28,7 +28,7 @@ class ArrayActivations(Source):
     target_width: int | None = None
 
     def __post_init__(self) -> None:
-        _validate.integer("n_examples", self.n_examples, 1, 2**31)
+        validate.integer("n_examples", self.n_examples, 1, 2**31)
 
     @property
     def d_in(self) -> int:
@@ -99,7 +99,7 @@ def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> St
 
 def activations(name: str, array: np.ndarray) -> np.ndarray:
     """The array as it is, in either byte order, or ConfigError naming the first fault."""
-    _validate.instance(name, array, (np.ndarray, np.generic, jax.Array))
+    validate.instance(name, array, (np.ndarray, np.generic, jax.Array))
     if array.ndim != 2 or array.shape[0] == 0 or array.shape[1] == 0:
         raise ConfigError(f"{name} must be (examples, width), both at least 1; got shape {array.shape}")
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.activations.array import permuted
 from superposition.errors import ConfigError, CorruptError, StoreError
@@ -124,8 +124,8 @@ class FileActivations(Source):
     block: int = 64
 
     def __post_init__(self) -> None:
-        _validate.integer("rows", len(self.x), 1, 2**31)
-        _validate.integer("block", self.block, 1, len(self.x) + 1)
+        validate.integer("rows", len(self.x), 1, 2**31)
+        validate.integer("block", self.block, 1, len(self.x) + 1)
         if self.y is not None and len(self.y) != len(self.x):
             raise ConfigError(f"targets must be one row per example: {len(self.x)}; got {len(self.y)}")
 

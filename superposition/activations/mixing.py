@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.activations.array import permuted
 from superposition.errors import ConfigError
@@ -42,7 +42,7 @@ class Mixing(Source):
     batches: int = 16
 
     def __post_init__(self) -> None:
-        _validate.integer("batches", self.batches, 1, 2**20)
+        validate.integer("batches", self.batches, 1, 2**20)
 
     @property
     def d_in(self) -> int:
@@ -103,7 +103,7 @@ class Mixing(Source):
 
 def mixed_stream(key: PRNGKey, stream: Stream, batches: int = 16) -> Stream:
     """`stream` with its examples mixed over `batches` batches."""
-    _validate.instance("stream", stream, Stream)
+    validate.instance("stream", stream, Stream)
     words = substream(key_words(key), MIXING)
     source = Mixing(stream.source, batches)
     return Stream(source, {"source": stream.inputs, "words": words}, stream.dictionary, stream.kept)

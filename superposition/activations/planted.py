@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.features import Planted, key_words
 from superposition.typing import PRNGKey, PyTree
@@ -30,7 +30,7 @@ class PlantedActivations(Source):
 
 def planted_stream(key: PRNGKey, world: Planted) -> Stream:
     """The stream of a planted world, with its dictionary (n_features, d_in)."""
-    _validate.instance("world", world, Planted)
+    validate.instance("world", world, Planted)
     built = world.build()
     inputs = {"world": built, "words": key_words(key)}
     return Stream(PlantedActivations(world), inputs, np.asarray(built.dictionary))

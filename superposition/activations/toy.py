@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.errors import ConfigError
 from superposition.features import FeatureLaw, SparseUniform, key_words, thresholds, uniform
@@ -27,7 +27,7 @@ class ToyActivations(Source):
     target: str = "hidden"
 
     def __post_init__(self) -> None:
-        _validate.choice("target", self.target, TARGETS)
+        validate.choice("target", self.target, TARGETS)
 
     @property
     def d_in(self) -> int:
@@ -62,9 +62,9 @@ def toy_stream(
     found in its activations. A transcoder's stream has none: its decoder lives in another space than W.
     """
     require_tied(model, "a stream of hidden activations")
-    _validate.instance("features", features, FeatureLaw)
-    _validate.instance("params", params, ToyParams)
-    W = np.asarray(_validate.array("params.W", params.W))
+    validate.instance("features", features, FeatureLaw)
+    validate.instance("params", params, ToyParams)
+    W = np.asarray(validate.array("params.W", params.W))
     if W.shape != (model.n_hidden, model.n_features):
         raise ConfigError(f"W must be ({model.n_hidden}, {model.n_features}) for this model; got {W.shape}")
     at = thresholds(features.unit_densities(model.n_features)[:, None])

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments, enumeration, quadrature, series, sets
 from superposition.features import Anticorrelated, Correlated, FeatureLaw, SparseUniform
@@ -93,7 +93,7 @@ def expected_losses(
     Understanding"; its binomial sum over active features, extended to every number of them.
     """
     del importance
-    signed = _validate.truth("signed", signed)
+    signed = validate.truth("signed", signed)
     W, b = arguments.weights(params)
     n = W.shape[1]
     if isinstance(law, FeatureLaw):
@@ -156,10 +156,10 @@ def reference_loss(
     errors as for `expected_loss`.
     """
     n = arguments.weights(params)[1].shape[0]
-    _validate.choice("activation", activation, ACTIVATIONS)
-    _validate.choice("method", method, METHODS)
-    signed = _validate.truth("signed", signed)
-    nodes = None if nodes is None else _validate.integer("nodes", nodes, 1)
+    validate.choice("activation", activation, ACTIVATIONS)
+    validate.choice("method", method, METHODS)
+    signed = validate.truth("signed", signed)
+    nodes = None if nodes is None else validate.integer("nodes", nodes, 1)
     arguments.numbers("importance", importance, n)
     arguments.numbers("density", density, n, 1.0)
     W, b, importance, density = (np.asarray(x, np.float64) for x in (params.W, params.b, importance, density))
@@ -191,12 +191,12 @@ _compiled = partial(jax.jit, static_argnames=("activation", "method", "nodes", "
 def _settings(
     n: int, dtype: Any, activation: str, method: str, nodes: int | None, corners: int | None = None
 ) -> tuple[str, int]:
-    _validate.choice("activation", activation, tuple(ACTIVATIONS))
+    validate.choice("activation", activation, tuple(ACTIVATIONS))
     if activation not in ("linear", "relu") and corners is not None:
         raise ConfigError(f"features in sets have an exact loss for linear and relu only; got {activation!r}")
     if nodes is not None:
-        nodes = _validate.integer("nodes", nodes, 1)
-    _validate.instance("method", method, str)
+        nodes = validate.integer("nodes", nodes, 1)
+    validate.instance("method", method, str)
     if activation in quadrature.SMOOTH:
         if n > quadrature.MAX_FEATURES or method != "auto":
             raise ConfigError(

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
-from superposition._arrays import native
+from superposition._internal import validate
+from superposition._internal.arrays import native
 from superposition.errors import ConfigError
 from superposition.toy import ToyModel
 
@@ -49,7 +49,7 @@ def numbers(name: str, value: Any, n: int, high: float = np.inf, of: str = "feat
     shape = _shape(name, value)
     if shape not in ((), (n,)):
         raise ConfigError(f"{name} must be one number or {n} of them, one per {of}; got shape {shape}")
-    _validate.between(name, value, high)
+    validate.between(name, value, high)
 
 
 def weighing(name: str, value: Any, n: int) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments, expected_loss
 from superposition.typing import ToyParams
@@ -41,7 +41,7 @@ def losses_by_count(params: Any, importance: ArrayLike, *, activation: str, most
     """
     W, b, weight = _arrays(params, importance, activation)
     n = W.shape[1]
-    _validate.integer("most", most, 0, n + 1)
+    validate.integer("most", most, 0, n + 1)
     if most > 2 and n > MAX_ENUMERATED:
         raise ConfigError(
             f"sets of more than 2 active features are enumerated for at most {MAX_ENUMERATED} features; got "
@@ -52,10 +52,10 @@ def losses_by_count(params: Any, importance: ArrayLike, *, activation: str, most
 
 def count_weights(density: float, n_features: int, most: int) -> np.ndarray:
     """p^k (1-p)^(n-k) for k = 0 ... most, (most + 1,): the weights of L_0 ... L_most in the expected loss."""
-    _validate.number("density", density)
-    _validate.in_range("density", density, 0.0, 1.0)
-    _validate.integer("n_features", n_features, 1)
-    _validate.integer("most", most, 0, n_features + 1)
+    validate.number("density", density)
+    validate.in_range("density", density, 0.0, 1.0)
+    validate.integer("n_features", n_features, 1)
+    validate.integer("most", most, 0, n_features + 1)
     k = np.arange(most + 1)
     return np.asarray(float(density) ** k * (1 - float(density)) ** (n_features - k))
 
@@ -94,7 +94,7 @@ def linear_terms(W: ArrayLike, importance: ArrayLike) -> LinearTerms:
 
 
 def _arrays(params: Any, importance: ArrayLike, activation: str) -> tuple[Array, Array, Array]:
-    _validate.choice("activation", activation, ACTIVATIONS)
+    validate.choice("activation", activation, ACTIVATIONS)
     W, b = arguments.weights(params)
     arguments.numbers("importance", importance, W.shape[1])
     return W, b, jnp.broadcast_to(jnp.asarray(importance, W.dtype), b.shape)

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.expected_loss import arguments
 from superposition.expected_loss.by_count import zero_crossing
 from superposition.features import key_words, uniform
@@ -61,7 +61,7 @@ def stratified_loss(
     Can be jitted and vmapped in all arrays. Raises ConfigError (a ValueError) for examples < 2, or lengths and
     densities that do not fit. Source: Elhage et al. 2022, "Mathematical Understanding" (the sum over K).
     """
-    _validate.integer("examples", examples, 2)
+    validate.integer("examples", examples, 2)
     n = model.n_features
     arguments.numbers("importance", importance, n)
     arguments.numbers("density", density, n, 1.0)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features._draw import BELOW_ONE, key_words, uniform
 from superposition.typing import PRNGKey
@@ -35,19 +35,19 @@ class FeatureLaw(ABC):
     signed: bool = False
 
     def __post_init__(self) -> None:
-        _validate.settle(self)
+        validate.settle(self)
         if self.density is not None and self.sparsity is not None:
             raise ConfigError(
-                f"give density or sparsity, not both; got density={_validate.shown(self.density)} and "
-                f"sparsity={_validate.shown(self.sparsity)} (density = 1 - sparsity)"
+                f"give density or sparsity, not both; got density={validate.shown(self.density)} and "
+                f"sparsity={validate.shown(self.sparsity)} (density = 1 - sparsity)"
             )
         if self.sparsity is not None:
-            _validate.in_range("sparsity", self.sparsity, 0.0, 1.0, open_high=True, many=True)
+            validate.in_range("sparsity", self.sparsity, 0.0, 1.0, open_high=True, many=True)
             object.__setattr__(self, "density", _plain(1 - np.asarray(self.sparsity, float)))
             object.__setattr__(self, "sparsity", None)
         if self.density is None:
             object.__setattr__(self, "density", 1.0)
-        _validate.in_range("density", self.density, 0.0, 1.0, open_low=True, many=True)
+        validate.in_range("density", self.density, 0.0, 1.0, open_low=True, many=True)
 
     @abstractmethod
     def n_units(self, n_features: int) -> int:
@@ -76,12 +76,12 @@ class FeatureLaw(ABC):
     def unit_densities(self, n_features: int) -> Array:
         """Density of every unit, (n_units,); ConfigError when the number given is wrong."""
         units = self.n_units(n_features)
-        _validate.length("density", self.density, units)
+        validate.length("density", self.density, units)
         return jnp.broadcast_to(jnp.asarray(self.density, float), (units,))
 
     def sample(self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False) -> Array:
         """Draw (batch_size, n_features); `conditional` draws given that at least one unit fires."""
-        _validate.integer("batch_size", batch_size, 1)
+        validate.integer("batch_size", batch_size, 1)
         u = uniform(key_words(key), jnp.uint32(0), (self.n_uniforms(n_features), batch_size))
         at = thresholds(self.unit_densities(n_features)[:, None])
         return self.transform(u, at, n_features, conditional=conditional).T

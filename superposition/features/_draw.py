@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.typing import PRNGKey, Words
 
 GOLDEN = np.uint32(0x9E3779B9)
@@ -27,7 +27,7 @@ def mix(h: Array) -> Array:
 
 def key_words(key: PRNGKey) -> Words:
     """The two 32-bit words of a typed key; ConfigError for what is no such key."""
-    _validate.key("key", key)
+    validate.key("key", key)
     return jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
 
 

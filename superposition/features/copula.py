@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.typing import PRNGKey
 
 MOST_SHARED = 0.99  # ||F_i||^2 at most: a feature keeps some noise of its own
@@ -34,9 +34,9 @@ def copula(key: PRNGKey, probabilities: np.ndarray, rank: int, scale: float) -> 
     probabilities (n_features,) in (0, 1]; typical corr(z_i, z_j) is scale^2 sqrt(rank). Raises ConfigError.
     Source: SynthSAEBench (arXiv 2602.14687), "Correlation".
     """
-    _validate.integer("correlation_rank", rank, 0)
-    _validate.in_range("correlation_scale", scale, 0.0, np.inf)
-    _validate.in_range("probabilities", probabilities, 0.0, 1.0, open_low=True, many=True)
+    validate.integer("correlation_rank", rank, 0)
+    validate.in_range("correlation_scale", scale, 0.0, np.inf)
+    validate.in_range("probabilities", probabilities, 0.0, 1.0, open_low=True, many=True)
     factor = float(scale) * np.asarray(jax.random.normal(key, (len(probabilities), rank)), float)
     shared = np.sum(factor**2, 1, keepdims=True)
     factor *= np.sqrt(MOST_SHARED / np.maximum(shared, MOST_SHARED))

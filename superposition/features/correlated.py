@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features._base import FeatureLaw, Thresholds, firing
 
@@ -19,7 +19,7 @@ class _Sets(FeatureLaw):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.integer("n_sets", self.n_sets, 1)
+        validate.integer("n_sets", self.n_sets, 1)
 
     def n_units(self, n_features: int) -> int:
         """Every set is a unit; n_features must be a multiple of n_sets."""

@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.typing import PRNGKey
 
 
 def random_unit(key: PRNGKey, n: int, d: int) -> Array:
     """Rows uniform on the sphere: v_i = g_i / ||g_i||, g_i ~ N(0, I), shape (n, d). ConfigError for sizes < 1."""
-    _validate.integer("n_features", n, 1)
-    _validate.integer("d_in", d, 1)
-    _validate.key("key", key)
-    _validate.memory(f"n_features={n} rows of d_in={d}", 8 * n * d, "smaller ones")
+    validate.integer("n_features", n, 1)
+    validate.integer("d_in", d, 1)
+    validate.key("key", key)
+    validate.memory(f"n_features={n} rows of d_in={d}", 8 * n * d, "smaller ones")
     return _unit(jax.random.normal(key, (n, d)))
 
 
@@ -41,8 +41,8 @@ def orthogonalized(key: PRNGKey, n: int, d: int, steps: int = 100, learning_rate
     n x n matrix of cosines never exists. Raises ConfigError for sizes or steps out of range.
     Source: SynthSAEBench (arXiv 2602.14687), "Feature dictionary".
     """
-    steps = _validate.integer("steps", steps, 0, 2**31)
-    learning_rate = _validate.one_in_range("learning_rate", learning_rate, 0.0, 1e30, open_low=True)
+    steps = validate.integer("steps", steps, 0, 2**31)
+    learning_rate = validate.one_in_range("learning_rate", learning_rate, 0.0, 1e30, open_low=True)
     return _push_apart(random_unit(key, n, d), jnp.float32(learning_rate), steps=steps)
 
 
@@ -70,12 +70,12 @@ def mean_max_cosine(dictionary: Array, block: int = 1024) -> Array:
     dictionary (n, d), n >= 2; computed `block` rows at a time, so memory is O(block n). For many random rows
     rho_mm grows like sqrt(2 log(n) / d); its floor for n > d is the Welch bound sqrt((n - d) / (d (n - 1))).
     """
-    rows = _validate.array("dictionary", dictionary)
+    rows = validate.array("dictionary", dictionary)
     if rows.ndim != 2 or len(rows) < 2 or not rows.shape[1]:
         raise ConfigError(
             f"the cosine of a row with another needs (n, d) of at least 2 rows; got shape {rows.shape}"
         )
-    return _mean_max_cosine(rows, _validate.integer("block", block, 1))
+    return _mean_max_cosine(rows, validate.integer("block", block, 1))
 
 
 @partial(jax.jit, static_argnums=1)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 
@@ -30,10 +30,10 @@ class Forest:
     exclusive: bool = True
 
     def __post_init__(self) -> None:
-        _validate.settle(self)
-        _validate.integer("roots", self.roots, 0)
-        _validate.integer("branching", self.branching, 1)
-        _validate.integer("depth", self.depth, 0, 32)
+        validate.settle(self)
+        validate.integer("roots", self.roots, 0)
+        validate.integer("branching", self.branching, 1)
+        validate.integer("depth", self.depth, 0, 32)
 
     @property
     def n_nodes(self) -> int:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features import rates
 from superposition.features.copula import Copula, copula, given_common
@@ -76,20 +76,20 @@ class Planted:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _validate.settle(self)
+        validate.settle(self)
         for name in ("n_features", "d_in"):
-            _validate.integer(name, getattr(self, name), 1)
-        _validate.integer("dictionary_steps", self.dictionary_steps, 0, 2**31)
-        _validate.integer("correlation_rank", self.correlation_rank, 0)
-        _validate.integer("seed", self.seed, 0, _validate.MAX_SEED)
+            validate.integer(name, getattr(self, name), 1)
+        validate.integer("dictionary_steps", self.dictionary_steps, 0, 2**31)
+        validate.integer("correlation_rank", self.correlation_rank, 0)
+        validate.integer("seed", self.seed, 0, validate.MAX_SEED)
         entries = self.d_in + self.correlation_rank + 8
-        _validate.memory(
+        validate.memory(
             f"a world of n_features={self.n_features} and d_in={self.d_in}",
             8 * self.n_features * entries,
             "smaller ones",
         )
         for name, accepted in _CHOICES.items():
-            _validate.choice(name, getattr(self, name), accepted)
+            validate.choice(name, getattr(self, name), accepted)
         for name in (
             "exponent",
             "low",
@@ -97,11 +97,11 @@ class Planted:
             "decay",
             "mean_active",
         ):  # their ranges are those of the rates
-            _validate.number(name, getattr(self, name))
+            validate.number(name, getattr(self, name))
         for name in ("dictionary_learning_rate", "level_ratio", "magnitude_first", "magnitude_last"):
-            _validate.in_range(name, getattr(self, name), 0.0, LARGEST, open_low=True)
+            validate.in_range(name, getattr(self, name), 0.0, LARGEST, open_low=True)
         for name in ("correlation_scale", "std_mean", "std_std", "bias_norm"):
-            _validate.in_range(name, getattr(self, name), 0.0, LARGEST)
+            validate.in_range(name, getattr(self, name), 0.0, LARGEST)
         if self.dictionary == "orthogonal" and self.n_features > self.d_in:
             raise ConfigError(
                 'dictionary="orthogonal" needs n_features <= d_in; got '
@@ -121,7 +121,7 @@ class Planted:
         roots is scaled with n_features and rounded down, to at least 1. low, high and mean_active stay, so the
         number of active features follows from the law of the rates. Other fields can be changed by name.
         """
-        n = self.n_features if n_features is None else _validate.integer("n_features", n_features, 1)
+        n = self.n_features if n_features is None else validate.integer("n_features", n_features, 1)
         if self.roots and "roots" not in changes:
             changes["roots"] = max(1, self.roots * n // self.n_features)
         return dataclasses.replace(self, n_features=n, d_in=self.d_in if d_in is None else d_in, **changes)
@@ -196,7 +196,7 @@ class Planted:
         given e1 the value is exact, and it is averaged over `pairs` fixed antithetic draws +-e1 as a ratio to the
         coin's own average, which is known. Raises ConfigError when pairs < 1.
         """
-        _validate.integer("pairs", pairs, 1)
+        validate.integer("pairs", pairs, 1)
         positive = np.asarray(world.positive, float)
         coin, nodes = self.coins() * positive, self.forest.n_nodes
         if not self.correlation_rank or not nodes:
@@ -213,7 +213,7 @@ class Planted:
         return np.concatenate([coin[:nodes] * fired / tossed, coin[nodes:]])
 
     def _rules(self, batch_size: int) -> Rules:
-        _validate.integer("batch_size", batch_size, 1)
+        validate.integer("batch_size", batch_size, 1)
         if batch_size * self.n_features >= 2**31:
             raise ConfigError(
                 f"batch_size * n_features must be below 2^31, the positions of one step's stream; got {batch_size} * "

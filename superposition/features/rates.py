@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 
@@ -13,7 +13,7 @@ def zipf(n: int, exponent: float = 0.5, low: float = 5e-4, high: float = 0.4) ->
     Source: SynthSAEBench (arXiv 2602.14687), "Firing probabilities".
     """
     _range(n, low, high)
-    _validate.in_range("exponent", exponent, 0.0, np.inf, open_low=True)
+    validate.in_range("exponent", exponent, 0.0, np.inf, open_low=True)
     power = np.arange(1, n + 1, dtype=float) ** -float(exponent)
     return np.full(1, float(high)) if n == 1 else low + (high - low) * (power - power[-1]) / (1 - power[-1])
 
@@ -30,9 +30,9 @@ def geometric(n: int, decay: float = 0.99, mean_active: float = 5.0) -> np.ndarr
     Raises ConfigError when the first feature would have to fire with probability above 1.
     Source: Sharkey, Braun & Millidge 2022, "Taking features out of superposition": n = 512, decay 0.99, 5 active.
     """
-    _validate.integer("n_features", n, 1)
-    _validate.in_range("decay", decay, 0.0, 1.0, open_low=True)
-    _validate.in_range("mean_active", mean_active, 0.0, n, open_low=True)
+    validate.integer("n_features", n, 1)
+    validate.in_range("decay", decay, 0.0, 1.0, open_low=True)
+    validate.in_range("mean_active", mean_active, 0.0, n, open_low=True)
     weights = float(decay) ** np.arange(n)
     p = weights * (mean_active / weights.sum())
     if p[0] > 1 + 1e-12:
@@ -49,8 +49,8 @@ def constant(n: int, mean_active: float) -> np.ndarray:
 
 
 def _range(n: int, low: float, high: float) -> None:
-    _validate.integer("n_features", n, 1)
-    _validate.in_range("low", low, 0.0, 1.0, open_low=True)
-    _validate.in_range("high", high, 0.0, 1.0, open_low=True)
+    validate.integer("n_features", n, 1)
+    validate.in_range("low", low, 0.0, 1.0, open_low=True)
+    validate.in_range("high", high, 0.0, 1.0, open_low=True)
     if low > high:
         raise ConfigError(f"low must not exceed high; got low={low:g} and high={high:g}")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import finite
 
@@ -88,7 +88,7 @@ def visits(
     Raises ConfigError for what is empty or not finite, levels and `within` that are not > 0, and `least` < 1.
     """
     L, levels = finite("loss", loss, "(frame,)", 1), finite("levels", levels, "(level,)", 1)
-    within, least = _positive("within", within), _validate.integer("least", least, 1)
+    within, least = _positive("within", within), validate.integer("least", least, 1)
     if len(L) == 0 or len(levels) == 0:
         raise ConfigError(
             f"give loss (frame,) and levels (level,), not empty; got {L.shape} and {levels.shape}"
@@ -123,7 +123,7 @@ def plateaus(
     """
     t, L = finite("step", step, "(frame,)", 1), finite("loss", loss, "(frame,)", 1)
     flat = _positive("flat", flat)
-    stretch = _validate.one_in_range("stretch", stretch, 1.0, np.inf, open_low=True)
+    stretch = validate.one_in_range("stretch", stretch, 1.0, np.inf, open_low=True)
     if t.shape != L.shape or len(t) < 2:
         raise ConfigError(f"give step (frame,) and loss (frame,), two or more; got {t.shape} and {L.shape}")
     if not ((t > 0).all() and (np.diff(t) > 0).all() and (L > 0).all()):
@@ -133,7 +133,7 @@ def plateaus(
 
 
 def _positive(name: str, value: float, high: float = np.inf) -> float:
-    return _validate.one_in_range(name, value, 0.0, high, open_low=True)
+    return validate.one_in_range(name, value, 0.0, high, open_low=True)
 
 
 def _plateaus(t: np.ndarray, L: np.ndarray, flat: float, stretch: float) -> list[Plateau]:

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 DEAD = 1e-6
@@ -131,14 +131,14 @@ def cosines(W: Any) -> Any:
 def represented(W: Any, threshold: float = 0.5) -> Any:
     """How many features have ||W_i|| > threshold, (...)."""
     if not isinstance(threshold, jax.core.Tracer):
-        _validate.number("threshold", threshold)
+        validate.number("threshold", threshold)
     return (norms(W) > threshold).sum(-1)
 
 
 def antipodal_pairs(W: Any, threshold: float = -0.9) -> list[tuple[int, int]]:
     """Disjoint pairs (i, j) with What_i . What_j < threshold, most opposite first; W (m, n), finite."""
     c = cosines(finite("W", W, MODEL, 2))
-    threshold = _validate.number("threshold", threshold)
+    threshold = validate.number("threshold", threshold)
     order = sorted((c[i, j], i, j) for i in range(len(c)) for j in range(i + 1, len(c)))
     pairs: list[tuple[int, int]] = []
     used: set[int] = set()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import MODEL, finite
 
@@ -66,9 +66,9 @@ def motifs(
             "W_in must be (n_hidden, n_features), W_out (n_features, n_hidden), not empty; got shapes "
             f"{read.shape} and {write.shape}"
         )
-    ratio = _validate.one_in_range("ratio", ratio, 1.0, np.inf)
-    effect = _validate.one_in_range("effect", effect, 0.0, np.inf)
-    inhibition = _validate.one_in_range("inhibition", inhibition, 0.0, np.inf)
+    ratio = validate.one_in_range("ratio", ratio, 1.0, np.inf)
+    effect = validate.one_in_range("effect", effect, 0.0, np.inf)
+    inhibition = validate.one_in_range("inhibition", inhibition, 0.0, np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
         return _found(read, write, ratio, effect, inhibition)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import MODEL, finite, floats, norms, scale
 
@@ -77,12 +77,12 @@ def feature_codes(
     matrix = finite("W", W, MODEL, 2)
     if matrix.size == 0:
         raise ConfigError(f"W must be a finite array {MODEL}, not empty; got shape {matrix.shape}")
-    if not 0 < (threshold := _validate.number("threshold", threshold)) < 1:
+    if not 0 < (threshold := validate.number("threshold", threshold)) < 1:
         raise ConfigError(
             f"threshold must lie in (0, 1), a fraction of the largest weight; got {threshold:g}"
         )
-    represented = _validate.one_in_range("represented", represented, 0.0, np.inf)
-    _validate.choice("sign", sign, SIGNS)
+    represented = validate.one_in_range("represented", represented, 0.0, np.inf)
+    validate.choice("sign", sign, SIGNS)
     weight = np.abs(matrix) if sign == "absolute" else np.maximum(matrix, 0)
     there = norms(weight) > represented
     return (weight > threshold * weight.max(0)) & there

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry import shapes
 from superposition.geometry.matrix import DEAD, MODEL, finite, scale
@@ -91,9 +91,9 @@ def recognise(
     come out as dedicated features. Raises ConfigError unless W is a finite, real matrix.
     """
     W = finite("W", W, MODEL, 2)
-    edge = _validate.one_in_range("edge", edge, 0.0, 1.0)
-    represented = _validate.one_in_range("represented", represented, 0.0, 1e30)
-    tolerance = _validate.one_in_range("tolerance", tolerance, 0.0, 45.0, open_low=True)
+    edge = validate.one_in_range("edge", edge, 0.0, 1.0)
+    represented = validate.one_in_range("represented", represented, 0.0, 1e30)
+    tolerance = validate.one_in_range("tolerance", tolerance, 0.0, 45.0, open_low=True)
     top, length, unit = _polar(W)
     with np.errstate(over="ignore"):
         there = top * length > max(represented, DEAD)
@@ -116,10 +116,10 @@ def census(arrangements: Iterable[Arrangement]) -> dict[str, int]:
         every = list(arrangements)
     except TypeError as error:
         raise ConfigError(
-            f"arrangements must be a list of them; got {_validate.shown(arrangements)}"
+            f"arrangements must be a list of them; got {validate.shown(arrangements)}"
         ) from error
     for arrangement in every:
-        _validate.instance("each arrangement", arrangement, Arrangement)
+        validate.instance("each arrangement", arrangement, Arrangement)
         for component in arrangement.components:
             counts[component.name] += len(component.features)
         if arrangement.dropped:

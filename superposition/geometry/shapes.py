@@ -10,20 +10,20 @@ from functools import cache
 import numpy as np
 from scipy.linalg import block_diag
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.geometry.matrix import finite
 
 
 def polygon(k: int) -> np.ndarray:
     """Vectors to the corners of a k-gon in the plane, 360 / k degrees apart, (2, k); k >= 3, or ConfigError."""
-    _validate.integer("k", k, 3)
+    validate.integer("k", k, 3)
     angles = 2 * np.pi * np.arange(k) / k
     return np.stack([np.cos(angles), np.sin(angles)])
 
 
 def simplex(d: int) -> np.ndarray:
     """The d + 1 vectors in d dimensions whose cosines are all -1 / d, (d, d + 1): digon, triangle, tetrahedron ..."""
-    _validate.integer("d", d, 1)
+    validate.integer("d", d, 1)
     W = np.zeros((d, d + 1))
     for i in range(
         d
@@ -35,7 +35,7 @@ def simplex(d: int) -> np.ndarray:
 
 def antiprism(k: int) -> np.ndarray:
     """Two k-gons facing each other, one turned by 180 / k degrees, at the height of a tight frame, (3, 2k)."""
-    _validate.integer("k", k, 3)
+    validate.integer("k", k, 3)
     angles = np.pi * np.arange(2 * k) / k
     height = np.where(np.arange(2 * k) % 2, -1, 1) * np.sqrt(1 / 3)
     return np.stack([np.cos(angles) * np.sqrt(2 / 3), np.sin(angles) * np.sqrt(2 / 3), height])

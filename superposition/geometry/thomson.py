@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import cosines
 from superposition.geometry.polytopes import recognise
@@ -119,10 +119,10 @@ def _minima(
     if not cases:
         raise ConfigError("cases is empty; give pairs (k vectors, d dimensions)")
     for k, d in cases:
-        _validate.integer("k", k, 1)
-        _validate.integer("d", d, 1)
-    _validate.integer("restarts", restarts, 1)
-    _validate.integer("steps", steps, 1)
+        validate.integer("k", k, 1)
+        validate.integer("d", d, 1)
+    validate.integer("restarts", restarts, 1)
+    validate.integer("steps", steps, 1)
     wide, deep = (max(case[i] for case in cases) for i in (0, 1))
     # Vectors beyond k and coordinates beyond d start at zero and stay there: their gradient is zero.
     inside = np.array([np.outer(np.arange(deep) < d, np.arange(wide) < k) for k, d in cases])

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.interventions.at import Replace
 from superposition.interventions.effect import is_text
@@ -96,7 +96,7 @@ def attribute(
     metric reads instead of the logits. metric is a pytree such as `Logit`, whose numbers compile nothing, or a plain
     function.
     """
-    _validate.integer("steps", steps, 1)
+    validate.integer("steps", steps, 1)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     # Both ends are points of the path too, with no weight in the integral: one program for all gradients.
     points, shares = np.array([1, *(nodes + 1) / 2, 0]), np.array([0, *weights / 2, 0])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.interventions.evaluation import batches
 from superposition.interventions.splice import fits
@@ -87,7 +87,7 @@ def activations_of(
 
 def contrast(a: Any, b: Any, top: int = 10) -> Contrast:
     """Contrast pairs: latents (..., d_sae) on texts a and b, mean over every axis but the last, largest |a - b| first."""
-    _validate.integer("top", top, 1)
+    validate.integer("top", top, 1)
     first, second = (np.asarray(f, np.float64).reshape(-1, np.shape(f)[-1]).mean(0) for f in (a, b))
     if first.shape != second.shape:
         raise ConfigError(f"a has {len(first)} latents, b {len(second)}; give latents of one SAE")

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.interventions.splice import Splice, fits
 from superposition.llm.hooks import Context
@@ -146,7 +146,7 @@ def ablate(
     (n, k), of which each token is given a row drawn with `key`. Raises ConfigError as `steer` does, and for values
     or a key that are missing or have no use.
     """
-    _validate.choice("to", to, ABLATIONS)
+    validate.choice("to", to, ABLATIONS)
     own = np.atleast_1d(indices(sae, latents))
     for name, given, takers in (("values", values, ("mean", "resample")), ("key", key, ("resample",))):
         if (given is None) is (to in takers):

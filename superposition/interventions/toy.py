@@ -15,7 +15,8 @@ import numpy as np
 from jax import Array
 from scipy.optimize import linear_sum_assignment
 
-from superposition import _validate, metrics
+from superposition import metrics
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics._arrays import indices, matrix
 from superposition.sae import SAE, Params
@@ -90,7 +91,7 @@ def steering_error(
         ConfigError: Shapes disagree, an array is empty, holds NaN or infinity; delta is 0 or not finite.
     """
     W, x, rows, feature, cosine = _checked(model, params, directions, x, feature)
-    if _validate.number("delta", delta) == 0:
+    if validate.number("delta", delta) == 0:
         raise ConfigError("delta must not be 0: nothing would be moved; give how far, e.g. 0.5")
     if amount is None:
         target = W[:, feature].T

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from superposition._json import strict_json
+from superposition._internal.strict_json import strict_json
 from superposition.errors import CorruptError, StoreError
 
 MAX_JSON = 8 << 20  # bytes; the index of a model of a thousand tensors has 100 kB

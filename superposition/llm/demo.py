@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 
 MODULES = (
     "calendar", "cmd", "codeop", "configparser", "contextlib", "copy", "csv", "difflib", "fnmatch", "functools", "getopt",
@@ -28,8 +28,8 @@ def demo_text(seed: int = 0, size: int = 20_000) -> dict[str, list[str]]:
     base64 (of ASCII text, of float32 numbers, of random bytes), hex and dna (a random Markov chain),
     generated; python and c from the reader's own Python, absent where its sources are.
     """
-    _validate.integer("seed", seed, 0, _validate.MAX_SEED)
-    _validate.integer("size", size, 200)
+    validate.integer("seed", seed, 0, validate.MAX_SEED)
+    validate.integer("size", size, 200)
     raw = size * 3 // 4
     formats = {
         "json": _records(_random(seed, 0), size),

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm import generation, hooks, prompts, sharding
 from superposition.llm.decoder import Decoder, shapes
@@ -58,7 +58,7 @@ class LanguageModel:
         """
         from superposition.llm.hub import read, resolve
 
-        _validate.choice("dtype", dtype, DTYPES)
+        validate.choice("dtype", dtype, DTYPES)
         folder = resolve(source, revision=revision)
         spec, family, params = read(folder, dtype, partial(sharding.put, mesh))
         return cls.of(spec, params, name=str(source), folder=folder, aliases=family.aliases(spec))
@@ -158,7 +158,7 @@ class LanguageModel:
             wanted = [names] if isinstance(names, str) else list(names)
         own = {name: self.resolve(name) for name in wanted}
         if stop_at_layer is not None:
-            _validate.integer("stop_at_layer", stop_at_layer, 0, self.spec.n_layers + 1)
+            validate.integer("stop_at_layer", stop_at_layer, 0, self.spec.n_layers + 1)
         tokens, places, valid = self.prepared(tokens, mask)
         out, seen = _run(
             self.spec,
@@ -190,9 +190,9 @@ class LanguageModel:
         Edits act on the prompt and on every new token. Raises ConfigError as the forward pass does, and where
         the model has no positions for so many tokens.
         """
-        _validate.integer("n", n, 1)
-        _validate.in_range("temperature", temperature, 0.0, float("inf"))
-        _validate.in_range("top_p", top_p, 0.0, 1.0, open_low=True)
+        validate.integer("n", n, 1)
+        validate.in_range("temperature", temperature, 0.0, float("inf"))
+        validate.in_range("top_p", top_p, 0.0, 1.0, open_low=True)
         ends = () if end is None else tuple(np.atleast_1d(np.asarray(end, int)).tolist())
         if temperature > 0 and key is None:
             raise ConfigError("drawing at a temperature above 0 needs a key; give key=jax.random.key(0)")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.token_facts import TokenFacts
 from superposition.llm.tokenizing import BATCH, tokenize
@@ -45,7 +45,7 @@ def flatten(
     facts = _facts(bos, eos, facts)
     for name, special in (("bos", facts.bos), (facts.separator, facts.separator_id)):
         if special is not None:
-            _validate.integer(name, special, 0, vocab)
+            validate.integer(name, special, 0, vocab)
     kept = array("H" if vocab <= 2**16 else "i")
     leading = {facts.bos, facts.separator_id, *facts.eos}
     only_begins = facts.bos is not None and facts.bos not in facts.eos and facts.separator != "bos"
@@ -90,7 +90,7 @@ def pack(
     joins documents, a row that begins with a document has one BOS, not two. file: where the source is from, for
     what is said of it. Raises ConfigError where there is not one row.
     """
-    _validate.integer("ctx", ctx, 2)
+    validate.integer("ctx", ctx, 2)
     facts = _facts(bos, eos, facts)
     body = ctx - len(facts.begin)
     once = facts.bos is not None and facts.separator == "bos"

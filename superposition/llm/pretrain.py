@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.llm.decoder import Decoder, shapes
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
@@ -50,8 +50,8 @@ class Pretraining:
     b2: float = 0.98
 
     def __post_init__(self) -> None:
-        _validate.integer("steps", self.steps, 1, 2**31)
-        _validate.in_range("learning_rate", self.learning_rate, 0.0, 1.0)
+        validate.integer("steps", self.steps, 1, 2**31)
+        validate.in_range("learning_rate", self.learning_rate, 0.0, 1.0)
 
     def start(self, key: PRNGKey) -> State:
         """GPT-2's initial weights: N(0, 0.02^2), those written to the residual over sqrt(2 n_layers)."""

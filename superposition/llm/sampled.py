@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
@@ -30,8 +30,8 @@ def sampled_tokens(
     Usable are the tokens drawn, not the prompt. Raises ConfigError for a source shorter than its prompt.
     """
     ctx = lm.spec.n_ctx if ctx is None else ctx
-    _validate.integer("rows", rows, 1)
-    _validate.integer("prompt", prompt, 1, ctx - 1)
+    validate.integer("rows", rows, 1)
+    validate.integer("prompt", prompt, 1, ctx - 1)
     bos, end = lm.token_facts.bos, lm.token_facts.eos
     if bos is None or not end:
         raise ConfigError("sampling rows takes a model whose rows begin with BOS, and with EOS tokens")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "silu")
@@ -75,18 +75,18 @@ class Spec:
 
     def __post_init__(self) -> None:
         for name in ("d_model", "n_heads", "n_kv_heads", "d_head", "d_mlp", "d_vocab", "n_ctx"):
-            _validate.integer(name, getattr(self, name), 1, 2**31 - 1)
+            validate.integer(name, getattr(self, name), 1, 2**31 - 1)
         if self.n_heads % self.n_kv_heads:
             raise ConfigError(
                 f"n_heads must be a multiple of n_kv_heads; got {self.n_heads} and {self.n_kv_heads}"
             )
         if not self.layers:
             raise ConfigError("a model needs at least one layer; got none")
-        _validate.choice("norm", self.norm, NORMS)
-        _validate.choice("activation", self.activation, ACTIVATIONS)
+        validate.choice("norm", self.norm, NORMS)
+        validate.choice("activation", self.activation, ACTIVATIONS)
         for layer in self.layers:
             if layer.window is not None:
-                _validate.integer("window", layer.window, 1)
+                validate.integer("window", layer.window, 1)
             if layer.rotary is not None and not 0 < layer.rotary.dims <= self.d_head:
                 raise ConfigError(f"rotary dims must lie in (0, {self.d_head}]; got {layer.rotary.dims}")
 

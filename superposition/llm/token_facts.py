@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm._read import read_json
 from superposition.llm.spec import Spec
@@ -70,7 +70,7 @@ class TokenFacts:
         """The same with another separator of documents; ConfigError for a token that the model does not have."""
         if separator is None:
             return self
-        _validate.choice("sequence_separator", separator, SEPARATORS)
+        validate.choice("sequence_separator", separator, SEPARATORS)
         other = replace(self, separator=separator)
         if separator != "none" and other.separator_id is None:
             every = [replace(self, separator=name) for name in SEPARATORS]

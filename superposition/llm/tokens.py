@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _arrays, _validate
+from superposition._internal import arrays, validate
 from superposition.errors import ConfigError
 from superposition.llm.token_facts import TokenFacts
 
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
 
     def of(self, source: str) -> "Tokens":
         """The rows of one source."""
-        _validate.choice("source", source, self.sources)
+        validate.choice("source", source, self.sources)
         return self.rows(self.source == self.sources.index(source))
 
     def rows(self, which: Any) -> "Tokens":
@@ -134,9 +134,9 @@ def in_vocabulary(where: str, ids: np.ndarray, vocab: int) -> None:
 
 
 def _load(path: Path) -> np.ndarray:
-    if not _arrays.is_npz(path):
-        return _arrays.read_npy(path)
-    with _arrays.open_npz(path) as archive:
+    if not arrays.is_npz(path):
+        return arrays.read_npy(path)
+    with arrays.open_npz(path) as archive:
         if "tokens" in archive.names or len(archive.names) == 1:
             return archive.read("tokens" if "tokens" in archive.names else archive.names[0])
         raise ConfigError(

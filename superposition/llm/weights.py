@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm._read import DTYPES, Stored, header, read_json
 from superposition.llm.families import Family
@@ -29,7 +29,7 @@ def load(folder: Path, family: Family, spec: Spec, dtype: str, put: Put) -> dict
     The largest tensor is the most that is held at once besides what `put` keeps. Raises ConfigError that lists
     every tensor that is missing, surplus or of another shape or type; CorruptError for a damaged file.
     """
-    _validate.choice("dtype", dtype, tuple(TARGETS))
+    validate.choice("dtype", dtype, tuple(TARGETS))
     sources = family.tensors(spec)
     stored = check(folder, family, spec)
     users: dict[str, list[str]] = {}

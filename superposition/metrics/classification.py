@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics._arrays import ratio
@@ -78,7 +78,7 @@ def classify_from(sums: Sums) -> Classification:
 
 def f1_by_frequency_from(sums: Sums, edges: Sequence[float] = BANDS) -> Bands:
     """`f1_by_frequency` of a stream."""
-    _validate.between("edges", edges, 1.0)
+    validate.between("edges", edges, 1.0)
     ordered = np.asarray(edges, np.float64)
     if ordered.ndim != 1 or len(ordered) < 2 or not (np.diff(ordered) > 0).all():
         raise ConfigError(f"edges must be two or more increasing firing rates; got {edges!r}")
@@ -175,7 +175,7 @@ def _paired(latents: Any, coefficients: Any, W_dec: Any, dictionary: Any, one_to
     c = _arrays.matrix(xp, "coefficients", coefficients, "(batch, n_features)")
     pairs = (
         match(W_dec, dictionary).feature_of_latent
-        if _validate.truth("one_to_one", one_to_one)
+        if validate.truth("one_to_one", one_to_one)
         else nearest(W_dec, dictionary)
     )
     if len(pairs) != a.shape[1]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics._arrays import ratio
@@ -47,8 +47,8 @@ class Detector(NamedTuple):
 
 def thresholds_of(maximum: Any, fractions: Any = FRACTIONS) -> np.ndarray:
     """Thresholds (n_thresholds, n_units) from each unit's greatest activation (n_units,)."""
-    _validate.between("fractions", fractions, np.inf, -np.inf)
-    _validate.between("maximum", maximum, np.inf, -np.inf)
+    validate.between("fractions", fractions, np.inf, -np.inf)
+    validate.between("maximum", maximum, np.inf, -np.inf)
     if np.ndim(fractions) != 1:
         raise ConfigError(f"fractions must be a list of numbers; got shape {np.shape(fractions)}")
     return np.asarray(fractions, np.float64)[:, None] * np.maximum(np.asarray(maximum, np.float64), 0)

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics.streaming import Sums, accumulate, require
 
@@ -108,7 +108,7 @@ def dead_fraction(latents: Any) -> float:
 
 def dense_fraction(latents: Any, threshold: float = DENSE) -> float:
     """Fraction of latents that fire on more than `threshold` of the examples. latents (batch, d_sae)."""
-    return float((densities(latents) > _validate.number("threshold", threshold)).mean())
+    return float((densities(latents) > validate.number("threshold", threshold)).mean())
 
 
 def density_histogram(densities: Any, *, bins: int = 28, low: float = -7.0) -> DensityHistogram:
@@ -123,8 +123,8 @@ def density_histogram(densities: Any, *, bins: int = 28, low: float = -7.0) -> D
     Raises:
         ConfigError: A density outside [0, 1], or no bin.
     """
-    _validate.between("densities", densities, np.inf, -np.inf)
-    bins, low = _validate.integer("bins", bins, 1, 2**24), _validate.number("low", low)
+    validate.between("densities", densities, np.inf, -np.inf)
+    bins, low = validate.integer("bins", bins, 1, 2**24), validate.number("low", low)
     rates = np.asarray(densities, np.float64)
     if rates.ndim != 1 or not ((rates >= 0) & (rates <= 1)).all():
         raise ConfigError(f"densities must be a list of rates in [0, 1]; got shape {rates.shape}, {rates!r}")

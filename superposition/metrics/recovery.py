@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.metrics import _arrays
 
 FOUND = 0.95
@@ -62,7 +62,7 @@ def mmcs(a: Any, b: Any) -> Any:
 
 def found(W_dec: Any, dictionary: Any, threshold: float = FOUND) -> Any:
     """Which true features have a decoder row of cosine >= threshold, (n_features,) boolean."""
-    _validate.in_range("threshold", threshold, -1.0, 1.0)
+    validate.in_range("threshold", threshold, -1.0, 1.0)
     return _wide_cosines(W_dec, dictionary).max(0) >= threshold
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics.recovery import cosines
@@ -85,8 +85,8 @@ def split_features(
     Raises:
         ConfigError: Shapes disagree, an array is empty or not finite, a threshold lies outside its range.
     """
-    _validate.in_range("implication", implication, 0.0, 1.0, open_low=True)
-    _validate.in_range("cosine", cosine, -1.0, 1.0)
+    validate.in_range("implication", implication, 0.0, 1.0, open_low=True)
+    validate.in_range("cosine", cosine, -1.0, 1.0)
     alike = cosines(*_arrays.on_host(W_narrow, W_wide))
     both = np.asarray(counts.both, np.float64)
     if both.shape != alike.shape:
@@ -125,7 +125,7 @@ def coalescing(splitting: Splitting, counts: Coverage, *, level: float = 0.8) ->
     Children imply their parent; a parent that fires on other occasions as well (covered < level) is not the sum of
     its parts. Raises ConfigError for counts of another width, or a level outside (0, 1].
     """
-    _validate.in_range("level", level, 0.0, 1.0, open_low=True)
+    validate.in_range("level", level, 0.0, 1.0, open_low=True)
     fired, both = (np.asarray(c, np.float64) for c in counts)
     _arrays.same_shape("counts", fired, "children", splitting.children)
     covered = _arrays.ratio(np, both, fired)
@@ -146,13 +146,13 @@ def lineage(parents: Sequence[Any]) -> tuple[np.ndarray, ...]:
     parents: `Splitting.parent` from each width to the one before. `np.bincount` of the result counts descendants.
     Raises ConfigError for no link, or one that points outside the width before.
     """
-    _validate.instance("parents", parents, Sequence)
+    validate.instance("parents", parents, Sequence)
     if not parents:
         raise ConfigError("parents must hold at least one link between two widths; got none")
     lines: list[np.ndarray] = []
     for number, link in enumerate(parents):
         if not isinstance(link, Sequence | np.ndarray | jax.Array) or not getattr(link, "ndim", 1):
-            raise ConfigError(f"parents[{number}] must be a list of latents; got {_validate.shown(link)}")
+            raise ConfigError(f"parents[{number}] must be a list of latents; got {validate.shown(link)}")
         width = len(lines[-1]) if lines else np.iinfo(np.int64).max
         own = np.asarray(_arrays.indices(np, f"parents[{number}]", link, len(link), width))
         lines.append(np.where(own >= 0, lines[-1][own], -1) if lines else own)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics.moments import Comoments, add, correlation, cross_moments
@@ -54,7 +54,7 @@ def shared(W_a: Any, W_b: Any, thresholds: Sequence[float] = (0.9, 0.95)) -> Sha
 
     `mmcs(W_a, W_b)`, `mmcs(W_b, W_a)`, and the fractions with a cosine >= each threshold. ConfigError as `cosines`.
     """
-    _validate.in_range("thresholds", thresholds, -1.0, 1.0, many=True)
+    validate.in_range("thresholds", thresholds, -1.0, 1.0, many=True)
     c, levels = cosines(*_arrays.on_host(W_a, W_b)), np.asarray(thresholds, np.float64)
     of_a, of_b = ((c.max(axis)[:, None] >= levels).mean(0) for axis in (1, 0))
     return Shared(float(mmcs(W_a, W_b)), float(mmcs(W_b, W_a)), levels, of_a, of_b)
@@ -96,7 +96,7 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
     Raises:
         ConfigError: No batches, a generator that would have to be read twice, shapes that disagree.
     """
-    _validate.integer("block", block, 1)
+    validate.integer("block", block, 1)
     found: list[Partners] = []
     start, d_a = 0, 1
     while start < d_a:
@@ -121,7 +121,7 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
 
 def consensus(decoders: Sequence[Any], threshold: float = 0.9) -> Consensus:
     """Latents that every other SAE has too, by cosine >= threshold; decoders (d_sae_i, d_in), two or more."""
-    _validate.in_range("threshold", threshold, -1.0, 1.0)
+    validate.in_range("threshold", threshold, -1.0, 1.0)
     n = _several("decoders", decoders)
     return _agree(n, lambda i, j: cosines(*_arrays.on_host(decoders[i], decoders[j])).max(1) >= threshold)
 
@@ -139,7 +139,7 @@ def consensus_by_activation(
     Raises:
         ConfigError: Fewer than two SAEs, or as for `best_partners`.
     """
-    _validate.in_range("threshold", threshold, -1.0, 1.0)
+    validate.in_range("threshold", threshold, -1.0, 1.0)
     n = _several("each batch", batches[0] if len(batches) else ())
     return _agree(
         n,
@@ -148,7 +148,7 @@ def consensus_by_activation(
 
 
 def _several(name: str, saes: Sequence[Any]) -> int:
-    _validate.instance(name, saes, (Sequence, np.ndarray))
+    validate.instance(name, saes, (Sequence, np.ndarray))
     if len(saes) < 2:
         raise ConfigError(f"{name} must hold two SAEs or more; got {len(saes)}")
     return len(saes)
@@ -162,7 +162,7 @@ def _agree(n: int, has: Callable[[int, int], np.ndarray]) -> Consensus:
 def rotated(key: Any, W_dec: Any) -> np.ndarray:
     """W_dec (d_sae, d_in) turned by one uniformly random rotation or reflection: same geometry, no meaning."""
     rows = _arrays.matrix(np, "W_dec", W_dec, "(d_sae, d_in)")
-    _validate.key("key", key)
+    validate.key("key", key)
     gaussian = np.asarray(jax.random.normal(key, (rows.shape[1],) * 2), np.float64)
     q, r = np.linalg.qr(gaussian)
     signs = np.where(np.diagonal(r) < 0, -1.0, 1.0)  # without them the distribution is not uniform
@@ -172,7 +172,7 @@ def rotated(key: Any, W_dec: Any) -> np.ndarray:
 def shuffled(key: Any, latents: Any) -> np.ndarray:
     """Latents (batch, d_sae) with the examples in random order: same statistics, other occasions."""
     a = _arrays.matrix(np, "latents", latents, "(batch, d_sae)")
-    _validate.key("key", key)
+    validate.key("key", key)
     return a[np.asarray(jax.random.permutation(key, len(a)))]
 
 
@@ -196,7 +196,7 @@ def against_chance(
     Raises:
         ConfigError: Too few draws, or as the measure does.
     """
-    _validate.integer("n_draws", n_draws, 2)
+    validate.integer("n_draws", n_draws, 2)
     observed = float(measure(data))
     draws = [float(measure(scramble(jax.random.fold_in(key, i), data))) for i in range(n_draws)]
     return Chance(observed, float(np.mean(draws)), float(np.std(draws, ddof=1)))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae import _select
 from superposition.sae._base import OFF, SAE, Params, State
 
@@ -28,14 +28,14 @@ class AuxK(SAE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.in_range("aux_coefficient", self.aux_coefficient, 0.0, 1e6)
-        _validate.integer("dead_after", self.dead_after, 1)
+        validate.in_range("aux_coefficient", self.aux_coefficient, 0.0, 1e6)
+        validate.integer("dead_after", self.dead_after, 1)
         if self.k_aux is not None:
-            _validate.integer("k_aux", self.k_aux, 1)
+            validate.integer("k_aux", self.k_aux, 1)
 
     def auxk(self, params: Params, state: State, x: Array, error: Array) -> dict[str, Array]:
         """The term {"aux": ...}, or none if its coefficient is 0."""
-        if _validate.is_concrete(self.aux_coefficient) and self.aux_coefficient == 0:
+        if validate.is_concrete(self.aux_coefficient) and self.aux_coefficient == 0:
             return {}
         dead = self._alive_mask(state["silent"] >= self.dead_after)
         k = min(self.k_aux or max(1, self.d_in // 2), self.d_sae)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.typing import PRNGKey
 
@@ -61,13 +61,13 @@ class SAE(ABC):
     width: Any = None
 
     def __post_init__(self) -> None:
-        _validate.settle(self)
-        _validate.integer("d_in", self.d_in, 1)
-        _validate.integer("d_sae", self.d_sae, 1)
-        _validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
-        _validate.choice("matmul_dtype", self.matmul_dtype, MATMUL_DTYPES)
+        validate.settle(self)
+        validate.integer("d_in", self.d_in, 1)
+        validate.integer("d_sae", self.d_sae, 1)
+        validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
+        validate.choice("matmul_dtype", self.matmul_dtype, MATMUL_DTYPES)
         if self.d_out is not None:
-            _validate.integer("d_out", self.d_out, 1)
+            validate.integer("d_out", self.d_out, 1)
             if not self.transcodes:
                 raise ConfigError(f"{type(self).__name__} reconstructs its input; leave d_out out")
             if self.normalize_activations != "none":
@@ -77,8 +77,8 @@ class SAE(ABC):
             object.__setattr__(self, "apply_b_dec_to_input", False)
         elif self.skip:
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
-        if self.width is not None and _validate.is_concrete(self.width):
-            _validate.integer("width", self.width, 1, self.d_sae + 1)
+        if self.width is not None and validate.is_concrete(self.width):
+            validate.integer("width", self.width, 1, self.d_sae + 1)
 
     @property
     def unit_norm(self) -> bool:
@@ -209,9 +209,9 @@ def start(
 
     Raises ConfigError where this machine has not the memory.
     """
-    if _validate.is_concrete(key):  # a trace takes no memory
+    if validate.is_concrete(key):  # a trace takes no memory
         bytes_taken = 4 * (d_sae + 1) * (d_in + d_out)
-        _validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")
+        validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")
     own, other = jax.random.split(key)
     W_dec = decoder_norm * unit_rows(jax.random.normal(own, (d_sae, d_out)))
     W_enc = W_dec if tied else decoder_norm * unit_rows(jax.random.normal(other, (d_sae, d_in)))

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.sae import _sparse
 from superposition.sae._auxk import AuxK
@@ -29,9 +29,9 @@ class TopKFamily(AuxK):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.slots is not None:
-            _validate.integer("slots", self.slots, 1)
-        if _validate.is_concrete(self.k):
-            _validate.in_range("k", self.k, 0.0, float("inf"), open_low=True)
+            validate.integer("slots", self.slots, 1)
+        if validate.is_concrete(self.k):
+            validate.in_range("k", self.k, 0.0, float("inf"), open_low=True)
             if self.k > self.d_sae:
                 raise ConfigError(
                     f"k must be at most d_sae={self.d_sae}, the number of latents; got {self.k}"

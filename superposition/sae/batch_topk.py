@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE, Info, Params, State, tally
 from superposition.sae._topk_family import TopKFamily, decoder_norms, normalized_error
@@ -28,7 +28,7 @@ class BatchTopK(TopKFamily):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.in_range("threshold_rate", self.threshold_rate, 0.0, 1.0, open_low=True)
+        validate.in_range("threshold_rate", self.threshold_rate, 0.0, 1.0, open_low=True)
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
         """As TopK; threshold 0 until the first step."""
@@ -63,7 +63,7 @@ class BatchTopK(TopKFamily):
         """Normalised squared error and AuxK."""
         del key
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
-        few = _validate.is_concrete(self.k) and self.width is None
+        few = validate.is_concrete(self.k) and self.width is None
         if not few or _sparse.prefers_dense(x.shape[0], self.d_sae, int(self.k) + 1):
             least = _select.least_kept(pre, self.k)
             active = pre >= least

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae._base import Params, State, median_start, unit_rows
 from superposition.sae.relu import ReLU
 from superposition.typing import PRNGKey
@@ -30,10 +30,10 @@ class Bricken(ReLU):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.integer("resample_every", self.resample_every, 1)
-        _validate.integer("resample_times", self.resample_times, 0)
-        _validate.integer("resample_inputs", self.resample_inputs, 1)
-        _validate.integer("dead_after", self.dead_after, 1)
+        validate.integer("resample_every", self.resample_every, 1)
+        validate.integer("resample_times", self.resample_times, 0)
+        validate.integer("resample_inputs", self.resample_inputs, 1)
+        validate.integer("dead_after", self.dead_after, 1)
 
     @property
     def unit_norm(self) -> bool:

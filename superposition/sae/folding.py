@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.sae._base import SAE, Params
 from superposition.sae._topk_family import TopKFamily
@@ -70,7 +70,7 @@ def fold_scale(
     """
     scale_out = scale_in if scale_out is None else scale_out
     for name, value in (("scale_in", scale_in), ("scale_out", scale_out)):
-        _validate.in_range(name, value, 0.0, 1e30, open_low=True)
+        validate.in_range(name, value, 0.0, 1e30, open_low=True)
     if sae.normalize_activations != "none":
         raise ConfigError(f"normalize_activations={sae.normalize_activations!r} has no scale to fold")
     if sae.apply_b_dec_to_input and scale_in != scale_out:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae._base import SAE, Info, Params, State, squared_error, start
 from superposition.typing import PRNGKey
 
@@ -27,7 +27,7 @@ class Gated(SAE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.in_range("penalty", self.penalty, 0.0, 1e30)
+        validate.in_range("penalty", self.penalty, 0.0, 1e30)
 
     @property
     def unit_norm(self) -> bool:

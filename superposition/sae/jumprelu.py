@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.sae._base import OFF, SAE, Info, Params, State, squared_error, start
 from superposition.typing import PRNGKey
@@ -93,12 +93,12 @@ class JumpReLU(SAE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.choice("sparsity", self.sparsity, SPARSITIES)
+        validate.choice("sparsity", self.sparsity, SPARSITIES)
         for name in ("penalty", "threshold", "tanh_scale", "pre_act_penalty"):
-            _validate.in_range(name, getattr(self, name), 0.0, 1e30)
-        _validate.in_range("bandwidth", self.bandwidth, 0.0, 1e30, open_low=True)
+            validate.in_range(name, getattr(self, name), 0.0, 1e30)
+        validate.in_range("bandwidth", self.bandwidth, 0.0, 1e30, open_low=True)
         if self.l0_target is not None:
-            _validate.in_range("l0_target", self.l0_target, 0.0, self.d_sae, open_low=True)
+            validate.in_range("l0_target", self.l0_target, 0.0, self.d_sae, open_low=True)
         elif self.sparsity == "quadratic":
             raise ConfigError("sparsity='quadratic' needs l0_target, the number of active latents to aim at")
 
@@ -143,7 +143,7 @@ class JumpReLU(SAE):
             if self.sparsity == "quadratic" and self.l0_target is not None:
                 sparsity = jnp.mean((l0 - self.l0_target) ** 2) * 2 / self.l0_target
         terms = {"mse": squared_error(error), "sparsity": self.penalty * sparsity}
-        if not _validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:
+        if not validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:
             below = jnp.where(pre > OFF, jax.nn.relu(params["threshold"] - pre), 0.0).sum(0) @ norms
             terms["pre_act"] = self.pre_act_penalty * below / batch
         return self.report(state, latents, terms, error)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae._base import SAE, Info, Params, State, squared_error, start, unit_rows
 from superposition.typing import PRNGKey
 
@@ -29,8 +29,8 @@ class MatchingPursuit(SAE):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_iterations is not None:
-            _validate.integer("max_iterations", self.max_iterations, 1)
-        _validate.in_range("residual_threshold", self.residual_threshold, 0.0, 1e30)
+            validate.integer("max_iterations", self.max_iterations, 1)
+        validate.in_range("residual_threshold", self.residual_threshold, 0.0, 1e30)
 
     @property
     def unit_norm(self) -> bool:
@@ -115,7 +115,7 @@ def _choose(sae: MatchingPursuit, D: Array, x: Array) -> tuple[Array, Array]:
         support = support.at[example, index].max(c > 0)
         if sae.stop_on_duplicate_support:
             done = done | ~new
-        if not _validate.is_concrete(sae.residual_threshold) or sae.residual_threshold > 0:
+        if not validate.is_concrete(sae.residual_threshold) or sae.residual_threshold > 0:
             done = done | (jnp.linalg.norm(residual, axis=-1) < sae.residual_threshold)
         return i + 1, residual, done, support, chosen, live
 

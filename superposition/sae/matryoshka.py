@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.sae import _select
 from superposition.sae._base import Info, Params, State, tally
@@ -31,15 +31,15 @@ class Matryoshka(BatchTopK):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.integer("n_sampled", self.n_sampled, 0)
-        _validate.in_range("sampled_power", self.sampled_power, 0.0, 100.0, open_low=True)
+        validate.integer("n_sampled", self.n_sampled, 0)
+        validate.in_range("sampled_power", self.sampled_power, 0.0, 100.0, open_low=True)
         if self.prefixes is None:
             widths = sorted({max(1, self.d_sae >> shift) for shift in range(5)})
             object.__setattr__(self, "prefixes", tuple(widths))
         else:
-            _validate.instance("prefixes", self.prefixes, tuple)
+            validate.instance("prefixes", self.prefixes, tuple)
         for m in self.widths:
-            _validate.integer("prefixes", m, 1, self.d_sae + 1)
+            validate.integer("prefixes", m, 1, self.d_sae + 1)
         if any(a >= b for a, b in itertools.pairwise(self.widths)) or self.widths[-1:] != (self.d_sae,):
             raise ConfigError(f"prefixes must increase and end in d_sae={self.d_sae}; got {self.widths}")
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE, Info, Params, State, batch_sum, squared_error, tally
 from superposition.typing import PRNGKey
@@ -32,7 +32,7 @@ class ReLU(SAE):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.in_range("penalty", self.penalty, 0.0, 1e30)
+        validate.in_range("penalty", self.penalty, 0.0, 1e30)
 
     def activate(self, params: Params, pre: Array) -> Array:
         """relu(pre)."""

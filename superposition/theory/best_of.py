@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import beta
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 
@@ -16,7 +16,7 @@ def expected_minimum(losses: Any, k: Any) -> np.ndarray:
     E = sum_i x_(i) C(s - i, k - 1) / C(s, k) over the s sorted losses, the unbiased estimate from them (the mean
     over all subsets of k). Raises ConfigError unless 1 <= k <= s.
     """
-    _validate.between("losses", losses, low=-np.inf)
+    validate.between("losses", losses, low=-np.inf)
     x = np.sort(np.asarray(losses, np.float64))
     shape, k = np.shape(k), np.ravel(k)
     if x.ndim != 1 or len(x) == 0 or not np.isfinite(x).all():
@@ -36,15 +36,15 @@ def _log_choose(n: Any, k: Any) -> Any:
 
 def success(share: Any, k: Any) -> np.ndarray:
     """Chance that at least one of k models is good, each with chance `share`: 1 - (1 - share)^k. Raises ConfigError."""
-    _validate.between("share", share, 1.0)
-    _validate.between("k", k)
+    validate.between("share", share, 1.0)
+    validate.between("k", k)
     return np.asarray(1 - (1 - np.asarray(share, np.float64)) ** np.asarray(k))
 
 
 def models_needed(share: float, chance: float = 0.95) -> float:
     """Least k with `success(share, k)` >= chance; inf where no model is good. Raises ConfigError."""
-    share = _validate.number("share", share)
-    _validate.in_range("share", share, 0.0, 1.0)
+    share = validate.number("share", share)
+    validate.in_range("share", share, 0.0, 1.0)
     chance = _below_one("chance", chance)
     if share == 0:
         return float("inf")
@@ -56,8 +56,8 @@ def models_needed(share: float, chance: float = 0.95) -> float:
 
 def binomial_interval(hits: Any, trials: Any, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
     """Clopper and Pearson's exact interval of a share from `hits` of `trials`, low and high. Raises ConfigError."""
-    _validate.between("hits", hits)
-    _validate.between("trials", trials, low=1.0)
+    validate.between("hits", hits)
+    validate.between("trials", trials, low=1.0)
     try:
         hits, trials = np.broadcast_arrays(np.asarray(hits), np.asarray(trials))
     except ValueError as error:
@@ -75,7 +75,7 @@ def binomial_interval(hits: Any, trials: Any, confidence: float = 0.95) -> tuple
 
 
 def _below_one(name: str, value: float) -> float:
-    value = _validate.number(name, value)
+    value = validate.number(name, value)
     if not 0 <= value < 1:
         raise ConfigError(f"{name} must lie in [0, 1); got {value:g}; nothing is certain, give less than 1")
     return value

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features import FeatureLaw
 from superposition.theory.minimum import INDEPENDENT, _newton, checked_settings
@@ -62,7 +62,7 @@ def follow(
     if np.ndim(density) not in (1, 2) or np.size(density) == 0:
         raise ConfigError(f"density must be (step,) or (step, {units}); got shape {np.shape(density)}")
     checked_settings(weight, density, len(density), units)
-    _validate.integer("newton_steps", newton_steps, 1)
+    validate.integer("newton_steps", newton_steps, 1)
     p = np.asarray(density, np.float64)
     p = np.broadcast_to(p.reshape(len(p), -1), (len(p), units))
     scale = np.repeat(p, n // units, 1) @ weight  # the descent then sees losses of one size

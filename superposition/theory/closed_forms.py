@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments
 from superposition.features import SparseUniform
@@ -17,9 +17,9 @@ from superposition.features import SparseUniform
 
 def variance(density: Any, *, signed: bool = False) -> Any:
     """v(p) = Var x_i = p/3 - p^2/4, or p/3 for signed features. Raises ConfigError outside [0, 1]."""
-    _validate.between("density", density, 1.0)
+    validate.between("density", density, 1.0)
     p = np.asarray(density, np.float64)
-    return p / 3 if _validate.truth("signed", signed) else p / 3 - p**2 / 4
+    return p / 3 if validate.truth("signed", signed) else p / 3 - p**2 / 4
 
 
 def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool = False) -> float:
@@ -29,10 +29,10 @@ def linear_optimum(importance: Any, density: Any, n_hidden: int, *, signed: bool
     Eckart-Young no rank-m matrix does better than dropping the smallest I_i v_i, and the projector on the
     others attains that. importance (n,), density a number or (n,). Raises ConfigError.
     """
-    _validate.integer("n_hidden", n_hidden, 0)
+    validate.integer("n_hidden", n_hidden, 0)
     if np.ndim(importance) != 1:
         raise ConfigError(f"importance must be (n,), a list of numbers; got shape {np.shape(importance)}")
-    _validate.between("importance", importance)
+    validate.between("importance", importance)
     arguments.numbers("density", density, len(importance), 1.0)
     law = SparseUniform(density, signed=signed)
     weight = np.asarray(importance, np.float64)
@@ -96,13 +96,13 @@ def phase_losses(phases: Sequence[Phase], r: Any, p: Any) -> np.ndarray:
 
 def boundary_2_1(r: Any) -> np.ndarray:
     """Density below which superposition wins at n=2, m=1: 4r / (2 + 5r) for r <= 1, 4 / (5 + 2r) above. r >= 0."""
-    _validate.between("r", r)
+    validate.between("r", r)
     r = np.asarray(r, np.float64)
     return np.where(r <= 1, 4 * r / (2 + 5 * r), 4 / (5 + 2 * r))
 
 
 def boundary_3_2(r: Any) -> np.ndarray:
     """The same at n=3, m=2: 4r / (2 + 5r) for r <= 1, and 4/7 above, where the others pair up. r >= 0."""
-    _validate.between("r", r)
+    validate.between("r", r)
     r = np.asarray(r, np.float64)
     return np.where(r <= 1, 4 * r / (2 + 5 * r), 4 / 7)

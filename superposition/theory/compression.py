@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.theory.closed_forms import variance
 
@@ -63,9 +63,9 @@ def compression_error(
     Var(x) / Z^2 and y nothing. Raises ConfigError unless levels >= 1, 0 <= width <= 1 / levels, 0 < density <= 1.
     """
     levels, width = _scheme(levels, width)
-    density = _validate.number("density", density)
-    _validate.in_range("density", density, 0.0, 1.0, open_low=True)
-    constant = None if constant is None else _validate.number("constant", constant)
+    density = validate.number("density", density)
+    validate.in_range("density", density, 0.0, 1.0, open_low=True)
+    constant = None if constant is None else validate.number("constant", constant)
     jumps, half = np.arange(1, levels), levels * width / 2
     # Within a segment the level is j - 1 + f; where y's own edges cross those of the level the pieces change.
     splits = [-half, half, *(half * (2 * f - 1) for f in (half, 1 - half) if width > 0)]
@@ -92,8 +92,8 @@ def noisy_error(levels: int, noise: float) -> CompressionError:
     Raises ConfigError unless levels >= 1 and noise > 0.
     """
     levels, _ = _scheme(levels, 0.0)
-    noise = _validate.number("noise", noise)
-    _validate.in_range("noise", noise, 0.0, math.inf, open_low=True)
+    noise = validate.number("noise", noise)
+    validate.in_range("noise", noise, 0.0, math.inf, open_low=True)
     spread = levels * noise
     near = spread * 2.0 ** np.arange(-1, 12)
     near = near[near < 0.5]
@@ -124,15 +124,15 @@ def linear_error(density: Any = 1.0, noise: Any = 0.0) -> np.ndarray:
     Without noise every a is as good, the average among them: 1/12 when dense. Raises ConfigError unless
     0 < density <= 1 and noise >= 0.
     """
-    _validate.between("density", density, 1.0, open_low=True)
-    _validate.between("noise", noise)
+    validate.between("density", density, 1.0, open_low=True)
+    validate.between("noise", noise)
     v = variance(density)
     return np.asarray(v + v * np.asarray(noise, float) ** 2 / (v + np.asarray(noise, float) ** 2))
 
 
 def _scheme(levels: int, width: float) -> tuple[int, float]:
-    levels = _validate.integer("levels", levels, 1)
-    width = _validate.number("width", width)
+    levels = validate.integer("levels", levels, 1)
+    width = validate.number("width", width)
     if not 0 <= width <= 1 / levels:
         raise ConfigError(f"width must lie in [0, 1 / levels] = [0, {1 / levels:.4g}]; got {width:g}")
     return levels, width

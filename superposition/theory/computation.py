@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 
@@ -17,11 +17,11 @@ def dedicated_loss(importance: Any, density: Any, n_hidden: int) -> Any:
     importance (n,), density a number or an array (...): returns the shape of density. The same on [0, 1] and [-1, 1].
     Raises ConfigError.
     """
-    _validate.integer("n_hidden", n_hidden, 0)
+    validate.integer("n_hidden", n_hidden, 0)
     if np.ndim(importance) != 1:
         raise ConfigError(f"importance must be (n,), a list of numbers; got shape {np.shape(importance)}")
-    _validate.between("importance", importance)
-    _validate.between("density", density, 1.0)
+    validate.between("importance", importance)
+    validate.between("density", density, 1.0)
     p = np.asarray(density, float)
     left_out = np.sort(np.asarray(importance, float))[::-1][n_hidden // 2 :].sum()
     return left_out * (p / 3 - p**2 / 4)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.theory.closed_forms import variance
 
 MAX_SIDES = 8
@@ -37,7 +37,7 @@ class Kgon(NamedTuple):
 
 def kgon(k: int, density: float) -> Kgon:
     """The regular k-gon, 1 <= k <= 8, of least exact loss at a density in (0, 1]. Raises ConfigError."""
-    return _kgon(_validate.integer("k", k, 1, MAX_SIDES + 1), _density(density))
+    return _kgon(validate.integer("k", k, 1, MAX_SIDES + 1), _density(density))
 
 
 @cache
@@ -55,7 +55,7 @@ def kgon_one_active(k: int) -> Kgon:
 
     0 for k <= 4, .015826 for the pentagon (reference 5.6). b <= 0: a positive one costs b^2 at all times.
     """
-    return _one_active(_validate.integer("k", k, 1, MAX_SIDES + 1))
+    return _one_active(validate.integer("k", k, 1, MAX_SIDES + 1))
 
 
 @cache
@@ -66,12 +66,12 @@ def _one_active(k: int) -> Kgon:
 
 def kgon_levels(n_features: int, density: float, most: int = 8) -> dict[int, float]:
     """Loss of n_features in a plane, k of them on a k-gon and the others dropped, for k = 1 ... most."""
-    _validate.integer("n_features", n_features, 1)
+    validate.integer("n_features", n_features, 1)
     density = _density(density)
     dropped = float(variance(density))
     return {
         k: k * kgon(k, density).loss + (n_features - k) * dropped
-        for k in range(1, min(n_features, _validate.integer("most", most, 1, MAX_SIDES + 1)) + 1)
+        for k in range(1, min(n_features, validate.integer("most", most, 1, MAX_SIDES + 1)) + 1)
     }
 
 
@@ -80,8 +80,8 @@ def digon_levels(n_features: int, n_hidden: int, density: float) -> np.ndarray:
 
     Up to k = m each has a dimension of its own and costs nothing; beyond, k - m dimensions hold a digon.
     """
-    _validate.integer("n_features", n_features, 1)
-    _validate.integer("n_hidden", n_hidden, 1)
+    validate.integer("n_features", n_features, 1)
+    validate.integer("n_hidden", n_hidden, 1)
     density = _density(density)
     k = np.arange(min(n_features, 2 * n_hidden) + 1)
     digons = np.maximum(k - n_hidden, 0)
@@ -90,8 +90,8 @@ def digon_levels(n_features: int, n_hidden: int, density: float) -> np.ndarray:
 
 def _density(density: float) -> float:
     # Before the cache, which takes only what can be hashed, and to which True is 1.
-    density = _validate.number("density", density)
-    _validate.in_range("density", density, 0.0, 1.0, open_low=True)
+    density = validate.number("density", density)
+    validate.in_range("density", density, 0.0, 1.0, open_low=True)
     return density
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss
 from superposition.features import FeatureLaw, SparseUniform
@@ -58,23 +58,23 @@ def exact_minimum(
     own density is ignored) density is the sets', (setting,) or (setting, n_sets).
     Raises ConfigError for counts, shapes and values that do not fit.
     """
-    _validate.instance("activation", activation, str)
+    validate.instance("activation", activation, str)
     counts = {"n_hidden": (n_hidden, 1), "restarts": (restarts, 0), "steps": (steps, 1), "polish": (polish, 1),
               "newton_steps": (newton_steps, 1)}  # fmt: skip
     n_hidden, restarts, steps, polish, newton_steps = (
-        _validate.integer(name, value, low) for name, (value, low) in counts.items()
+        validate.integer(name, value, low) for name, (value, low) in counts.items()
     )
     if np.ndim(importance) != 2 or np.size(importance) == 0:
         raise ConfigError(f"importance must be (setting, n); got shape {np.shape(importance)}")
     weight = np.asarray(importance, np.float64)
     settings, n = weight.shape
-    _validate.instance("law", law, FeatureLaw)
-    _validate.key("key", key)
+    validate.instance("law", law, FeatureLaw)
+    validate.key("key", key)
     units = law.n_units(n)
     checked_settings(weight, density, settings, units)
     if starts is not None:
         if not hasattr(starts, "W") or not hasattr(starts, "b"):
-            raise ConfigError(f"starts must be ToyParams(W, b); got {_validate.shown(starts)}")
+            raise ConfigError(f"starts must be ToyParams(W, b); got {validate.shown(starts)}")
         shape, bias = np.shape(starts.W), np.shape(starts.b)
         if len(shape) != 4 or (settings, shape[1], n_hidden, n) != shape or bias != (settings, shape[1], n):
             raise ConfigError(
@@ -115,12 +115,12 @@ def exact_minimum(
 
 def checked_settings(weight: np.ndarray, density: Any, settings: int, units: int) -> None:
     """Density (setting,) or (setting, units) in [0, 1], importance >= 0 and not all 0 there, or ConfigError."""
-    _validate.between("importance", weight)
+    validate.between("importance", weight)
     if np.shape(density) not in ((settings,), (settings, 1), (settings, units)):
         raise ConfigError(
             f"density must be ({settings},) or ({settings}, {units}), a row a setting; got shape {np.shape(density)}"
         )
-    _validate.between("density", density, 1.0)
+    validate.between("density", density, 1.0)
     p = np.asarray(density, np.float64).reshape(settings, -1)
     if not (p.max(1) > 0).all() or not (weight.max(-1) > 0).all():
         raise ConfigError(

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 
 ANTIPODAL_BELOW = 4 * (10 - math.sqrt(14)) / 43
@@ -99,14 +99,14 @@ def antipodal_boundary(relative_importance: Any) -> np.ndarray:
         return float((found.same_sign - found.opposite_sign) / p)
 
     r, _ = _settings(relative_importance, 1.0)
-    _validate.between("relative_importance", r, 1e4, 1e-4)
+    validate.between("relative_importance", r, 1e4, 1e-4)
     roots = [brentq(gap, 1e-4 * min(x, 1 / x), 1.0, args=(x,), xtol=1e-13) for x in r.ravel()]
     return np.array(roots).reshape(r.shape)
 
 
 def _settings(relative_importance: Any, density: Any) -> tuple[np.ndarray, np.ndarray]:
-    _validate.between("relative_importance", relative_importance, 1e12, 1e-12)
-    _validate.between("density", density, 1.0, 1e-100)
+    validate.between("relative_importance", relative_importance, 1e12, 1e-12)
+    validate.between("density", density, 1.0, 1e-100)
     r, p = np.asarray(relative_importance, float), np.asarray(density, float)
     try:
         r, p = np.broadcast_arrays(r, p)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.typing import PRNGKey, PyTree
 
@@ -32,8 +32,8 @@ class ToyModel(ABC):
     n_hidden: int = 5
 
     def __post_init__(self) -> None:
-        _validate.settle(self)
-        _validate.sizes(self)
+        validate.settle(self)
+        validate.sizes(self)
 
     @property
     def narrow(self) -> bool:
@@ -54,7 +54,7 @@ class ToyModel(ABC):
 
     def __call__(self, params: Any, x: Array) -> Array:
         """As `apply`, with any leading batch axes: features (..., n_features) -> outputs (..., n_features)."""
-        x = _validate.array("x", x)
+        x = validate.array("x", x)
         if x.ndim == 0 or x.shape[-1] != self.n_features:
             raise ConfigError(f"x must be (..., n_features={self.n_features}); got shape {x.shape}")
         if getattr(type(params), "_fields", None) is None or len(params) != len(self.shapes):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.toy import gradient
 from superposition.toy._base import ToyModel
@@ -37,8 +37,8 @@ class Tied(ToyModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.choice("init", self.init, INITS)
-        _validate.integer("notebook_instances", self.notebook_instances, 1)
+        validate.choice("init", self.init, INITS)
+        validate.integer("notebook_instances", self.notebook_instances, 1)
 
     @property
     def narrow(self) -> bool:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition import _validate
+from superposition._internal import validate
 from superposition.toy import unrolled
 from superposition.toy._base import ToyModel
 from superposition.toy._tied import xavier
@@ -38,7 +38,7 @@ class AbsoluteValue(ToyModel):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.choice("init", self.init, INITS)
+        validate.choice("init", self.init, INITS)
 
     def init_params(self, key: PRNGKey) -> ComputationParams:
         """Fresh parameters from a key."""

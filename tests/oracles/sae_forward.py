@@ -1,6 +1,6 @@
 """SAEs straight from their files: latents and reconstruction of x (batch, d_in) in numpy float64.
 
-Written from the formats' definitions, one function a format, and shares nothing with superposition.formats.
+Written from the formats' definitions, one function a format, and shares nothing with superposition.storage.formats.
 """
 
 import collections

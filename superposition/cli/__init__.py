@@ -1,0 +1,1 @@
+"""The command line: `main` finds the command, each folder holds the commands of one group."""

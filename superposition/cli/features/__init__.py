@@ -1,0 +1,1 @@
+"""The commands `superposition page`, `serve`, `steer` and `ablate`."""

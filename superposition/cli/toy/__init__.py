@@ -1,0 +1,1 @@
+"""The commands `superposition sweep` and `show`."""

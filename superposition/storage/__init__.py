@@ -1,0 +1,1 @@
+"""Files: checkpoints, where results come from, and the formats of SAEs."""

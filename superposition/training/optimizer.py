@@ -1,0 +1,121 @@
+"""The default optimizer as a recipe, so that its numbers can be swept inside one program."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from superposition._internal import validate
+from superposition.typing import PyTree
+
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+@dataclass(frozen=True)
+class AdamW:
+    """AdamW as in the released notebook: learning rate 1e-3, weight decay 0.01, betas 0.9 and 0.999.
+
+    schedule: "constant" (the notebook's), or "linear" or "cosine" decay to 0 at the last step.
+    Raises ConfigError for a negative rate or decay, betas outside [0, 1), eps <= 0.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    schedule: str = "constant"
+
+    def __post_init__(self) -> None:
+        validate.settle(self)
+        validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
+        validate.in_range("weight_decay", self.weight_decay, 0.0, 1e3)
+        validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
+        validate.in_range("b2", self.b2, 0.0, 1 - 1e-9)
+        validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
+        validate.choice("schedule", self.schedule, SCHEDULES)
+
+    def build(self, steps: int) -> optax.GradientTransformation:
+        """The optax transformation for a run of `steps`; every float may be a traced array."""
+        return optax.adamw(self._rate(steps), self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
+
+    def _rate(self, steps: int) -> optax.ScalarOrSchedule:
+        if self.schedule == "constant":
+            return self.learning_rate
+
+        def rate(count: Array) -> Array:
+            left = 1 - count / steps
+            if self.schedule == "cosine":
+                left = 0.5 - 0.5 * jnp.cos(jnp.pi * left)
+            return self.learning_rate * left
+
+        return rate
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam with warm-up, decay and clipping, as SAEs are trained.
+
+    The rate rises linearly over the first `warmup` of the steps and falls linearly to 0 over the last
+    `decay` of them (fractions); gradients are scaled down to a global norm of `clip`. eps as Gao et al. 2024.
+    """
+
+    learning_rate: float = 3e-4
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    warmup: float = 0.0
+    decay: float = 0.2
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        validate.settle(self)
+        validate.in_range("learning_rate", self.learning_rate, 0.0, 1e3)
+        validate.in_range("b1", self.b1, 0.0, 1 - 1e-9)
+        validate.in_range("b2", self.b2, 0.0, 1 - 1e-9)
+        validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
+        validate.in_range("warmup", self.warmup, 0.0, 1.0)
+        validate.in_range("decay", self.decay, 0.0, 1.0)
+        validate.in_range("clip", self.clip, 0.0, 1e30, open_low=True)
+
+    def start(self, params: PyTree) -> optax.ScaleByAdamState:
+        """Moments at 0."""
+        return optax.scale_by_adam().init(params)
+
+    def step(
+        self, steps: int, params: PyTree, grads: PyTree, norm: Array, state: optax.ScaleByAdamState, go: Array
+    ) -> tuple[PyTree, optax.ScaleByAdamState]:
+        """Parameters and moments after one step of a run of `steps`; unchanged where not `go`.
+
+        norm is the global norm of grads. The update is optax.adam's (a test holds them together), written
+        out so that freezing costs no pass of its own over the arrays.
+        """
+        scale = jnp.minimum(1.0, self.clip / norm)
+        count = state.count + go.astype(jnp.int32)
+        t = jnp.maximum(count, 1)
+        rate = self.rate(state.count, steps) / (1 - self.b1**t)
+        correction = 1 - self.b2**t
+
+        def first(m: Array, g: Array) -> Array:
+            return self.b1 * m + (1 - self.b1) * (g * scale)
+
+        def second(v: Array, g: Array) -> Array:
+            return self.b2 * v + (1 - self.b2) * (g * scale) ** 2
+
+        def move(p: Array, m: Array, v: Array, g: Array) -> tuple[Array, Array, Array]:
+            moved = p - rate * first(m, g) / (jnp.sqrt(second(v, g) / correction) + self.eps)
+            moved = jnp.where(go, moved, p)
+            # Always 0, but it makes the moments wait for what reads the old ones, so XLA need not copy those.
+            zero = jnp.minimum(jnp.abs(moved.reshape(-1)[0]), 0.0)
+            return moved, jnp.where(go, first(m, g) + zero, m), jnp.where(go, second(v, g) + zero, v)
+
+        moved = {k: move(params[k], state.mu[k], state.nu[k], grads[k]) for k in params}
+        params, mu, nu = ({k: part[i] for k, part in moved.items()} for i in range(3))
+        return params, optax.ScaleByAdamState(count, mu, nu)
+
+    def rate(self, count: Array, steps: int) -> Array:
+        """The learning rate of step `count`, from 0."""
+        rise = (count + 1) / jnp.maximum(self.warmup * steps, 1.0)
+        fall = (steps - count) / jnp.maximum(self.decay * steps, 1.0)
+        return self.learning_rate * jnp.clip(jnp.minimum(rise, fall), 0.0, 1.0)

@@ -1,0 +1,274 @@
+"""An SAE training run as a recipe, and many of them as one compiled program on one stream."""
+
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from superposition._internal import validate
+from superposition.activations import ASIDE, Source
+from superposition.errors import ConfigError
+from superposition.sae import SAE, Bricken, Params, TopK
+from superposition.sae._auxk import AuxK
+from superposition.training import resampling
+from superposition.training.controller import Control, Controller
+from superposition.training.optimizer import Adam
+from superposition.typing import PyTree
+
+LOGS = 256  # rows of the history
+
+
+@dataclass(frozen=True)
+class SAERun:
+    """Train `sae` on a stream: `steps` steps of batch_size examples.
+
+    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a
+    controller (default: one paced to the steps) find the penalty at which that many latents fire. normalize:
+    scale x (and y) to a mean norm of sqrt(width) while training; the factor is folded into the weights at
+    the end.
+    Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
+    """
+
+    sae: SAE = field(default_factory=TopK)
+    optimizer: Adam = field(default_factory=Adam)
+    steps: int = 10_000
+    batch_size: int = 1024
+    penalty_warmup: float = 0.05
+    l0_target: float | None = None
+    controller: Controller | None = None
+    normalize: bool = True
+
+    def __post_init__(self) -> None:
+        validate.settle(self)
+        validate.instance("sae", self.sae, SAE)
+        validate.instance("optimizer", self.optimizer, Adam)
+        validate.instance("controller", self.controller, (Controller, type(None)))
+        validate.integer("steps", self.steps, 1, ASIDE)
+        validate.integer("batch_size", self.batch_size, 2, 2**30)
+        validate.in_range("penalty_warmup", self.penalty_warmup, 0.0, 1.0)
+        validate.memory(
+            f"training one SAE of d_sae={self.sae.d_sae} with batch_size={self.batch_size}",
+            bytes_per_sae(self),
+            "a smaller d_sae or batch_size",
+        )
+        if self.l0_target is not None:
+            if not self.sae.penalised:
+                name = type(self.sae).__name__
+                raise ConfigError(f"l0_target moves a penalty, which {name} has not; set its k instead")
+            validate.in_range("l0_target", self.l0_target, 0.0, self.sae.d_sae, open_low=True)
+        if not self.sae.trains:
+            raise ConfigError(
+                f"{type(self.sae).__name__} is a baseline and is not trained; use its init_params"
+            )
+
+
+class Cells(NamedTuple):
+    """What differs between the SAEs of one program, one row an SAE: the seed, and swept numbers by name."""
+
+    seed: Array  # (cell,) uint32
+    swept: dict[str, Array]  # (cell,) each
+
+
+class State(NamedTuple):
+    """What the next step needs, one row an SAE. One whose loss or gradient is not finite is frozen.
+
+    The stream's state is one for all of them, and goes on.
+    W_enc and its moments are held transposed, (d_sae, d_in): sparse gradients come a latent at a time, and
+    an optimizer that read them across would take three times as long.
+    """
+
+    params: Params
+    opt_state: PyTree
+    sae: PyTree
+    control: Control
+    alive: Array  # bool
+    failed: Array  # (2,) int32: step and number of the term that was not finite
+    history: Array  # (LOGS, terms)
+    stream: PyTree = None
+
+
+class Inputs(NamedTuple):
+    """Constants of a program: its cells, the arrays of its source, and the scales of x and y."""
+
+    cells: Cells
+    source: PyTree
+    scales: Array  # (2,)
+
+
+def bytes_per_sae(run: SAERun) -> float:
+    """Estimated peak bytes of one SAE's training."""
+    sae = run.sae
+    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
+    return 4 * (5 * weights + 6 * run.batch_size * sae.d_sae)
+
+
+def is_small(sae: SAE) -> bool:
+    """Whether products are too small to fill a core, so that SAEs share them, and blocks the cores."""
+    return sae.d_in * sae.d_sae <= 2**14
+
+
+def log_every(steps: int) -> int:
+    """Steps from one row of the history to the next."""
+    return -(-steps // LOGS)
+
+
+def turned(params: Params) -> Params:
+    """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
+    return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
+
+
+def sweepable(run: SAERun) -> tuple[str, ...]:
+    """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
+    names = [f.name for part in (run.sae, run.optimizer) for f in fields(part) if _is_float(part, f.name)]
+    names += ["k"] if hasattr(run.sae, "k") else []
+    names += ["l0_target"] if run.sae.penalised else []
+    return (*dict.fromkeys(names), "width")
+
+
+def _is_float(part: Any, name: str) -> bool:
+    return isinstance(getattr(part, name), float)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The static part: one compilation for every block of cells with the same Program and shapes."""
+
+    run: SAERun
+    source: Source
+
+    def start(self, cells: Cells, x: Array, y: Array) -> State:
+        """Fresh SAEs, each a function of its own seed and of the sample x, y (already scaled)."""
+        return _start(self, cells, x, y)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of what is logged: the loss terms, then l0, fvu, penalty, dead (a fraction)."""
+        return (*self._loss_terms, "l0", "fvu", "penalty", "dead")
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """Names of what must stay finite, in the order in which a fault is looked for."""
+        return ("activations", *self._loss_terms, "gradient")
+
+    @property
+    def _loss_terms(self) -> tuple[str, ...]:
+        return _loss_terms(self)
+
+    def step(self, inputs: Inputs, state: State, i: Array) -> State:
+        """One optimizer step of every SAE, on one batch for all."""
+        batch, stream = self.source.next(inputs.source, state.stream, i, self.run.batch_size)
+        state = state._replace(stream=None)  # from here on one row an SAE
+        x = batch.x * inputs.scales[0]
+        y = x if self.source.d_out is None else batch.y * inputs.scales[1]
+        x, y = jax.lax.optimization_barrier((x, y))  # one draw for every use, where the backend heeds it
+        one = partial(self._step, inputs=inputs, x=x, y=y, i=i)
+        if inputs.cells.seed.shape[0] > 1:
+            if is_small(self.run.sae):
+                state = jax.vmap(one)(inputs.cells, state)
+            else:  # branches stay branches
+                state = jax.lax.map(lambda cell: one(*cell), (inputs.cells, state))
+        else:
+            alone = jax.tree.map(lambda a: a[0], (inputs.cells, state))
+            state = jax.tree.map(lambda a: a[None], one(*alone))
+        return state._replace(stream=stream)
+
+    def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
+        run, swept = self.run, cell.swept
+        target = swept.get("l0_target", run.l0_target)
+        controller = run.controller or Controller().paced(run.steps)
+        sae = self._configured(swept)
+        penalty = jnp.float32(0)
+        if sae.penalised:
+            penalty = jnp.asarray(sae.penalty, jnp.float32)  # type: ignore[attr-defined]
+            if target is not None:
+                penalty = controller.penalty(state.control, penalty, target)
+            penalty = penalty * jnp.clip((i + 1) / jnp.maximum(run.penalty_warmup * run.steps, 1.0), 0.0, 1.0)
+            sae = replace(sae, penalty=penalty)  # type: ignore[call-arg]
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), 1), i)
+
+        def loss(params: Params) -> tuple[Array, PyTree]:
+            return sae.loss(turned(params), state.sae, x, y, key)
+
+        (_, (sae_state, info)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
+        grads = turned(sae.project(turned(state.params), turned(grads)))
+        norm = optax.tree.norm(grads)
+        watched = jnp.stack([x.sum(), *(info.terms[t] for t in self._loss_terms), norm])
+        finite = jnp.isfinite(watched)
+        alive = state.alive & finite.all()
+        rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
+        optimizer = replace(run.optimizer, **rates)
+        params, opt_state = optimizer.step(run.steps, state.params, grads, norm, state.opt_state, alive)
+        control = state.control
+        if target is not None:
+            control = controller.update(control, info.l0, target)
+        new, old = (sae_state, control), (state.sae, state.control)
+        sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
+        params = turned(sae.constrain(turned(params), sae_state))
+        fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
+        failed = jnp.where(state.alive & ~alive, fault, state.failed)
+        row = self._log_row(info, y, penalty, sae_state["silent"], sae)
+        every = log_every(run.steps)
+        history = jnp.where(
+            (i % every == 0) & alive,
+            state.history.at[i // every].set(row),
+            state.history,
+        )
+        state = State(params, opt_state, sae_state, control, alive, failed, history)
+        if isinstance(sae, Bricken) and sae.resample_times:
+            return resampling.maybe(sae, self.source, run.batch_size, inputs, state, i, key)
+        return state
+
+    def _configured(self, swept: dict[str, Array]) -> SAE:
+        mine: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
+        run = self.run
+        if isinstance(run.sae, AuxK) and run.steps * run.batch_size < run.sae.dead_after:
+            mine["aux_coefficient"] = 0.0  # nothing can be silent for that long
+        return replace(run.sae, **mine)  # type: ignore[arg-type]
+
+    def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
+        spread = jnp.sum((y - y.mean(0)) ** 2)
+        fvu = jnp.sum(info.error**2) / jnp.where(spread > 0, spread, 1.0)
+        width = sae.d_sae if sae.width is None else sae.width
+        inside = jnp.arange(sae.d_sae) < width
+        dead = (inside & (silent >= getattr(sae, "dead_after", 1_000_000))).sum() / width
+        values = [*(info.terms[t] for t in self._loss_terms), info.l0, fvu, penalty, dead]
+        return jnp.stack([jnp.asarray(v, jnp.float32) for v in values])
+
+
+def _start_impl(program: Program, cells: Cells, x: Array, y: Array) -> State:
+    run = program.run
+
+    def one(cell: Cells) -> State:
+        sae = program._configured(cell.swept)
+        params = turned(sae.init_params(jax.random.fold_in(jax.random.key(cell.seed), 0), x, y))
+        opt_state = run.optimizer.start(params)
+        history = jnp.full((LOGS, len(program.terms)), jnp.nan)
+        failed = jnp.full(2, -1, jnp.int32)
+        alive = jnp.bool_(True)
+        return State(params, opt_state, sae.init_state(), Controller().start(), alive, failed, history)
+
+    return jax.vmap(one)(cells)
+
+
+_start = jax.jit(_start_impl, static_argnums=0)
+
+
+def _loss_terms(program: Program) -> tuple[str, ...]:
+    sae, width = program._configured({}), program.source.d_in
+    x = jax.ShapeDtypeStruct((2, width), np.float32)
+    y = jax.ShapeDtypeStruct((2, sae.target_width), np.float32)
+    names: list[str] = []
+
+    def look(x: Array, y: Array) -> Array:
+        key = jax.random.key(0)
+        total, (_, info) = sae.loss(sae.init_params(key, x, y), sae.init_state(), x, y, key)
+        names.extend(info.terms)
+        return total
+
+    jax.eval_shape(look, x, y)
+    return tuple(names)

@@ -1,0 +1,294 @@
+"""A training run of a toy model as a recipe, and many of them as one compiled program."""
+
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from superposition._internal import validate
+from superposition.errors import ConfigError
+from superposition.expected_loss import expected_loss
+from superposition.expected_loss.stratified import stratified_loss
+from superposition.features import (
+    Anticorrelated,
+    Correlated,
+    FeatureLaw,
+    SparseUniform,
+    Thresholds,
+    key_words,
+    thresholds,
+    uniform,
+)
+from superposition.toy import ReLUOutput, Tied, ToyModel
+from superposition.training.optimizer import AdamW
+from superposition.typing import PyTree
+
+OBJECTIVES = ("sampled", "exact")
+SAMPLINGS = ("conditional", "plain")
+EXACT_LAWS = (SparseUniform, Correlated, Anticorrelated)
+EVALUATION_EXAMPLES = 65_536
+# Of the series, for n > 3: truncation below 5e-5 relative in the worst cases tried, 1e-7 on trained models of n = 400.
+EVALUATION_NODES = 128
+
+
+@dataclass(frozen=True)
+class ToyRun:
+    """Train `model` on `features`: minimise E sum_i I_i (x_i - x'_i)^2 for `steps` steps.
+
+    importance: a number or one per feature; importance_base r multiplies it by r^i. objective="sampled"
+    draws batch_size examples a step; "exact" descends the exact expected loss (tied models).
+    sampling="conditional" draws examples in which at least one unit fires and adds the all-zero term
+    exactly, an unbiased gradient with up to 1/q less variance (q = P(any fires)); "plain" draws as the
+    released notebook does. optimizer: an AdamW recipe or any optax transformation. Raises ConfigError.
+    """
+
+    model: ToyModel = ReLUOutput()
+    features: FeatureLaw = SparseUniform(density=1.0)
+    importance: float | tuple[float, ...] = 1.0
+    importance_base: float = 1.0
+    optimizer: AdamW | optax.GradientTransformation = field(default_factory=AdamW)
+    steps: int = 10_000
+    batch_size: int = 1024
+    objective: str = "sampled"
+    sampling: str = "conditional"
+
+    def __post_init__(self) -> None:
+        validate.settle(self)
+        validate.instance("model", self.model, ToyModel)
+        validate.instance("features", self.features, FeatureLaw)
+        validate.instance("optimizer", self.optimizer, (AdamW, optax.GradientTransformation))
+        validate.in_range("importance", self.importance, 0.0, 1e30, many=True)
+        validate.integer("steps", self.steps, 1, 2**31)
+        validate.integer("batch_size", self.batch_size, 1)
+        validate.choice("objective", self.objective, OBJECTIVES)
+        validate.choice("sampling", self.sampling, SAMPLINGS)
+        validate.in_range("importance_base", self.importance_base, 0.0, 1e6)
+        validate.length("importance", self.importance, self.model.n_features)
+        units = self.features.n_units(self.model.n_features)
+        validate.length("density", self.features.density, units)
+        drawn = self.batch_size * self.features.n_uniforms(self.model.n_features)
+        validate.memory(
+            f"a batch of batch_size={self.batch_size} with n_features={self.model.n_features}",
+            4 * drawn,
+            "a smaller one",
+        )
+        if drawn >= 2**32:
+            raise ConfigError(
+                f"batch_size * n_features must be below 2^32, the positions of one step's stream; got {drawn}"
+            )
+        if self.objective == "exact" and type(self.features) not in EXACT_LAWS:
+            raise ConfigError(
+                "objective='exact' needs independent features, or sets of them (SparseUniform, Correlated, "
+                f"Anticorrelated); got {type(self.features).__name__}; use objective='sampled'"
+            )
+        if self.objective == "exact" and not isinstance(self.model, Tied):
+            raise ConfigError(
+                "objective='exact' needs a model without a hidden activation (linear, relu-output); got "
+                f"{type(self.model).__name__}; use objective='sampled'"
+            )
+        known = validate.is_concrete(self.importance) and validate.is_concrete(self.importance_base)
+        if known and not np.all(self.importance_vector() <= np.finfo(np.float32).max):
+            raise ConfigError(
+                f"importance * importance_base^i overflows float32 at n_features={self.model.n_features}; "
+                f"got importance_base={self.importance_base}; use a base nearer 1"
+            )
+
+    def importance_vector(self) -> np.ndarray:
+        """I (n_features,) = importance * importance_base^i, float64."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
+            return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
+
+    def density_vector(self) -> np.ndarray:
+        """Density of every unit, (n_units,), float64."""
+        units = self.features.n_units(self.model.n_features)
+        return np.broadcast_to(np.asarray(self.features.density, np.float64), (units,))
+
+
+class Cells(NamedTuple):
+    """What differs between the models of one program, one row a model."""
+
+    seed: Array  # (cell,) uint32
+    density: Array  # (cell, n_units)
+    importance: Array  # (cell, n_features)
+    optimizer: dict[str, Array]  # swept optimizer fields, (cell,) each
+
+
+class State(NamedTuple):
+    """What the next step needs. A cell whose update is not finite is frozen at its last good step."""
+
+    params: PyTree  # of `model.init_params`, a row a cell
+    opt_state: PyTree
+    alive: Array  # (cell,) bool
+    steps: Array  # (cell,) int32, steps applied
+
+
+class Inputs(NamedTuple):
+    """Constants of a block: its cells and the words of its random stream, (2,) if all share one seed."""
+
+    cells: Cells
+    words: Array
+    at: Thresholds  # narrow: (unit, 1, cell), else (cell, unit, 1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """The static part of a sweep: one compilation for every block with the same Program and shapes."""
+
+    run: ToyRun
+    shared_draw: bool
+
+    @property
+    def narrow(self) -> bool:
+        """Whether models, not examples, fill the vector lanes."""
+        return self.run.model.narrow
+
+    def start(self, cells: Cells) -> tuple[Inputs, State]:
+        """Fresh parameters and random streams, each a function of the cell's own seed alone."""
+        return _start(self, cells)
+
+    def step(self, inputs: Inputs, state: State, i: Array) -> State:
+        """One optimizer step of every cell."""
+        cells = inputs.cells
+        if self.run.objective == "exact":
+            grads = self._exact_gradient(cells, state.params)
+        else:
+            grads = self._sampled_gradient(inputs, state.params, i)
+
+        def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: PyTree) -> tuple[PyTree, PyTree]:
+            updates, opt = self._transformation(swept).update(g, opt, p)
+            return optax.apply_updates(p, updates), opt
+
+        params, opt_state = jax.vmap(update)(cells.optimizer, grads, state.opt_state, state.params)
+        alive = state.alive
+        for leaf in jax.tree.leaves(params):
+            alive = alive & jnp.isfinite(leaf).all(tuple(range(1, leaf.ndim)))
+
+        def keep(new: Array, old: Array) -> Array:
+            return jnp.where(alive.reshape(-1, *(1 for _ in range(new.ndim - 1))), new, old)
+
+        params, opt_state = jax.tree.map(keep, (params, opt_state), (state.params, state.opt_state))
+        return State(params, opt_state, alive, state.steps + alive)
+
+    def _transformation(self, swept: dict[str, Array]) -> optax.GradientTransformation:
+        if not isinstance(self.run.optimizer, AdamW):
+            return self.run.optimizer
+        return replace(self.run.optimizer, **swept).build(self.run.steps)  # type: ignore[arg-type]
+
+    def _exact_gradient(self, cells: Cells, params: PyTree) -> PyTree:
+        def loss(p: PyTree, importance: Array, density: Array) -> Array:
+            return _exact(self.run, p, importance, density)
+
+        return jax.vmap(jax.grad(loss))(params, cells.importance, cells.density)
+
+    def _sampled_gradient(self, inputs: Inputs, params: PyTree, i: Array) -> PyTree:
+        run, cells = self.run, inputs.cells
+        n, batch = run.model.n_features, run.batch_size
+        conditional = run.sampling == "conditional"
+        u = uniform(inputs.words, i, (run.features.n_uniforms(n), batch), cells_last=self.narrow)
+        if self.shared_draw:
+            u = jax.lax.optimization_barrier(u)  # else XLA draws it again for every model
+        if self.narrow:
+            u = u[..., None] if self.shared_draw else u
+            x = run.features.rows(u, inputs.at, n, conditional=conditional)
+            grads = run.model.narrow_gradient(params, cells.importance, x)
+        else:
+
+            def one(p: PyTree, importance: Array, at: Thresholds, u_cell: Array) -> PyTree:
+                x = run.features.transform(u_cell, at, n, conditional=conditional)
+                return run.model.gradient(p, importance, x)
+
+            axes = (0, 0, 0, None if self.shared_draw else 0)
+            grads = jax.vmap(one, in_axes=axes)(params, cells.importance, inputs.at, u)
+        if not conditional:
+            return grads
+        silent = jax.vmap(run.model.silent_gradient)(params, cells.importance)
+        any_fires = inputs.at.any.reshape(-1)
+
+        def both(g: Array, s: Array) -> Array:
+            q = any_fires.reshape(-1, *(1 for _ in range(g.ndim - 1)))
+            return q * g + (1 - q) * s
+
+        return jax.tree.map(both, grads, silent)
+
+    def evaluate(self, cells: Cells, params: PyTree) -> np.ndarray:
+        """Loss of every cell, (cell,): exact for the tied models.
+
+        Of models with a hidden activation it is exact up to one active feature and sampled from two on; a law of
+        other features is sampled altogether, 65,536 examples. In float64: of an antipodal pair's loss, O(p^2),
+        float32 loses digits to terms of O(p).
+        """
+        with jax.enable_x64(True):
+            wide = jax.tree.map(
+                lambda a: jnp.asarray(np.asarray(a), jnp.float64), (cells.importance, cells.density, params)
+            )
+            return np.asarray(_evaluate(self, *wide))
+
+
+def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
+    keys = jax.vmap(jax.random.key)(cells.seed)
+    fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+    params = jax.vmap(program.run.model.init_params)(fold(keys, 0))
+    words = jax.vmap(key_words)(fold(keys, 1))
+    opt_state = jax.vmap(lambda swept, p: program._transformation(swept).init(p))(cells.optimizer, params)
+    count = cells.seed.shape[0]
+    state = State(params, opt_state, jnp.ones(count, bool), jnp.zeros(count, jnp.int32))
+    narrow, each = cells.density.T[:, None, :], cells.density[:, :, None]
+    at = thresholds(narrow) if program.narrow else jax.vmap(thresholds)(each)
+    return Inputs(cells, words[0] if program.shared_draw else words, at), state
+
+
+_start = jax.jit(_start_impl, static_argnums=0)
+
+
+def _exact(run: ToyRun, params: PyTree, importance: Array, density: Array, nodes: int | None = None) -> Array:
+    activation = run.model.activation  # type: ignore[attr-defined]
+    return expected_loss(params, importance, density, activation=activation, law=run.features, nodes=nodes)
+
+
+def is_exact(run: ToyRun) -> bool:
+    """Whether the loss that is reported is the exact expected loss, and not a mean over examples."""
+    return isinstance(run.model, Tied) and type(run.features) in EXACT_LAWS  # a subclass may be another law
+
+
+def _evaluate_impl(program: Program, importance: Array, density: Array, params: PyTree) -> Array:
+    run = program.run
+    if is_exact(run):
+        exact = partial(_exact, run, nodes=EVALUATION_NODES)
+        return jax.vmap(exact)(params, importance, density)
+    key, n = jax.random.key(0), run.model.n_features  # the same examples for every cell
+
+    def stratified(p: PyTree, weight: Array, own: Array) -> Array:
+        return stratified_loss(run.model, p, weight, own, key=key, signed=run.features.signed).loss
+
+    def sampled(p: PyTree, weight: Array, own: Array) -> Array:
+        u = uniform(key_words(key), jnp.uint32(0), (run.features.n_uniforms(n), EVALUATION_EXAMPLES))
+        at = thresholds(own[:, None])
+        x = run.features.transform(u, at, n, conditional=True)
+        mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, weight).mean()
+        silent = run.model.loss(p, jnp.zeros(n), weight)
+        q = at.any[0]
+        return q * mean + (1 - q) * silent
+
+    one = stratified if type(run.features) is SparseUniform else sampled
+    return jax.lax.map(lambda cell: one(*cell), (params, importance, density))
+
+
+_evaluate = jax.jit(_evaluate_impl, static_argnums=0)
+
+
+def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
+    """The float fields of the optimizer recipe, which a sweep may give an axis."""
+    if not isinstance(run.optimizer, AdamW):
+        return ()
+    return tuple(f.name for f in fields(run.optimizer) if isinstance(getattr(run.optimizer, f.name), float))
+
+
+def static_part(run: ToyRun) -> ToyRun:
+    """The run with everything a cell carries set to a fixed value, so that it keys one compilation."""
+    return replace(run, features=replace(run.features, density=1.0), importance=1.0, importance_base=1.0)
