@@ -10,7 +10,9 @@ from pathlib import Path
 from superposition.errors import StoreError
 
 NAME = "lock"
-TRIES = 1000  # a directory that vanishes so often between two calls is one that cannot be made, as under /proc
+TRIES = (
+    1000  # a directory that vanishes so often between two calls is one that cannot be made, as under /proc
+)
 
 
 @contextmanager
