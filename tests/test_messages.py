@@ -153,7 +153,7 @@ def test_no_slip_waits_for_jax(tmp_path):
     ],
 )
 def test_what_can_be_understood_is(given, understood):
-    assert checked(main.Command, given.split(), "superposition") == understood.split()
+    assert checked(main.settings_type(main.COMMANDS), given.split(), "superposition") == understood.split()
 
 
 def test_the_table_of_flags_is_the_parsers():
@@ -166,12 +166,15 @@ def test_the_table_of_flags_is_the_parsers():
             for name, part in node.items():
                 yield from leaves(part, (*path, name))
 
-    for path, leaf in leaves(tree(main.Command)):
+    for path, leaf in leaves(tree(main.settings_type(main.COMMANDS))):
         for flag, kind in leaf.flags.items():
             if kind.kind is bool and not kind.optional:
                 continue
             value = "2" if kind.kind is not None else "None" if kind.optional else "x"
-            assert checked(main.Command, [*path, flag, value], "superposition")[-2:] == [flag, value]
+            assert checked(main.settings_type(main.COMMANDS), [*path, flag, value], "superposition")[-2:] == [
+                flag,
+                value,
+            ]
 
 
 def test_a_bare_command_shows_its_help_and_version_is_said(capsys):

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         settings = parse(
-            _union(COMMANDS),
+            settings_type(COMMANDS),
             given,
             prog="superposition",
             description=TITLE,
@@ -116,7 +116,7 @@ def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> 
         raise ConfigError(f"{_sentences(complaint.getvalue())} (see {prog} --help)") from stop
 
 
-def _union(commands: dict[str, Any]) -> Any:
+def settings_type(commands: dict[str, Any]) -> Any:
     """The type that tyro reads: one named alternative a command, a group as a dataclass of its own alternatives."""
     parts = []
     for name, entry in commands.items():
@@ -127,7 +127,7 @@ def _union(commands: dict[str, Any]) -> Any:
 
 def _group(name: str, group: Group) -> type:
     return make_dataclass(
-        name, [("command", _union(group.commands))], frozen=True, namespace={"__doc__": group.help}
+        name, [("command", settings_type(group.commands))], frozen=True, namespace={"__doc__": group.help}
     )
 
 
