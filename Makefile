@@ -2,8 +2,9 @@
 PYTHON ?= python3
 NEWEST ?= python3.13
 BIN := .venv/bin
-SLICE := $(patsubst %,tests/test_%.py,cli features formats geometry interventions llm_model llm_stream metrics plot sae \
-	sae_fit sweep toy)
+SLICE := $(patsubst %,tests/%.py,cli/test_cli conformance/test_architectures features/test_features geometry/test_geometry \
+	interventions/test_splicing llm/test_model llm/test_stream metrics/test_metrics plot/test_plot storage/test_formats \
+	toy/test_toy training/test_sae_fit training/test_sweep)
 
 .PHONY: help reproduce test test-slow test-parity test-peers test-newest lint bench clean
 help:
