@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +24,7 @@ from tests.activations.test_cache import (
     filled,
     writer,
 )
+from tests.support.processes import end, python, started
 
 ROOT = Path(__file__).parents[2]
 SHARDS = [f"shard-00000{i}-{n}.safetensors" for i, n in enumerate([40, 40, 40, 40, 1])]
@@ -219,10 +219,8 @@ print(kills, attempt)
 
 
 def test_kills_at_any_instant_leave_the_same_bytes(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     seed = str(np.random.SeedSequence().entropy % 2**32)
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "killed"), seed]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300)
+    done = python("-c", CHILD, tmp_path / "killed", seed)
     assert done.returncode == 0, (seed, done.stderr)
     kills = int(done.stdout.split()[0])
     assert kills >= 5, (seed, done.stdout)
@@ -239,16 +237,12 @@ cache.append(*captured(0, 9))
 print("held", flush=True)
 sys.stdin.read()
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=ROOT, text=True
-    ) as child:
+    with started("-c", code, tmp_path, stdin=subprocess.PIPE, stderr=None) as child:
         assert child.stdout.readline() == "held\n"
         with pytest.raises(StoreError, match="another process is writing"):
             writer(tmp_path).__enter__()
         assert len(Cache(tmp_path).rows(RESID)) == 40
-        child.kill()
+        end(child)
     with writer(tmp_path) as cache:
         assert cache.sequence == 40 // (CTX - 1)
         cache.append(*captured(cache.sequence, N))

@@ -1,8 +1,6 @@
 """Activations read from files: every row once an epoch, in blocks, as they are stored, in bounded memory."""
 
 import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from superposition.sae import Bricken, ReLU
 from superposition.training import SAERun, fit, resampling
 from superposition.training.optimizer import Adam
 from superposition.training.sae import Cells, Inputs
+from tests.support.processes import environment, python
 
 KEY = jax.random.key(3)
 ROOT = Path(__file__).parents[2]
@@ -193,9 +192,7 @@ print(memory("VmHWM") - before)
 
 
 def child(path, steps, threads, cores):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NPROC": str(cores), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-c", CHILD, str(path), str(steps), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=300)
+    done = python("-c", CHILD, path, steps, threads, env=environment(NPROC=str(cores)))
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
 

@@ -1,10 +1,9 @@
 import os
-import subprocess
-import sys
 
 import pytest
 
 from superposition.cli import main
+from tests.support.processes import python
 
 TINY = ["--n-features", "2", "--n-hidden", "1", "--steps", "20", "--batch-size", "16"]
 
@@ -21,7 +20,7 @@ def test_help_does_not_import_jax():
         "try:\n    cli.main(['sweep', '--help'])\nexcept SystemExit as stop:\n    assert stop.code in (0, None)\n"
         "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "--importance-base" in done.stdout
 
@@ -29,7 +28,7 @@ def test_help_does_not_import_jax():
 def test_importing_the_library_draws_nothing_and_loads_no_bridge():
     code = "import sys, superposition; superposition.ReLUOutput\nassert 'jax' in sys.modules\n"
     code += "assert not {'matplotlib', 'torch', 'transformers', 'flax', 'xarray', 'zarr'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
 
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import sys
 
 import jax
@@ -25,6 +24,7 @@ from superposition.llm.packing import RanDryError
 from superposition.storage import formats
 from tests.cli.test_sae import digests
 from tests.oracles import tiny_lm
+from tests.support.processes import python
 
 POST = "blocks.0.mlp.hook_post"
 TINY = ["--steps", "30", "--batch-size", "32", "--d-sae", "32", "--k", "4", "--examples", "500"]
@@ -88,7 +88,7 @@ def test_help_does_not_import_jax(command):
         "heavy = {'jax', 'flax', 'transformers', 'xarray', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "--model" in done.stdout
 

@@ -1,8 +1,5 @@
 """What the command line says of a slip: one line, what was got, what is accepted, and the mend, without JAX."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -10,6 +7,7 @@ from superposition._internal import registry
 from superposition.cli import main
 from superposition.cli.command_line import Leaf, checked, tree
 from superposition.errors import ConfigError
+from tests.support.processes import python
 
 PLANTED = "sae train --planted orthogonal"
 # A command line and what must be in the answer; `!` before what must not be.
@@ -129,9 +127,7 @@ def test_no_slip_waits_for_jax(tmp_path):
     )
     (tmp_path / "HERE").mkdir()
     lines = "\n".join(c.split(" | ")[0].replace("PLANTED", PLANTED) for c in SLIPS.strip().splitlines())
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=lines, capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = python("-c", code, input=lines, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

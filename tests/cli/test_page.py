@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from functools import partial
 
 import jax
@@ -35,6 +33,7 @@ from superposition.training import open_sweep, sweep
 from superposition.training.toy import ToyRun
 from tests.oracles import tiny_lm
 from tests.pages.test_server import serving
+from tests.support.processes import output, python, started
 
 POST = "blocks.0.mlp.hook_post"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -89,7 +88,7 @@ def test_help_does_not_import_jax(command):
         "heavy = {'jax', 'flax', 'transformers', 'xarray', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert SMALL_LM_SAE in done.stdout
 
@@ -376,25 +375,10 @@ def test_serving_is_refused_without_pages_of_this_sae(
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_serve_serves_until_it_is_stopped(pages, own, signum):
-    words = [
-        sys.executable,
-        "-m",
-        "superposition",
-        "serve",
-        *map(str, own),
-        "--pages",
-        str(pages),
-        "--port",
-        "0",
-    ]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    )
-    try:
+    with started("-m", "superposition", "serve", *own, "--pages", pages, "--port", 0) as process:
         line = process.stdout.readline()
         found = re.search(r"12 pages of \S+ at http://127\.0\.0\.1:(\d+)/\?token=(\S+) ", line)
-        assert found, line + process.stderr.read()
+        assert found, line
         port = int(found[1])
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/")
@@ -408,11 +392,8 @@ def test_serve_serves_until_it_is_stopped(pages, own, signum):
         assert answer.status == 200
         assert "".join(json.loads(answer.read())["tokens"]) == "the waves"
         process.send_signal(signum)
-        out, err = process.communicate(timeout=20)
+        out, err = output(process)
         assert (process.returncode, out, err) == (0, "", "")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture

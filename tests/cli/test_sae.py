@@ -5,8 +5,6 @@ import hashlib
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -22,6 +20,7 @@ from superposition.evaluation.sae import evaluate
 from superposition.features import PLANTED
 from superposition.sae import ARCHITECTURES, JumpReLU, ReLU, TopK
 from superposition.storage import formats
+from tests.support.processes import output, python, started, until
 
 # The training program's; the newest optax says it is to be called tree.norm.
 ORTHOGONAL = ["--planted", "orthogonal", "--n-features", "8", "--d-in", "8"]
@@ -69,7 +68,7 @@ def test_help_does_not_import_jax():
         "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "--l0-target" in done.stdout
 
@@ -553,15 +552,14 @@ def test_one_that_diverges_alone_is_an_error_and_in_a_grid_a_fault(tmp_path, cap
 
 
 COMMAND = [
-    *(sys.executable, "-m", "superposition", "sae", "train", *ORTHOGONAL, "--d-sae", "8", "--k", "1", "2"),
+    *("-m", "superposition", "sae", "train", *ORTHOGONAL, "--d-sae", "8", "--k", "1", "2"),
     *("--seed", "0", "1", "--steps", "12000", "--batch-size", "64", "--examples", "1000"),
     *("--checkpoint-seconds", "0.05", "--memory-gb", "0.000045"),
 ]
 
 
 def launch(out, *extra):
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*COMMAND, "--out", str(out), *extra], **pipes)
+    return started(*COMMAND, "--out", out, *extra)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -590,24 +588,20 @@ def test_a_signal_saves_says_how_to_continue_and_changes_no_bit(
 def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path):
     """Killed after a checkpoint, after a later one, and while the results are being written."""
     whole, out = tmp_path / "whole", tmp_path / "a"
-    process = launch(whole)
-    errors = process.communicate()[1].decode()
-    assert process.returncode == 0, errors
+    with launch(whole) as process:
+        errors = output(process)[1]
+        assert process.returncode == 0, errors
     work, dice, before = tmp_path / "a.partial", np.random.default_rng(0), set()
     for instant in ("training/block-*/step-*", "training/block-*/step-*", "new/*"):
-        process = launch(out, "--resume")
-        while not set(work.glob(instant)) - before:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        time.sleep(dice.uniform(0, 0.1) if "step" in instant else 0)
-        process.kill()
-        process.communicate()
+        with launch(out, "--resume") as process:
+            until(lambda i=instant, b=before: set(work.glob(i)) - b, process)
+            time.sleep(dice.uniform(0, 0.1) if "step" in instant else 0)
         assert not out.exists()
         before = set(work.glob("training/block-*/step-*"))
         assert before
-    process = launch(out, "--resume")
-    errors = process.communicate()[1].decode()
-    assert process.returncode == 0, errors
+    with launch(out, "--resume") as process:
+        errors = output(process)[1]
+        assert process.returncode == 0, errors
     assert digests(out) == digests(whole)
     for file in ("results.json", "history.json"):
         assert (out / file).read_bytes() == (whole / file).read_bytes()

@@ -3,8 +3,6 @@
 import fcntl
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from superposition._internal import atomic
 from superposition.errors import StoreError
 from superposition.storage.formats import _write
+from tests.support.processes import output, started
 
 WRITER = """
 import os, signal, sys
@@ -40,7 +39,7 @@ print(calls)
 
 def writer(target, at, kill=signal.SIGKILL):
     code = WRITER.format(signal=int(kill))
-    return subprocess.Popen([sys.executable, "-c", code, str(target), str(at)], stdout=subprocess.PIPE)
+    return started("-c", code, target, at)
 
 
 def publish(target, who, overwrite=True):
@@ -57,7 +56,8 @@ def calls(tmp_path_factory):
     """How many calls to the system a writer makes that replaces a folder."""
     target = tmp_path_factory.mktemp("calls") / "out"
     publish(target, b"old")
-    return int(writer(target, -1).communicate()[0])
+    with writer(target, -1) as process:
+        return int(output(process)[0])
 
 
 def test_after_a_kill_at_any_call_the_next_one_leaves_no_litter_and_nothing_is_lost(tmp_path, calls):
@@ -65,8 +65,8 @@ def test_after_a_kill_at_any_call_the_next_one_leaves_no_litter_and_nothing_is_l
     for at in range(1, calls + 1):
         target = tmp_path / str(at) / "out"
         publish(target, b"old")
-        process = writer(target, at)
-        process.communicate()
+        with writer(target, at) as process:
+            output(process)
         assert process.returncode == -signal.SIGKILL
         torn += bool(litter(target.parent))
         lost += not target.exists()
@@ -97,14 +97,15 @@ def test_a_living_writer_keeps_its_folder_whatever_others_do(tmp_path, calls):
     for at in range(2, calls):
         target = tmp_path / str(at) / "out"
         publish(target, b"old")
-        process = writer(target, at, signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-        before = litter(target.parent)
-        atomic.sweep(target)
-        new = [name for name in before if name.startswith(".tmp-new")]
-        assert set(new) <= set(litter(target.parent)) or target.exists(), at
-        process.send_signal(signal.SIGCONT)
-        process.communicate(timeout=60)
+        with writer(target, at, signal.SIGSTOP) as process:
+            told = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            assert told.si_code == os.CLD_STOPPED, output(process)
+            before = litter(target.parent)
+            atomic.sweep(target)
+            new = [name for name in before if name.startswith(".tmp-new")]
+            assert set(new) <= set(litter(target.parent)) or target.exists(), at
+            process.send_signal(signal.SIGCONT)
+            output(process)
         assert process.returncode == 0, at
         assert (target / "who").read_bytes() == b"new"
         assert os.listdir(target.parent) == ["out"]

@@ -117,7 +117,7 @@ def test_of_many_at_once_one_wins(tmp_path, overwrite):
         won, refused, start = [], [], threading.Barrier(many)
 
         def race(who, won=won, refused=refused, start=start):
-            start.wait()
+            start.wait(60)
             try:
                 publish(path, who, overwrite)
                 won.append(who)
@@ -128,7 +128,8 @@ def test_of_many_at_once_one_wins(tmp_path, overwrite):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(60)
+        assert not any(thread.is_alive() for thread in threads)
         assert (path / "who").read_text() in won
         assert len(won) == (many if overwrite else 1), refused
         assert all("an SAE is there" in words for words in refused)

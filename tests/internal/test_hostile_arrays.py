@@ -4,8 +4,6 @@ import io
 import json
 import os
 import struct
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -15,6 +13,7 @@ import zarr
 from superposition.cli.sae.files import read_array
 from superposition.errors import ConfigError, CorruptError, SuperpositionError
 from superposition.llm.packing import token_array
+from tests.support.processes import python
 
 ROWS = np.random.default_rng(0).normal(size=(64, 6)).astype(np.float32)
 IDS = np.arange(24).reshape(3, 8)
@@ -166,9 +165,7 @@ def test_a_bomb_is_refused_with_its_sizes_before_it_takes_memory(tmp_path):
             ConfigError, match=r"bytes claim to hold 80,000,\d+, more than 100 times.*np\.save"
         ):
             read(tmp_path / "x.npz")
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(tmp_path / "x.npz")], capture_output=True, text=True, check=True
-    )
+    done = python("-c", READ, tmp_path / "x.npz", check=True)
     assert int(done.stdout.split()[0]) < 20_000  # kB
 
 

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -14,6 +15,7 @@ from superposition.errors import StoreError
 from superposition.toy import ReLUOutput
 from superposition.training import open_sweep, sweep
 from superposition.training.toy import ToyRun
+from tests.support.processes import SECONDS, output, python, started, until
 
 RUN = ToyRun(ReLUOutput(2, 1), steps=5, batch_size=8)
 
@@ -42,12 +44,10 @@ print(taken, double)
 
 
 def contend(folder, processes, each):
-    command = [sys.executable, "-c", PROCESS, str(folder), str(each)]
-    begun = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(processes)
-    ]
-    said = [process.communicate() for process in begun]
-    assert [errors.decode() for _, errors in said] == [""] * processes
+    with ExitStack() as stack:
+        begun = [stack.enter_context(started("-c", PROCESS, folder, each)) for _ in range(processes)]
+        said = [output(process) for process in begun]
+    assert [errors for _, errors in said] == [""] * processes
     counts = [list(map(int, out.split())) for out, _ in said]
     assert sum(taken for taken, _ in counts) == processes * each
     assert sum(double for _, double in counts) == 0
@@ -102,7 +102,7 @@ def test_the_lock_stays_with_what_else_is_there_and_a_removed_directory_is_no_fa
 
 def gone():
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
+    process.wait(SECONDS)
     return process.pid
 
 
@@ -150,9 +150,8 @@ def test_a_kill_at_any_write_leaves_a_store_that_reads_and_is_completed_without_
     expected = sweep(RUN, axes, out=tmp_path / "whole" / "a.zarr")
     writes = sum(path.is_file() for path in (tmp_path / "whole" / "a.zarr").rglob("*"))
     shutil.rmtree(tmp_path / "whole")
-    command = [sys.executable, "-c", KILLED, str(out), str(max(3, writes - before_the_end))]
-    process = subprocess.run(command, capture_output=True)
-    assert process.returncode == -9, process.stderr.decode()
+    process = python("-c", KILLED, out, max(3, writes - before_the_end))
+    assert process.returncode == -9, process.stderr
     if out.exists():
         done = open_sweep(out)["status"].values == 1
         assert done.sum() == (4 if before_the_end == 1 else 2)  # the record is there, or it is not
@@ -187,15 +186,11 @@ def test_a_hangup_stops_as_a_termination_does_unless_nohup_has_it_ignored(tmp_pa
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.{}); os.execv(sys.argv[1], sys.argv[1:])"
     )
     launcher = start.format("SIG_IGN" if ignored else "SIG_DFL")
-    process = subprocess.Popen([sys.executable, "-c", launcher, *command], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not out.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    time.sleep(1.0)
-    process.send_signal(1)
-    errors = process.communicate()[1].decode()
+    with started("-c", launcher, *command) as process:
+        until(out.exists, process)
+        time.sleep(1.0)
+        process.send_signal(1)
+        errors = output(process)[1]
     if ignored:
         assert process.returncode == 0, errors
     else:

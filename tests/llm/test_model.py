@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import jax
@@ -13,6 +10,7 @@ from superposition.llm import LanguageModel, Layer, Rotary, Spec, sharding
 from superposition.llm.decoder import shapes
 from superposition.llm.generation import choose
 from superposition.llm.hooks import stop_after
+from tests.support.processes import environment, python
 
 PLAIN = Spec("gpt2", 32, 4, 4, 8, 64, 50, 40, (Layer(8**-0.5),) * 3, learned_positions=True, qkv_bias=True,
              out_bias=True, mlp_bias=True)  # fmt: skip
@@ -236,8 +234,7 @@ for spec in SPECS.values():
     assert np.abs(a - b).max() <= 1e-5 * np.abs(a).max(), np.abs(a - b).max()
 print("same")
 """
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": os.getcwd()}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    done = python("-c", code, env=environment(XLA_FLAGS="--xla_force_host_platform_device_count=4"))
     assert done.stdout.strip() == "same", done.stderr[-2000:]
 
 

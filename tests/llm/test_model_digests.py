@@ -13,6 +13,7 @@ from superposition.llm.hub import SHIPPED
 from superposition.llm.sums import SUMS, seal
 from tests.oracles import tiny_lm
 from tests.storage.test_digests import mutations
+from tests.support.processes import SECONDS
 
 TEXT = "the waves came in שלום 2 + 3"
 
@@ -84,7 +85,13 @@ def test_the_models_that_ship_have_digests_of_all_that_is_read(name):
 def test_the_digests_are_those_of_sha256sum(folder):
     if shutil.which("sha256sum") is None:
         pytest.skip("sha256sum is not installed")
-    subprocess.run(["sha256sum", "--check", "--strict", SUMS], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        ["sha256sum", "--check", "--strict", SUMS],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=SECONDS,
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

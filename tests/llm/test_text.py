@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -20,6 +19,7 @@ from superposition.llm.packing import (
     tokenize,
 )
 from superposition.llm.text import dataset_text, read_text
+from tests.support.processes import python
 
 EOS = 9
 
@@ -165,7 +165,7 @@ def test_heavy_packages_are_imported_late():
         "import sys, superposition.llm.text, superposition.llm.packing;"
         "print({'transformers', 'tokenizers', 'datasets', 'torch'} & set(sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+    assert python("-c", code).stdout == "set()\n"
 
 
 # --- packing

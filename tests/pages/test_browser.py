@@ -814,7 +814,8 @@ def served(folders):
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def send(page, values, button):

@@ -192,7 +192,7 @@ def test_both_endpoints_over_http_at_once(tmp_path, live):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            thread.join(120)
         assert len(found) == 8
         for path, (status, answer) in found:
             assert (status, answer) == (200, expected[path])

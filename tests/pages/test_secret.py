@@ -77,20 +77,22 @@ def test_a_wrong_secret_in_the_path_or_the_header_is_403(server):
 
 def test_the_printed_address_leads_to_the_page_and_all_below_it(server):
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[A-Za-z0-9_-]{43}", server.url)
-    with urllib.request.urlopen(server.url) as answer:
+    with urllib.request.urlopen(server.url, timeout=60) as answer:
         page, at = answer.read(), answer.url
     assert at == f"{server.address}{server.token}/"
     assert server.token.encode() in page
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["Cache-Control"] == "no-store"
     for path in ("", "index.html", "features/7.js"):
-        with urllib.request.urlopen(at + path) as answer:  # as the page's own links, and as a reload
+        with urllib.request.urlopen(
+            at + path, timeout=60
+        ) as answer:  # as the page's own links, and as a reload
             assert answer.status == 200
-    with urllib.request.urlopen(f"{server.address}features/7.js?token={server.token}") as answer:
+    with urllib.request.urlopen(f"{server.address}features/7.js?token={server.token}", timeout=60) as answer:
         assert b"superposition.take" in answer.read()
     for path in ("nothing", "features/../../secret.html", "api/echo", "features/7.js?x=1"):
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(at + path)
+            urllib.request.urlopen(at + path, timeout=60)
         assert caught.value.code == (405 if path == "api/echo" else 404)
         caught.value.close()
 

@@ -12,7 +12,6 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from hypothesis import strategies as st
 from superposition._internal import atomic, sealed_json
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 from superposition.storage import checkpoint
+from tests.support.processes import SECONDS, started
 
 STATE, MANIFEST = checkpoint.STATE, checkpoint.MANIFEST
 
@@ -355,7 +355,7 @@ def test_saving_a_step_again(saved):
 
 def test_temporaries_of_the_dead_are_swept(saved):
     dead = subprocess.Popen(["true"])
-    dead.wait()
+    dead.wait(SECONDS)
     own, other = checkpoint._PROCESS, "0" * 8
     gone = [f".tmp-3-{dead.pid}-{other}00000000", f".tmp-3-{10**30}-{other}00000000"]
     gone += [f".tmp-3-{os.getpid()}-{other}00000000"]  # an earlier process with our number
@@ -665,6 +665,7 @@ def test_a_place_that_cannot_be_a_directory(tmp_path, place):
 SERVER = """
 import itertools, os, signal, sys
 import numpy as np
+from superposition._internal import atomic
 from superposition.storage import checkpoint
 
 def tree_of(step):
@@ -680,7 +681,7 @@ def save_for_ever(directory, at):
         return call
     for name in ("rename", "fsync", "mkdir", "open", "unlink", "rmdir", "listdir"):
         setattr(os, name, deadly(getattr(os, name)))
-    checkpoint.open = deadly(open)
+    atomic.open = deadly(open)
     done = checkpoint.latest(directory)
     for step in itertools.count(0 if done is None else done + 1):
         checkpoint.save(directory, step, tree_of(step), {"step": step})
@@ -700,17 +701,8 @@ SERVER_LIKE = {"a": np.zeros(2000, np.int64), "b": [np.float64(0), None]}
 @pytest.fixture(scope="module")
 def server():
     """A process that forks for each line it reads; the fork saves until it is killed."""
-    root = str(Path(checkpoint.__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    ) as process:
+    with started("-c", SERVER, stdin=subprocess.PIPE, stderr=None) as process:
         yield process
-        process.stdin.close()
 
 
 def run_until_killed(server, directory, *, at=0, after=None):

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import jax
@@ -23,6 +21,8 @@ from superposition.training import SAERun, fit, fitting, loop, open_sweep, sweep
 from superposition.training import toy_sweep as sweep_run
 from superposition.training.store import records
 from superposition.training.toy import ToyRun
+from tests.support import processes
+from tests.support.processes import python
 
 TOY = ToyRun(ReLUOutput(3, 2), steps=48, batch_size=32)
 AXES = {"n_hidden": (1, 2), "density": (0.5, 0.1)}
@@ -168,12 +168,12 @@ def test_checkpoints_of_the_version_before_are_continued_with_a_note(
 
 def test_commands_refuse_another_flag_and_pass_over_harmless_ones(tmp_path):
     out = tmp_path / "a.zarr"
-    command = [sys.executable, "-m", "superposition", "sweep", "--n-features", "4", "--n-hidden", "1", "2"]
+    command = ["-m", "superposition", "sweep", "--n-features", "4", "--n-hidden", "1", "2"]
     command += ["--steps", "20", "--batch-size", "32", "--out", str(out)]
 
     def run(flags, *more):
-        done = subprocess.run([*command, *more], env=os.environ | {"XLA_FLAGS": flags}, capture_output=True)
-        return done.returncode, done.stderr.decode()
+        done = python(*command, *more, env=processes.environment(XLA_FLAGS=flags))
+        return done.returncode, done.stderr
 
     assert run("")[0] == 0
     shutil.rmtree(out / "loss" / "c" / "0" / "1")
@@ -217,7 +217,7 @@ print(len(os.sched_getaffinity(0)), digest.hexdigest())
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the machine has one core")
 def test_bits_do_not_depend_on_the_number_of_cores():
-    said = [subprocess.check_output([sys.executable, "-c", CORES, n], text=True).split() for n in "12"]
+    said = [python("-c", CORES, n, check=True, stderr=None).stdout.split() for n in "12"]
     assert [cores for cores, _ in said] == ["1", "2"]
     assert said[0][1] == said[1][1]
 

@@ -102,7 +102,7 @@ def test_other_threads_may_train_without_signals():
     seen = []
     thread = threading.Thread(target=lambda: seen.append(walk_with_stop()))
     thread.start()
-    thread.join()
+    thread.join(60)
     assert seen == [True]
 
 

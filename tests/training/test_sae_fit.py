@@ -1,12 +1,8 @@
 """Grids equal runs alone, and a run that was stopped or killed equals one that was not, to the bit."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,6 +15,7 @@ from superposition.storage import checkpoint
 from superposition.training import SAERun, fit, fitting, loop
 from superposition.training.optimizer import Adam
 from tests.oracles.sae_cases import TRAINED, recipe
+from tests.support.processes import output, started
 
 X = np.random.default_rng(0).normal(size=(400, 5)) @ np.diag([3, 2, 1, 1, 0.5]) + 0.3
 STREAM = array_stream(jax.random.key(0), X.astype(np.float32))
@@ -156,22 +153,15 @@ KILLED = run(TopK(5, 8, k=2), steps=4000)
 
 @pytest.mark.slow
 def test_killing_at_any_moment_and_starting_again_gives_the_same_bits(tmp_path):
-    rng, root = np.random.default_rng(int(time.time())), Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    rng = np.random.default_rng(int(time.time()))
     kills = 0
     for _ in range(12):
-        child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(tmp_path / "killed")],
-            stdout=subprocess.PIPE,
-            env=environment,
-            cwd=root,
-            text=True,
-        )
-        line = child.stdout.readline()
-        if kills < 5 and line.startswith("chunk"):
-            time.sleep(rng.uniform(0, 0.5))
-            child.send_signal(signal.SIGKILL)
-        rest = child.communicate()[0]
+        with started("-c", CHILD, tmp_path / "killed", stderr=None) as child:
+            line = child.stdout.readline()
+            if kills < 5 and line.startswith("chunk"):
+                time.sleep(rng.uniform(0, 0.5))
+                child.send_signal(signal.SIGKILL)
+            rest = output(child)[0]
         kills += child.returncode == -signal.SIGKILL
         if child.returncode == 0:
             break

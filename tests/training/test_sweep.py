@@ -1,7 +1,5 @@
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -22,6 +20,7 @@ from superposition.training.grid import cells_at, parse
 from superposition.training.optimizer import AdamW
 from superposition.training.toy import Program, ToyRun, static_part
 from superposition.typing import ToyParams
+from tests.support.processes import output, started, until
 
 TINY = ToyRun(ReLUOutput(2, 1), steps=40, batch_size=32)
 AXES = {"density": (1.0, 0.3, 0.1), "importance_base": (0.5, 2.0), "seed": range(2)}
@@ -287,24 +286,22 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
 
 
 COMMAND = [
-    *(sys.executable, "-m", "superposition", "sweep", "--n-features", "6", "--n-hidden", "2", "--seeds", "2"),
+    *("-m", "superposition", "sweep", "--n-features", "6", "--n-hidden", "2", "--seeds", "2"),
     *("--densities", "1", "0.1", "0.01", "--steps", "30000", "--batch-size", "256"),
 ]
 
 
 def launch(out, *extra):
-    return subprocess.Popen(
-        [*COMMAND, "--out", str(out), *extra], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    return started(*COMMAND, "--out", out, *extra)
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "a.zarr"
     begun = time.monotonic()
-    process = launch(out)
-    process.communicate()
-    assert process.returncode == 0
+    with launch(out) as process:
+        errors = output(process)[1]
+    assert process.returncode == 0, errors
     return open_sweep(out).load(), time.monotonic() - begun
 
 
@@ -316,13 +313,11 @@ def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path, uninterrupte
         out = tmp_path / f"{attempt}.zarr"
         kills = 0
         while kills < 3:
-            process = launch(out, "--resume")
-            time.sleep(dice.uniform(0.2, 1.0) * seconds)
-            process.kill()
-            process.communicate()
+            with launch(out, "--resume"):
+                time.sleep(dice.uniform(0.2, 1.0) * seconds)
             kills += 1
-        process = launch(out, "--resume")
-        errors = process.communicate()[1].decode()
+        with launch(out, "--resume") as process:
+            errors = output(process)[1]
         assert process.returncode == 0, errors
         assert same(expected, open_sweep(out).load())
 
@@ -331,18 +326,17 @@ def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path, uninterrupte
 def test_signals_save_and_say_how_to_continue(tmp_path, uninterrupted, signum):
     expected, _ = uninterrupted
     out = tmp_path / "a.zarr"
-    process = launch(out)
-    while not out.exists():
-        time.sleep(0.02)
-    time.sleep(1.0)
-    process.send_signal(signum)
-    errors = process.communicate()[1].decode()
+    with launch(out) as process:
+        until(out.exists, process)
+        time.sleep(1.0)
+        process.send_signal(signum)
+        errors = output(process)[1]
     assert process.returncode == 128 + signum, errors
     assert "--resume" in errors
     assert "Traceback" not in errors
-    process = launch(out, "--resume")
-    process.communicate()
-    assert process.returncode == 0
+    with launch(out, "--resume") as process:
+        errors = output(process)[1]
+    assert process.returncode == 0, errors
     assert same(expected, open_sweep(out).load())
 
 
