@@ -17,7 +17,7 @@ from superposition.llm import LanguageModel
 from superposition.pages._served import read_index
 from superposition.pages.pieces import pieces
 from tests.oracles import tiny_lm, tiny_models
-from tests.pages.test_server import post, serving
+from tests.support.server import post, serving
 
 HOOK, LATENTS, L0, DEAD = "blocks.1.hook_resid_post", 16, 4, 11
 

@@ -32,8 +32,8 @@ from superposition.toy import ReLUOutput
 from superposition.training import open_sweep, sweep
 from superposition.training.toy import ToyRun
 from tests.oracles import tiny_lm
-from tests.pages.test_server import serving
 from tests.support.processes import output, python, started
+from tests.support.server import serving
 
 POST = "blocks.0.mlp.hook_post"
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

@@ -17,7 +17,7 @@ from superposition.llm import LanguageModel, generation
 from superposition.pages.pieces import pieces
 from superposition.pages.server import Limits
 from superposition.sae import TopK
-from tests.pages.test_server import post, serving, write
+from tests.support.server import post, serving, write
 
 POST = "blocks.0.mlp.hook_post"
 ENGLISH = "Once upon a time there was a"

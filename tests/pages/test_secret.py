@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from tests.pages.test_server import ask, serving, write
+from tests.support.server import ask, serving, write
 
 PATHS = (
     "/",

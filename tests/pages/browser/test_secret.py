@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.pages.test_browser import driver, folders, page  # noqa: F401
-from tests.pages.test_server import serving
+import tests.support.browser  # noqa: F401 - skips the module where there is no browser
+from tests.support.server import serving
 
 
 def top(request):
@@ -11,12 +11,12 @@ def top(request):
 
 
 @pytest.fixture
-def served(folders):  # noqa: F811
+def served(folders):
     with serving(folders[150], {"/api/activations": top}) as server:
         yield server
 
 
-def ask(page, text):  # noqa: F811
+def ask(page, text):
     page.wait("return document.querySelector('[name=text]')").send_keys(text)
     page.js("document.querySelector('[name=text]').form.querySelector('button').click()")
     page.wait(
@@ -25,7 +25,7 @@ def ask(page, text):  # noqa: F811
     )
 
 
-def test_pages_and_what_they_ask_go_on_after_a_link_and_a_reload(page, served):  # noqa: F811
+def test_pages_and_what_they_ask_go_on_after_a_link_and_a_reload(page, served):
     page.driver.get(f"{served.url}#f=120")  # a feature that is in a file of its own
     page.heading("latent 120")
     assert page.js("return location.href") == f"{served.address}{served.token}/#f=120"
@@ -43,7 +43,7 @@ def test_pages_and_what_they_ask_go_on_after_a_link_and_a_reload(page, served): 
     assert page.js("return document.cookie") == ""
 
 
-def test_the_bare_address_shows_words_and_no_page(page, served):  # noqa: F811
+def test_the_bare_address_shows_words_and_no_page(page, served):
     page.driver.get(f"{served.url}#f=7")
     page.heading("latent 7")
     page.driver.get(served.address)  # the browser that had the secret does not bring it along
