@@ -11,19 +11,7 @@ import pytest
 
 from superposition.activations.cache import Cache, damaged, open_cache
 from superposition.errors import ConfigError, CorruptError, StoreError
-from tests.activations.test_cache import (
-    ABOUT,
-    CTX,
-    KEY,
-    RESID,
-    ROWS,
-    TOKENS,
-    N,
-    captured,
-    files,
-    filled,
-    writer,
-)
+from tests.support.caches import ABOUT, CTX, RESID, ROWS, TOKENS, N, captured, files, filled, writer
 from tests.support.processes import end, python, started
 
 ROOT = Path(__file__).parents[2]
@@ -188,7 +176,7 @@ CHILD = """
 import os, random, sys, time, warnings
 from pathlib import Path
 from superposition.activations.cache import Cache
-from tests.activations.test_cache import N, captured, writer, TOKENS
+from tests.support.caches import N, captured, writer, TOKENS
 
 directory, seed = Path(sys.argv[1]), int(sys.argv[2])
 random.seed(seed)
@@ -230,7 +218,7 @@ def test_kills_at_any_instant_leave_the_same_bytes(tmp_path):
 def test_a_lock_ends_with_its_process(tmp_path):
     code = """
 import os, sys
-from tests.activations.test_cache import captured, writer
+from tests.support.caches import captured, writer
 from pathlib import Path
 cache = writer(Path(sys.argv[1])).__enter__()
 cache.append(*captured(0, 9))

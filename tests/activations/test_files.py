@@ -168,7 +168,7 @@ import jax, numpy as np, jax.numpy as jnp
 from superposition.training import loop
 from superposition.activations import mixed_stream
 from tests.activations.test_files import KEY, file_stream, mapped_rows
-from tests.activations.test_mixing import Sum
+from tests.support.sums import Sum
 
 def memory(name):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name)) / 1024

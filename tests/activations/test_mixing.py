@@ -14,6 +14,7 @@ from superposition.sae import ReLU
 from superposition.storage import checkpoint
 from superposition.training import SAERun, fit, loop
 from superposition.training.optimizer import Adam
+from tests.support.sums import Sum
 
 KEY = jax.random.key(3)
 SIZE, BATCHES = 8, 5
@@ -122,19 +123,6 @@ def test_estimates_are_those_of_the_source():
     np.testing.assert_array_equal(both.sample(100, batch=50).x, plain.sample(100, batch=50).x)
     np.testing.assert_array_equal(both.batch(7, 50).x, plain.batch(7, 50).x)
     assert (both.next(both.start(50), 0, 50)[0].x != plain.batch(0, 50).x).any()
-
-
-@dataclass(frozen=True)
-class Sum:
-    """The least a program can do with a stream."""
-
-    source: Source
-    size: int
-
-    def step(self, inputs, state, i):
-        total, stream = state
-        batch, stream = self.source.next(inputs, stream, i, self.size)
-        return total + batch.x.sum(0), stream
 
 
 def test_the_buffer_is_written_in_place():

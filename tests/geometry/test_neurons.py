@@ -18,19 +18,9 @@ from superposition.toy import AbsoluteValue, ReLUHidden, unrolled
 from superposition.training import sweep
 from superposition.training.refine import refine
 from superposition.typing import ComputationParams
-
-
-def from_codes(words, m, n, off=-0.6):
-    """W whose feature i is 1 / sqrt(k) on its k neurons, and `off` elsewhere; features without a word are 0."""
-    W = np.zeros((m, n))
-    for i, word in enumerate(words):
-        W[:, i] = off
-        W[list(word), i] = len(word) ** -0.5
-    return W
-
+from tests.support.neurons import BINARY, from_codes
 
 SINGLES = [(k,) for k in range(5)]
-BINARY = [(0,), (1,), (2,), (3,), (4,), (3, 4)]
 FLAGGED = [*((0, k) for k in range(1, 5)), *combinations(range(1, 5), 3)]
 PAIRS = list(combinations(range(5), 2))
 NAMED = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from superposition.geometry.neurons import neurons
-from tests.geometry.test_neurons import BINARY, from_codes
+from tests.support.neurons import BINARY, from_codes
 
 SIX = list(combinations(range(4), 2))
 

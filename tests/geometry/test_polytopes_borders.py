@@ -6,7 +6,7 @@ import pytest
 
 from superposition import geometry
 from superposition.geometry import shapes
-from tests.geometry.test_polytopes import DIGON, FACTORS, NAMED
+from tests.support.polytopes import DIGON, FACTORS, NAMED
 
 
 def fan(*degrees):

@@ -9,8 +9,8 @@ from superposition.errors import ConfigError
 from superposition.interventions import Requirements, requirements
 from superposition.llm import LanguageModel
 from superposition.llm.packing import token_array
-from tests.llm.test_processing import model
 from tests.oracles import tiny_lm
+from tests.support.processed import model
 
 HOOK = "blocks.1.hook_resid_post"
 KWARGS = "model_from_pretrained_kwargs"

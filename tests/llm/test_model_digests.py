@@ -12,7 +12,7 @@ from superposition.llm import LanguageModel
 from superposition.llm.hub import SHIPPED
 from superposition.llm.sums import SUMS, seal
 from tests.oracles import tiny_lm
-from tests.storage.test_digests import mutations
+from tests.support.mutations import mutations
 from tests.support.processes import SECONDS
 
 TEXT = "the waves came in שלום 2 + 3"

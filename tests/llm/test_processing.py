@@ -1,27 +1,16 @@
 """Weights as TransformerLens processes them: the same logits, other activations, and which."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
-from superposition.llm.decoder import shapes
 from superposition.llm.processing import centred, with_folded_value_biases
 from superposition.llm.spec import Layer, Rotary
 from tests.oracles import tiny_lm
+from tests.support.processed import model
 
 IDS = np.array([[0, 5, 9, 120, 7, 200, 33, 4]])
-
-
-def model(**changes):
-    spec = replace(tiny_lm.spec(2), **changes)
-    rng = np.random.default_rng(0)
-    params = {n: np.asarray(0.3 + rng.normal(size=s), np.float32) for n, s in shapes(spec).items()}
-    import jax.numpy as jnp
-
-    return LanguageModel.of(spec, {n: jnp.asarray(p) for n, p in params.items()}, name="scratch")
 
 
 NEOX = {

@@ -13,6 +13,7 @@ from superposition.sae import BatchTopK, Gated, JumpReLU, ReLU, TopK
 from superposition.storage import formats
 from tests.oracles.unsealed import unsealed
 from tests.storage.test_formats import params_of
+from tests.support.mutations import TIMES, mutations
 
 JUMP = JumpReLU(3, 5, apply_b_dec_to_input=False)
 METADATA = {
@@ -28,7 +29,6 @@ CASES = {
     "gemma-scope-2": (JUMP, "gemma-scope-2", "bfloat16"),
     "dictionary-learning": (BatchTopK(3, 5, k=2), "dictionary-learning", "float32"),
 }
-TIMES = 300
 
 
 def save(path, name):
@@ -36,28 +36,6 @@ def save(path, name):
     sparsity = np.linspace(-5, -1, 5) if name == "saelens with everything" else None
     metadata = {} if format == "gemma-scope" else METADATA
     return formats.save(path, sae, params_of(sae), metadata, format, dtype=dtype, sparsity=sparsity)
-
-
-def mutations(files, rng):
-    """(what was done, file, its new bytes; None for a file that is gone)."""
-    for name in files:
-        yield f"{name} deleted", name, None
-    for i in range(TIMES):
-        name = list(files)[i % len(files)]
-        data = bytearray(files[name])
-        at = int(rng.integers(len(data)))
-        match i // len(files) % 6:
-            case 0 | 1:
-                data[at] ^= 1 << int(rng.integers(8))
-            case 2:
-                data[at] = int(rng.integers(256))
-            case 3:
-                del data[at : at + int(rng.integers(1, 4))]
-            case 4:
-                data = data[:at]
-            case 5:
-                data[at:at] = rng.bytes(int(rng.integers(1, 4)))
-        yield f"{name} at {at}, mutation {i}", name, bytes(data)
 
 
 def same(a, b):
