@@ -8,9 +8,13 @@ import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Compiled programs are shared by the workers, by the processes that tests start and by the next run, and lie apart from
+# the user's own.
+os.environ.setdefault("SUPERPOSITION_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from superposition.errors import ConfigError, CorruptError, StoreError
 from tests.support.caches import ABOUT, CTX, RESID, ROWS, TOKENS, N, captured, files, filled, writer
 from tests.support.processes import end, python, started
 
-ROOT = Path(__file__).parents[2]
+KEY = jax.random.key(3)
 SHARDS = [f"shard-00000{i}-{n}.safetensors" for i, n in enumerate([40, 40, 40, 40, 1])]
 MANIFEST, SAVED_TOKENS = "MANIFEST.json", "tokens.safetensors"
 

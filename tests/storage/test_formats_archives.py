@@ -16,7 +16,7 @@ from superposition.errors import ConfigError, CorruptError
 from superposition.storage import formats
 from superposition.storage.formats import _torch
 from tests.storage.test_formats import params_of
-from tests.storage.test_formats_hostile import JUMP, refused, save
+from tests.support.hostile_formats import JUMP, refused, save
 
 CANARY = "superposition_formats_canary"
 

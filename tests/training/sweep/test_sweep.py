@@ -1,6 +1,5 @@
-import random
-import signal
-import time
+"""Sweeps: what they return, what compiles when, and which cells share draws."""
+
 from dataclasses import dataclass, replace
 
 import jax
@@ -10,8 +9,7 @@ import pytest
 import xarray as xr
 
 from superposition import geometry
-from superposition._internal.lock import held
-from superposition.errors import ConfigError, Interrupted, StoreError
+from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated, SparseUniform
 from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
@@ -20,16 +18,7 @@ from superposition.training.grid import cells_at, parse
 from superposition.training.optimizer import AdamW
 from superposition.training.toy import Program, ToyRun, static_part
 from superposition.typing import ToyParams
-from tests.support.processes import output, started, until
-
-TINY = ToyRun(ReLUOutput(2, 1), steps=40, batch_size=32)
-AXES = {"density": (1.0, 0.3, 0.1), "importance_base": (0.5, 2.0), "seed": range(2)}
-
-
-def same(a, b):
-    return all(
-        a[name].values.tobytes() == b[name].values.tobytes() for name in ("W", "b", "loss", "steps", "status")
-    )
+from tests.support.sweeps import AXES, TINY, same
 
 
 def test_results_are_labelled_as_the_design_names_them(tmp_path):
@@ -218,165 +207,3 @@ def test_exact_objective_descends_to_the_linear_optimum():
     for loss, p in zip(data["loss"].values, (1.0, 0.01), strict=True):
         assert loss / linear_optimum(run.importance_vector(), p, 2) - 1 < 1e-4
     assert geometry.represented(data["W"].values).tolist() == [2, 2]
-
-
-def test_existing_results_are_never_overwritten(tmp_path):
-    out = tmp_path / "a.zarr"
-    first = sweep(TINY, AXES, out=out).load()
-    with pytest.raises(ConfigError, match="exists; give --resume"):
-        sweep(TINY, AXES, out=out)
-    with pytest.raises(ConfigError, match=r"run\.steps is 40 there and 41 here"):
-        sweep(ToyRun(ReLUOutput(2, 1), steps=41, batch_size=32), AXES, out=out, resume=True)
-    with pytest.raises(ConfigError, match=r"axes\.density"):
-        sweep(TINY, AXES | {"density": (1.0, 0.3, 0.2)}, out=out, resume=True)
-    assert same(first, sweep(TINY, AXES, out=out, resume=True))
-    (tmp_path / "b.zarr").mkdir()
-    with pytest.raises(ConfigError, match="not a Zarr store"):
-        sweep(TINY, AXES, out=tmp_path / "b.zarr", resume=True)
-
-
-def test_a_damaged_block_is_noticed_and_trained_again(tmp_path):
-    out = tmp_path / "a.zarr"
-    first = sweep(TINY, AXES, out=out).load()
-    chunk = next(p for p in sorted((out / "W" / "c").rglob("*")) if p.is_file())
-    data = bytearray(chunk.read_bytes())
-    data[len(data) // 2] ^= 4
-    chunk.write_bytes(data)
-    with pytest.warns(UserWarning, match="damaged and will be trained again"):
-        again = sweep(TINY, AXES, out=out, resume=True)
-    assert same(first, again)
-
-
-def test_one_writer_at_a_time(tmp_path):
-    out = tmp_path / "a.zarr"
-    with (
-        held(tmp_path / "a.zarr.partial", out),
-        pytest.raises(StoreError, match="another process"),
-    ):
-        sweep(TINY, AXES, out=out)
-    assert not out.exists()
-
-
-def test_a_full_disk_loses_nothing(tmp_path, monkeypatch):
-    """No space at any write of a sweep: a StoreError, and resuming completes to the same bits."""
-    from superposition.training.store import records
-
-    expected = sweep(TINY, AXES)
-    real, writes = records.write, []
-
-    def put(*args, **kwargs):
-        writes.append(1)
-        if len(writes) > allowed:
-            raise OSError(28, "No space left on device")
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(records, "write", put)
-    allowed = 10**9
-    sweep(TINY, AXES, out=tmp_path / "whole.zarr")
-    total = len(writes)
-    assert total > 15
-    for allowed in (0, 1, total // 3, total // 2, total - 7, total - 2, total - 1):
-        out = tmp_path / f"{allowed}.zarr"
-        writes.clear()
-        with pytest.raises(StoreError, match="No space left"):
-            sweep(TINY, AXES, out=out)
-        monkeypatch.setattr(records, "write", real)
-        assert same(expected, sweep(TINY, AXES, out=out, resume=True))
-        monkeypatch.setattr(records, "write", put)
-
-
-COMMAND = [
-    *("-m", "superposition", "sweep", "--n-features", "6", "--n-hidden", "2", "--seeds", "2"),
-    *("--densities", "1", "0.1", "0.01", "--steps", "30000", "--batch-size", "256"),
-]
-
-
-def launch(out, *extra):
-    return started(*COMMAND, "--out", out, *extra)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole") / "a.zarr"
-    begun = time.monotonic()
-    with launch(out) as process:
-        errors = output(process)[1]
-    assert process.returncode == 0, errors
-    return open_sweep(out).load(), time.monotonic() - begun
-
-
-@pytest.mark.slow  # a minute: nine processes, killed and continued
-def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path, uninterrupted):
-    expected, seconds = uninterrupted
-    dice = random.Random(0)
-    for attempt in range(3):
-        out = tmp_path / f"{attempt}.zarr"
-        kills = 0
-        while kills < 3:
-            with launch(out, "--resume"):
-                time.sleep(dice.uniform(0.2, 1.0) * seconds)
-            kills += 1
-        with launch(out, "--resume") as process:
-            errors = output(process)[1]
-        assert process.returncode == 0, errors
-        assert same(expected, open_sweep(out).load())
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_signals_save_and_say_how_to_continue(tmp_path, uninterrupted, signum):
-    expected, _ = uninterrupted
-    out = tmp_path / "a.zarr"
-    with launch(out) as process:
-        until(out.exists, process)
-        time.sleep(1.0)
-        process.send_signal(signum)
-        errors = output(process)[1]
-    assert process.returncode == 128 + signum, errors
-    assert "--resume" in errors
-    assert "Traceback" not in errors
-    with launch(out, "--resume") as process:
-        errors = output(process)[1]
-    assert process.returncode == 0, errors
-    assert same(expected, open_sweep(out).load())
-
-
-def test_checkpoints_inside_a_block_survive(tmp_path, interrupted_in_third):
-    """A stop in mid-block leaves a checkpoint, and the rest of the run starts from it, not from step 0."""
-    run = ToyRun(ReLUOutput(2, 1), steps=400, batch_size=32)
-    expected = sweep(run, AXES)
-    out = tmp_path / "a.zarr"
-    chunks = interrupted_in_third(signal.SIGTERM)
-    with pytest.raises(Interrupted, match="run again with --resume"):
-        sweep(run, AXES, out=out)
-    assert list((tmp_path / "a.zarr.partial").glob("block-*/step-*"))
-    begun = len(chunks)
-    assert same(expected, sweep(run, AXES, out=out, resume=True))
-    assert any(start > 0 for start in chunks[begun:])
-
-
-@pytest.mark.parametrize(
-    ("axes", "said"),
-    [
-        ({"densty": (1.0,)}, "no axis named 'densty'; accepted: density"),
-        ({"density": ()}, "non-empty"),
-        ({"density": (0.0,)}, "(0, 1]"),
-        ({"density": (float("nan"),)}, "finite"),
-        ({"density": 0.5}, "list of values"),
-        ({"density": (0.5,), "sparsity": (0.5,)}, "not both"),
-        ({"seed": (2**32,)}, "seed"),
-        ({"seed": (-1,)}, "seed"),
-        ({"seed": (1.5,)}, "seed"),
-        ({"importance": ((1.0, -1.0),)}, "importance"),
-        ({"importance": ((1.0, 2.0, 3.0),)}, "2 of them"),
-        ({"learning_rate": (-1.0,)}, "learning_rate"),
-        ({"n_hidden": (0,)}, "n_hidden"),
-        ({"model": ("tanh",)}, "linear, relu-output"),
-        ({"batch_size": (0,)}, "batch_size"),
-        ({}, "at least one axis"),
-    ],
-)
-def test_bad_axes_are_refused_before_anything_runs(axes, said):
-    with pytest.raises(ConfigError) as error:
-        sweep(TINY, axes)
-    assert said in str(error.value)
-    assert "\n" not in str(error.value)

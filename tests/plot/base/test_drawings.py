@@ -1,46 +1,28 @@
-"""Structure of the drawings: what is where, in which colour, and what odd input does."""
+"""Structure of the drawings: what is where, and in which colour."""
 
-import os
-from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 import pytest
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
-from superposition.errors import ConfigError, StoreError
 from superposition.plot import (
     THREE_IN_TWO,
     TRIANGLE,
     TWO_IN_ONE,
-    Group,
     Measured,
-    Panel,
     Phase,
     Shortfall,
-    Theory,
     columns,
     features_2d,
     phase_colour,
     phase_diagram,
-    save,
 )
-from superposition.plot.style import fitted, text_width, wrapped
-
-HOSTILE = ["$x^", "\\frac{", "$\\undefined$", "a" * 5000, "two\nlines\x00\ud800", "<b>&amp;", "", "%s {0}"]
-
-
-def drawn(figure: Figure) -> np.ndarray:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
+from tests.support.drawings import ONES, X, Y, all_five, bars, drawn, two_columns
 
 
 def words(figure: Figure) -> str:
@@ -56,9 +38,6 @@ def orthogonal_pair(turn: float = 0.0) -> np.ndarray:
     W = np.zeros((2, 5))
     W[:, :2] = polygon(4, turn)[:, :2]
     return W
-
-
-# --- features in the plane ---------------------------------------------------------------------------------
 
 
 def notes(W: np.ndarray, importance: np.ndarray | None = None) -> set[str]:
@@ -98,23 +77,6 @@ def test_no_annotation_claims_what_the_data_do_not_show() -> None:
 def test_each_note_is_made_once() -> None:
     figure = features_2d(np.stack([polygon(5)] * 3), np.ones(5), ["a", "b", "c"], annotate=True)
     assert words(figure).count("Interference") == 1
-
-
-# --- columns ------------------------------------------------------------------------------------------------
-
-
-def two_columns(n: int = 6) -> Figure:
-    W = np.zeros((2, 3, n))
-    W[0, :, :3] = np.diag([1.0, 0.8, 0.5])
-    W[1, 0, :2] = 1.0, -0.5
-    groups = [Group("Linear", 0, 0, "**bold** words."), Group("ReLU", 1, 1)]
-    return columns(
-        W, np.zeros((2, n)), ["(any)", 0.3], importance_label="0.7^i", groups=groups, hidden_rule=True
-    )
-
-
-def bars(figure: Figure, label: str = "norms") -> list[Any]:
-    return [c for axes in figure.axes for c in axes.containers if c.get_label() == label]
 
 
 def test_bars_are_norms_coloured_by_interference_first_feature_on_top() -> None:
@@ -159,30 +121,12 @@ def test_an_importance_that_is_no_formula_is_drawn_as_words() -> None:
     drawn(figure)
 
 
-# --- phase diagrams -----------------------------------------------------------------------------------------
-
-X, Y = np.logspace(-1, 1, 5), np.logspace(0, -2, 4)
-CLASSES = np.broadcast_to(np.arange(5) % 3, (4, 5))
-ONES = np.ones((4, 5))
-
-
 def test_phase_colour_is_the_papers_rule() -> None:
     w, s = np.array([0, 1, 1, 2, 0.5, 1]), np.array([0.7, 0, 1, 9, 0, 0.5])
     middle = tuple((np.array(to_rgba("#e5e5e5")) + to_rgba("#0000ff")) / 2)
     wanted = [to_rgba("#e5e5e5"), to_rgba("b"), to_rgba("r"), to_rgba("r"), middle, (0.5, 0, 0.5, 1)]
     np.testing.assert_allclose(phase_colour(w, s), wanted)
     assert phase_colour(np.array([np.nan, 0]), np.array([0, np.nan]))[:, 3].tolist() == [0, 1]
-
-
-def all_five(classes: np.ndarray = CLASSES, phases: tuple[Phase, ...] = TWO_IN_ONE) -> Figure:
-    panels: list[Panel] = [
-        Theory("Theory", classes, phases),
-        Measured("Exact minimum", ONES, 0 * ONES, borders=classes),
-        Measured("Paper's rule", ONES, ONES),
-        Measured("Best", ONES, np.nan * ONES),
-        Shortfall("Shortfall", np.where(np.arange(5) == 2, 0.02, 1e-5) * ONES),
-    ]
-    return phase_diagram(panels, X, Y)
 
 
 def panels_of(figure: Figure) -> list[Any]:
@@ -247,116 +191,3 @@ def test_any_number_of_panels_has_room(count: int) -> None:
     assert len(panels_of(figure)) == count
     assert all(0 <= box.x0 < box.x1 <= 1 and 0 <= box.y0 < box.y1 <= 1 for box in boxes)
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
-
-
-# --- odd input ----------------------------------------------------------------------------------------------
-
-
-def test_what_is_not_known_is_hatched_and_never_crashes() -> None:
-    W = np.ones((2, 2, 3))
-    W[0, 0, 0], W[1, 1, 2] = np.nan, np.inf
-    plane = features_2d(W, np.array([1, np.nan, 0.5]), ["a", "b"], annotate=True)
-    cols = columns(W, np.full((2, 3), np.nan), ["a", np.nan], importance_label="1")
-    assert len(bars(cols, "unknown")) == 2
-    [known, _] = bars(cols)
-    assert len(known) == 2
-    assert known[0].get_width() == pytest.approx(np.sqrt(2))
-    classes = np.where(CLASSES == 1, np.nan, CLASSES)
-    panels: list[Panel] = [
-        Theory("t", classes, TWO_IN_ONE),
-        Measured("m", ONES, ONES, classes),
-        Shortfall("s", np.where(CLASSES == 1, np.nan, np.inf)),
-    ]
-    for figure in (plane, cols, phase_diagram(panels, X, Y), phase_diagram(panels[:1], X, Y)):
-        drawn(figure)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_no_words_can_break_a_figure(text: str, tmp_path: Path) -> None:
-    one = np.ones((1, 2, 2))
-    phases = (TWO_IN_ONE[0]._replace(name=text),)
-    figures = [
-        features_2d(one, np.ones(2), [text]),
-        columns(one, one[0, :1], [text], importance_label=text, groups=[(text, 0, 0, text)]),
-        phase_diagram([Theory(text, 0 * ONES, phases), Shortfall(text, ONES, label=text)], X, Y),
-    ]
-    for number, figure in enumerate(figures):
-        path = save(figure, f"{tmp_path}/{number}.png", alt=text or "none", title=text)
-        with Image.open(path) as picture:
-            assert max(picture.size) < 3000
-
-
-def test_prose_wraps_within_its_width_and_marks_bold() -> None:
-    lines = wrapped("plain **bold words**, then plain again " * 4, 9, 150)
-    assert len(lines) > 3
-    for line in lines:
-        assert all(x + text_width(run, 9, weight) <= 151 for run, weight, x in line)
-    assert {weight for line in lines for _, weight, _ in line} == {"bold", "normal"}
-    assert text_width(fitted("w" * 100, 9, 50), 9) <= 50
-
-
-def test_shapes_and_axes_are_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"W has shape \(3, 4\)"):
-        features_2d(np.ones((3, 4)), np.ones(4), [])
-    with pytest.raises(ConfigError, match="b has shape"):
-        columns(np.ones((1, 2, 3)), np.ones((1, 2)), [1.0], importance_label="1")
-    with pytest.raises(ConfigError, match="spans columns 0 to 1 of 1"):
-        columns(np.ones((1, 2, 3)), np.ones((1, 3)), [1.0], importance_label="1", groups=[Group("g", 0, 1)])
-    with pytest.raises(ConfigError, match="density must be positive"):
-        phase_diagram([Measured("m", ONES, ONES)], X, Y - 0.01)
-    with pytest.raises(ConfigError, match="norm has shape"):
-        phase_diagram([Measured("m", ONES.T, ONES)], X, Y)
-    with pytest.raises(ConfigError, match="class 2 has no phase"):
-        phase_diagram([Theory("t", CLASSES, TWO_IN_ONE[:2])], X, Y)
-    with pytest.raises(ConfigError, match="no panels"):
-        phase_diagram([], X, Y)
-
-
-def test_the_callers_style_neither_shows_nor_changes() -> None:
-    plain = drawn(two_columns())
-    with matplotlib.rc_context({"axes.facecolor": "black", "text.color": "white", "font.size": 30}):
-        before = dict(matplotlib.rcParams)
-        assert (drawn(two_columns()) == plain).all()
-        assert dict(matplotlib.rcParams) == before
-
-
-# --- on disk ------------------------------------------------------------------------------------------------
-
-
-def test_saved_bytes_are_the_same_and_carry_the_alt_text(tmp_path: Path) -> None:
-    alt = "Two features, ‖W‖ = 1."
-    first = save(all_five(), f"{tmp_path}/new/a.png", alt=alt, title="Phases")
-    second = save(all_five(), f"{tmp_path}/b.png", alt=alt, title="Phases")
-    assert first.read_bytes() == second.read_bytes()
-    assert first.stat().st_size < 300_000
-    with Image.open(first) as picture:
-        assert picture.info["Description"] == alt
-        assert picture.info["Title"] == "Phases"
-        assert not {"Software", "Date", "Creation Time"} & set(picture.info)
-    assert sorted(os.listdir(tmp_path)) == ["b.png", "new"]
-
-
-def test_a_failed_save_leaves_the_old_picture_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = save(two_columns(), f"{tmp_path}/a.png", alt="old", title="t")
-    old = path.read_bytes()
-
-    def full(source: object, target: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(StoreError, match=r"a\.png: No space left on device; give"):
-        save(all_five(), path, alt="new", title="t")
-    assert path.read_bytes() == old
-    assert os.listdir(tmp_path) == ["a.png"]
-
-
-def test_unwritable_places_and_wordless_pictures_are_refused(tmp_path: Path) -> None:
-    file = save(two_columns(), f"{tmp_path}/a.png", alt="a", title="t")
-    with pytest.raises(StoreError, match=r"b\.png"):
-        save(two_columns(), file / "b.png", alt="a", title="t")
-    with pytest.raises(ConfigError, match="no alt text"):
-        save(two_columns(), f"{tmp_path}/c.png", alt=" ", title="t")
-    with pytest.raises(ConfigError, match=r"\.png"):
-        save(two_columns(), f"{tmp_path}/c.pdf", alt="a", title="t")
