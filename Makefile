@@ -2,13 +2,28 @@
 PYTHON ?= python3
 NEWEST ?= python3.13
 BIN := .venv/bin
-SLICE := $(patsubst %,tests/test_%.py,cli features formats geometry interventions llm_model llm_stream metrics plot sae \
-	sae_fit sweep toy)
 
-.PHONY: help reproduce test test-slow test-parity test-peers test-newest lint bench clean
+# A process a core, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
+# along is replaced once; every test has a time to end in (pyproject.toml), and the slow ones have four times as much.
+PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 1
+PATIENT := -o timeout=1200 -o faulthandler_timeout=1500
+OTHERS := not slow and not peers and not parity
+# What runs in seconds from every room: no process is started, no browser, nothing that compiles for long.
+FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells evaluation/test_training_warnings \
+	expected_loss/test_limits features/test_features geometry/test_geometry geometry/test_polytopes interventions/test_toy \
+	llm/test_token_facts metrics/test_metrics metrics/test_detection pages/test_pieces plot/base/test_drawings sae/test_folding \
+	sae/test_sparse storage/checkpoint/test_steps storage/test_formats_save theory/test_no_bias toy/test_absolute_value \
+	training/test_sae_run training/sweep/test_axes internal/test_folder_races internal/test_memory_maps) \
+	tests/llm/text tests/llm/families tests/pages/server
+SLICE := $(patsubst %,tests/%.py,cli/test_cli conformance/test_architectures features/test_features geometry/test_geometry \
+	interventions/test_splicing llm/test_model llm/test_stream metrics/test_metrics plot/base/test_drawings storage/test_formats \
+	toy/test_toy training/test_sae_fit training/sweep/test_sweep)
+
+.PHONY: help reproduce test test-fast test-slow test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
-	@echo "make test        the tests"
+	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
+	@echo "make test        the tests, and the examples in the docstrings: before a push"
 	@echo "make test-slow   the tests marked slow"
 	@echo "make test-parity the language-model bridge against transformers on torch (installs it)"
 	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
@@ -20,22 +35,25 @@ reproduce: .venv/core
 	$(BIN)/python -m experiments --all
 
 test: .venv/test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not parity"
+	$(BIN)/python $(PYTEST) -m "$(OTHERS)" --doctest-modules tests superposition
 	@echo "left out: make test-slow (science that takes minutes), make test-parity (the language-model bridge against"
 	@echo "transformers on torch), make test-peers (sae-lens, dictionary-learning, sparsify)"
 
+test-fast: .venv/test
+	$(BIN)/python $(PYTEST) -m "$(OTHERS)" $(FAST)
+
 test-slow: .venv/test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "slow and not peers and not parity"
+	$(BIN)/python $(PYTEST) $(PATIENT) -m "slow and not peers and not parity"
 
 test-parity: .venv/parity
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m parity
+	$(BIN)/python $(PYTEST) -m parity
 
 test-peers: .venv/peers
-	SUPERPOSITION_REQUIRE_PEERS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m peers
+	SUPERPOSITION_REQUIRE_PEERS=1 $(BIN)/python $(PYTEST) $(PATIENT) -m peers
 
 test-newest: .venv-newest/test
 	.venv-newest/bin/python -c "import sys, jax; print('Python', sys.version.split()[0], 'with JAX', jax.__version__)"
-	.venv-newest/bin/python -m pytest -n 2 --dist loadfile -m "not slow and not peers and not parity" $(SLICE)
+	.venv-newest/bin/python $(PYTEST) -m "$(OTHERS)" $(SLICE)
 
 lint: .venv/lint
 	$(BIN)/ruff check .

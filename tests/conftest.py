@@ -1,20 +1,60 @@
+"""What holds for every test: a fixed seed for hypothesis, no network, bounded memory maps, and no process left behind."""
+
 import gc
+import ipaddress
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Compiled programs are shared by the workers, by the processes that tests start and by the next run, and lie apart from
+# the user's own.
+os.environ.setdefault("SUPERPOSITION_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+pytest.register_assert_rewrite("tests.support", "tests.oracles")
+
+from tests.support.processes import children, kill_children  # noqa: E402
 
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fixed")
+
+
+_look_up = socket.getaddrinfo
+
+
+def _look_up_here(host, *args, **kwargs):
+    """Addresses of this machine; every other name is unknown at once, as without a network, and never waited for."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in (None, "", "localhost"):
+        try:
+            known = ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            known = False
+        if not known:
+            raise socket.gaierror(socket.EAI_NONAME, f"tests have no network; {name} is not looked up")
+    return _look_up(host, *args, **kwargs)
+
+
+socket.getaddrinfo = _look_up_here
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_process_outlives_its_module():
+    """A test that failed half-way may leave a process that computes, or holds the terminal's pipe open, for hours."""
+    before = children()
+    yield
+    left = [line for line in kill_children(before) if "multiprocessing.resource_tracker" not in line]
+    assert not left, f"processes were left running, and are killed now: {left}"
 
 
 @pytest.fixture(autouse=True, scope="module")

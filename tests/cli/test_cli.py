@@ -1,0 +1,146 @@
+import os
+
+import pytest
+
+from superposition.cli import main
+from tests.support.processes import python
+
+TINY = ["--n-features", "2", "--n-hidden", "1", "--steps", "20", "--batch-size", "16"]
+
+
+def run(*arguments, capsys):
+    status = main.main(list(arguments))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_help_does_not_import_jax():
+    code = (
+        "import sys\nfrom superposition.cli import main as cli\n"
+        "try:\n    cli.main(['sweep', '--help'])\nexcept SystemExit as stop:\n    assert stop.code in (0, None)\n"
+        "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "--importance-base" in done.stdout
+
+
+def test_importing_the_library_draws_nothing_and_loads_no_bridge():
+    code = "import sys, superposition; superposition.ReLUOutput\nassert 'jax' in sys.modules\n"
+    code += "assert not {'matplotlib', 'torch', 'transformers', 'flax', 'xarray', 'zarr'} & set(sys.modules)"
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sweep_then_show(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    densities = ["--densities", "1", "0.1", "--seeds", "2"]
+    status, printed, _ = run("sweep", *TINY, *densities, "--out", out, capsys=capsys)
+    assert status == 0
+    assert "superposition show" in printed
+    status, printed, _ = run("show", out, capsys=capsys)
+    assert status == 0
+    pictures = [line for line in printed.splitlines() if line.endswith(".png")]
+    assert pictures
+    assert all(os.path.getsize(p) > 1000 for p in pictures)
+    status, _, errors = run("sweep", *TINY, *densities, "--out", out, capsys=capsys)
+    assert status == 2
+    assert "exists" in errors
+    assert run("sweep", *TINY, *densities, "--out", out, "--resume", capsys=capsys)[0] == 0
+    status, _, errors = run(
+        "sweep", *TINY, "--densities", "1", "0.2", "--seeds", "2", "--out", out, "--resume", capsys=capsys
+    )
+    assert status == 2
+    assert "density" in errors
+
+
+@pytest.mark.parametrize("model", ["relu-hidden", "absolute-value"])
+def test_models_with_a_hidden_layer_sweep_and_show(tmp_path, capsys, model):
+    out = str(tmp_path / "a.zarr")
+    options = ["--model", model, "--signed", "--densities", "1", "0.1", "--seeds", "2", "--out", out]
+    assert run("sweep", *TINY, *options, capsys=capsys)[0] == 0
+    status, printed, _ = run("show", out, capsys=capsys)
+    assert status == 0
+    assert "best loss" in printed
+    assert "superposed" not in printed
+    assert (tmp_path / "a.figures" / "neurons.png").stat().st_size > 1000
+    arguments = ["--toy", out, "--cell", "density=0.1", "--architecture", "topk", "--k", "1"]
+    status, _, errors = run("sae", "train", *arguments, "--out", str(tmp_path / "sae"), capsys=capsys)
+    assert status == 2
+    assert "takes a model with tied weights" in errors
+    options[-1] = str(tmp_path / "b.zarr")
+    status, _, errors = run("sweep", *TINY, *options, "--init", "anthropic", capsys=capsys)
+    assert status == 2
+    assert ("relu-hidden has no init" if model == "relu-hidden" else "one of open, xavier") in errors
+
+
+def test_show_draws_a_phase_diagram(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    axes = ["--densities", "1", "0.1", "0.01", "--importance-base", "0.1", "1", "10"]
+    assert run("sweep", *TINY, *axes, "--out", out, capsys=capsys)[0] == 0
+    status, printed, _ = run("show", out, "--figures", str(tmp_path / "pictures"), capsys=capsys)
+    assert status == 0
+    assert (tmp_path / "pictures" / "phase_diagram.png").exists()
+    assert "phase_diagram.png" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--n-features", "0"], "n_features"),
+        (["--n-hidden", "0"], "n_hidden"),
+        (["--densities", "0"], "density"),
+        (["--densities", "1.5"], "density"),
+        (["--densities", "nan"], "density"),
+        (["--densities", "0.5", "--sparsities", "0.5"], "not both"),
+        (["--sparsities", "1"], "sparsity"),
+        (["--importance", "1", "-1"], "importance"),
+        (["--importance", "1", "nan"], "importance"),
+        (["--importance", "1", "2", "3"], "importance"),
+        (["--importance-base", "-1"], "importance_base"),
+        (["--first-seed", "4294967296"], "first_seed"),
+        (["--first-seed", "4294967295", "--seeds", "2"], "seeds"),
+        (["--first-seed", "-1"], "first_seed"),
+        (["--seeds", "0"], "seeds"),
+        (["--batch-size", "0"], "batch_size"),
+        (["--steps", "0"], "steps"),
+        (["--model", "tanh"], "linear, relu-output"),
+        (["--features", "gaussian"], "sparse-uniform"),
+        (["--schedule", "step"], "constant, linear, cosine"),
+        (["--objective", "guess"], "sampled, exact"),
+        (["--init", "zero"], "xavier, anthropic"),
+        (["--memory-gb", "0"], "memory_gb"),
+        (["--learning-rate", "-1"], "learning_rate"),
+        (["--learning-rate", "nan"], "learning_rate"),
+        (["--features", "correlated", "--n-sets", "3"], "n_sets"),
+        (["--model", "relu-hidden", "--objective", "exact"], "hidden activation"),
+        (["--seeds", "many"], "seeds"),
+        (["--sedes", "3"], "--sedes"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(tmp_path, capsys, arguments, said):
+    out = tmp_path / "a.zarr"
+    status, printed, errors = run("sweep", *TINY, "--out", str(out), *arguments, capsys=capsys)
+    assert status == 2
+    assert errors.startswith("superposition: error: ")
+    assert errors.count("\n") == 1
+    assert said in errors
+    assert printed == ""
+    assert not out.exists()
+
+
+def test_missing_out_and_missing_results(tmp_path, capsys):
+    status, _, errors = run("sweep", *TINY, capsys=capsys)
+    assert (status, "--out" in errors) == (2, True)
+    status, _, errors = run("show", str(tmp_path / "none.zarr"), capsys=capsys)
+    assert (status, "not a Zarr store" in errors) == (2, True)
+
+
+def test_unwritable_out_is_an_error_before_training(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    status, _, errors = run("sweep", *TINY, "--out", str(tmp_path / "file" / "a.zarr"), capsys=capsys)
+    assert status == 1
+    assert "choose another --out" in errors
+    assert errors.count("\n") == 1
+    status, _, errors = run("sweep", *TINY, "--out", "/proc/nowhere/a.zarr", capsys=capsys)
+    assert (status, "choose another --out" in errors) == (1, True)
