@@ -1,4 +1,4 @@
-"""Every experiment in a few processes at once, longest first: one alone leaves most of a second core idle.
+"""Runs every experiment in a few processes at once, longest first: one alone leaves most of a second core idle.
 
 Experiments that share costly work (a trained sweep, a sampled text) name it in `SHARED`, and run in one process, which
 keeps it. Every group has a process of its own, since a process cannot hold the programs of all of them.
@@ -12,13 +12,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from types import ModuleType
 
-from experiments import _base
+from experiments.lab import files
+from experiments.lab.claim import Claim
+from experiments.lab.run import execute
 
 
-def run(modules: Iterable[ModuleType], quick: bool, folder: Path, jobs: int) -> list[_base.Claim]:
-    """Run the experiments in `jobs` processes, two cores' worth of work each; the claims of all."""
+def run(modules: Iterable[ModuleType], quick: bool, folder: Path, jobs: int) -> list[Claim]:
+    """Run the experiments in `jobs` processes, two cores' worth of work each; return the claims of all."""
     groups = grouped(modules)
-    claims: list[_base.Claim] = []
+    claims: list[Claim] = []
     context = multiprocessing.get_context("spawn")  # XLA's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
         running = [pool.submit(_run_group, group, quick, folder) for group in groups]
@@ -32,7 +34,7 @@ def run(modules: Iterable[ModuleType], quick: bool, folder: Path, jobs: int) -> 
 
 
 def grouped(modules: Iterable[ModuleType]) -> list[list[str]]:
-    """Names of modules by the work they share, the group that took longest when last run first."""
+    """Return names of modules by the work they share, the group that took longest when last run first."""
     groups: dict[str, list[str]] = {}
     for module in modules:
         groups.setdefault(getattr(module, "SHARED", module.__name__), []).append(module.__name__)
@@ -40,13 +42,13 @@ def grouped(modules: Iterable[ModuleType]) -> list[list[str]]:
 
 
 def _seconds(name: str) -> float:
-    path = _base.FIGURES / f"{name.rsplit('.', 1)[-1]}.json"
+    path = files.FIGURES / f"{name.rsplit('.', 1)[-1]}.json"
     return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
 
 
-def _run_group(names: list[str], quick: bool, folder: Path) -> list[_base.Claim]:
-    claims: list[_base.Claim] = []
+def _run_group(names: list[str], quick: bool, folder: Path) -> list[Claim]:
+    claims: list[Claim] = []
     for name in names:
         module = importlib.import_module(name)
-        claims += _base.execute(module, module.Config.quick() if quick else module.Config(), folder).claims
+        claims += execute(module, module.Config.quick() if quick else module.Config(), folder).claims
     return claims

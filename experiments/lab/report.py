@@ -1,4 +1,4 @@
-"""figures/REPORT.md and the verdict table in the terminal, both made from what the experiments wrote."""
+"""Writes figures/REPORT.md and prints the verdict table, both from what the experiments wrote."""
 
 import itertools
 import json
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments._base import Claim, write_text
+from experiments.lab.claim import Claim
+from experiments.lab.files import write_text
 
 HEADER = """# What reproduces
 
@@ -27,19 +28,19 @@ FIGURES_OF = "Toy Models of Superposition (Elhage et al. 2022)"  # whose figures
 
 
 def _work(figure: str) -> str:
-    """The work a label belongs to: "F3" is a figure of the toy models paper, anything else names its work."""
+    """Return the work that a label belongs to: "F3" is a figure of the toy models paper, anything else names its work."""
     return FIGURES_OF if re.fullmatch(r"F[\d.]+\w?", figure) else figure
 
 
 def _order(figure: str) -> tuple[bool, int, str]:
-    """Figures by their number, then other works by name."""
+    """Order figures by their number, then other works by name."""
     own = _work(figure) == FIGURES_OF
     digits = "".join(c for c in figure if c.isdigit())
     return (not own, int(digits or 99) if own else 0, figure)
 
 
 def collect(folder: Path) -> list[tuple[str, Claim]]:
-    """Claims of every experiment in a folder, by figure number, other works after."""
+    """Return the claims of every experiment in a folder, by figure number, other works after."""
     found = []
     for path in sorted(folder.glob("*.json")):
         content: dict[str, Any] = json.loads(path.read_text())
@@ -83,5 +84,5 @@ def show(claims: Iterable[Claim]) -> None:
 
 
 def status(claims: Iterable[Claim]) -> int:
-    """0 if every verdict is the expected one, else 1."""
+    """Return 0 if every verdict is the expected one, else 1."""
     return int(any(c.holds != c.expected for c in claims))
