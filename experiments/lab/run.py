@@ -68,7 +68,7 @@ def configured(module: ModuleType, arguments: Sequence[str]) -> Any:
 
 
 def script(module_name: str) -> None:
-    """Run a script that makes a model, by its flags; its `run(config)` does the work, and it writes no figure."""
+    """Run a script that makes a model, by its flags: its `run(config)` does the work, and there is no figure."""
     from superposition.cli.main import parse
     from superposition.errors import SuperpositionError
 

@@ -116,7 +116,9 @@ def _value(name: str, value: Any, hint: Any, *, may_be_empty: bool = False) -> N
     elif get_origin(hint) is tuple:
         _entries(name, value, get_args(hint), may_be_empty)
     elif hint in (int, float):
-        raise TypeError(f"{name} is a plain {hint.__name__}; give its type a range (experiments.lab.settings)")
+        raise TypeError(
+            f"{name} is a plain {hint.__name__}; give its type a range (experiments.lab.settings)"
+        )
 
 
 def _entries(name: str, value: Any, hints: tuple[Any, ...], may_be_empty: bool) -> None:
