@@ -1,4 +1,4 @@
-"""Features as directions in the plane: the figure that opens Toy Models of Superposition."""
+"""Draws features as directions in the plane, as in the figure that opens Toy Models of Superposition."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -7,19 +7,54 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from superposition.errors import ConfigError
-from superposition.plot.style import CREAM, DASHES, FRAME, INK, fitted, grid, hatched, place, quote, styled
+from superposition.plot.models import toy_models
+from superposition.plot.style import (
+    CREAM,
+    DASHES,
+    FRAME,
+    INK,
+    Figure,
+    fitted,
+    grid,
+    hatched,
+    place,
+    quote,
+    styled,
+)
 
 SIDE, GAP, MARGIN = 2.8, 0.44, 0.15  # inches
 REPRESENTED, ABSENT = 0.5, 0.1  # norms above and below which a feature counts as there, or as mapped to zero
 
 
 def features_2d(
-    W: np.ndarray, importance: np.ndarray, titles: Sequence[str], annotate: bool = False
+    W: Any,
+    importance: np.ndarray | None = None,
+    titles: Sequence[str | float] | None = None,
+    annotate: bool = False,
 ) -> Figure:
-    """Panels of feature directions. W (panels, 2, n), importance (n,). Elhage et al. 2022, introduction."""
+    """Draw panels of feature directions in the plane (Elhage et al. 2022, introduction).
+
+    Args:
+        W: a sweep of models with n_hidden = 2 (the best seed of every setting has a panel), a trained toy model or
+            several, or an array of weights (panels, 2, n).
+        importance: importance of the features (n,), which colours them. Models bring their own.
+        titles: one a panel; a number is a density. Models bring their own.
+        annotate: points out a right angle, features at zero, and interference, where they are.
+
+    Raises:
+        ConfigError: shapes that do not fit each other.
+    """
+    models = toy_models(W)
+    if models is not None:
+        W = models.W
+        importance = models.importance_base ** np.arange(W.shape[2]) if importance is None else importance
+        titles = models.titles if titles is None else titles
+    elif importance is None or titles is None:
+        raise ConfigError(
+            "weights need importance and titles beside them: features_2d(W, importance, titles), or give a sweep"
+        )
     W = grid(W, "W", (None, 2, None))
     panels, _, n = W.shape
     importance = grid(importance, "importance", (n,))
@@ -40,13 +75,14 @@ def features_2d(
             _panel(axes, W[k], colours, limit)
             # As in the paper, each thing is said once: by the first panel that shows it.
             notes = [note for note in notes if not note(axes, W[k], importance)]
-            line = fitted(title, 12, 72 * (SIDE + GAP - 0.1), "bold")
+            words = title if isinstance(title, str) else f"1 - S = {title:g}"
+            line = fitted(words, 12, 72 * (SIDE + GAP - 0.1), "bold")
             quote(figure, x, MARGIN + SIDE + 0.33, line, 12, weight="bold", color="#555555", va="center")
     return figure
 
 
 def _panel(axes: Axes, W: np.ndarray, colours: np.ndarray, limit: float) -> None:
-    """One cream panel: dashed axes, a line and a dot a feature, W (2, n)."""
+    """Draw one cream panel with dashed axes, and a line and a dot for each feature; W is (2, n)."""
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), facecolor=CREAM, aspect="equal")
     axes.spines[:].set(visible=True, color=FRAME, linewidth=1.2)
     axes.axhline(0, color=DASHES, linewidth=1, dashes=(5, 4), zorder=1)
@@ -77,7 +113,7 @@ _Note = Callable[[Axes, np.ndarray, np.ndarray], bool]
 
 
 def _right_angle(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """A square mark between the only two features represented, if they are orthogonal."""
+    """Mark the right angle between the only two features represented, if they are orthogonal."""
     norms = np.linalg.norm(W, axis=0)
     there = np.flatnonzero(norms > REPRESENTED)
     if len(there) != 2:
@@ -94,7 +130,7 @@ def _right_angle(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _maps_to_zero(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """Words beside the origin, if the features there are the less important ones, where no feature runs."""
+    """Write beside the origin, where no feature is, if the features at zero are the less important ones."""
     norms = np.linalg.norm(W, axis=0)
     absent, there = norms < ABSENT, norms > REPRESENTED
     if not (absent.any() and there.any()) or importance[absent].max() > importance[there].min():
@@ -118,7 +154,7 @@ def _maps_to_zero(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _interference(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """The projection of an important feature onto one it interferes with, labelled on its free side."""
+    """Draw the projection of an important feature onto one it interferes with, labelled on its free side."""
     norms = np.linalg.norm(W, axis=0)
     there = np.flatnonzero(norms > REPRESENTED)
     limit = axes.get_xlim()[1]
@@ -154,7 +190,7 @@ def _interference(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _clearance(points: np.ndarray, W: np.ndarray, limit: float) -> float:
-    """Distance from points (k, 2) to the nearest feature line, or to the edge of its dot. W (2, n)."""
+    """Return the distance from points (k, 2) to the nearest feature line, or to the edge of its dot; W is (2, n)."""
     lines = np.linspace(0, 1, 41)[:, None, None] * np.nan_to_num(W.T)
     gaps = np.linalg.norm(points[:, None, None, :] - lines, axis=-1)
     return float(min(gaps.min(), gaps[:, -1].min() - 0.055 * limit))

@@ -1,4 +1,4 @@
-"""Neuron stack plots: a column a neuron, a rectangle a feature with height |W|; the papers' privileged-basis pictures."""
+"""Draws each neuron as a stack of rectangles, one a feature with height |W|, as the papers do for privileged bases."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import interference
 from superposition.geometry.neurons import concentration
+from superposition.plot.models import toy_models
 from superposition.plot.style import (
     DPI,
     FRAME,
@@ -19,6 +19,7 @@ from superposition.plot.style import (
     MUTED,
     SUPERPOSITION,
     WEIGHTS,
+    Figure,
     fitted,
     grid,
     hatched,
@@ -42,8 +43,8 @@ NARROW, BROAD, STACK, GAP, CAPTION = 20 * PX, 34 * PX, 270 * PX, 60 * PX, 9.5
 
 
 def neurons(
-    W: np.ndarray,
-    titles: Sequence[str | float],
+    W: Any,
+    titles: Sequence[str | float] | None = None,
     *,
     captions: Sequence[str] = (),
     order: np.ndarray | None = None,
@@ -53,16 +54,22 @@ def neurons(
     polysemantic: np.ndarray | None = None,
     columns: int | None = None,
 ) -> Figure:
-    """Panels of stacked bars. W (panels, n_hidden, n_features). Elhage et al. 2022, "Superposition in a privileged basis".
+    """Draw panels of stacked bars, a column a neuron (Elhage et al. 2022, "Superposition in a privileged basis").
 
-    A title that is a number is a density. A rectangle's colour is its feature's superposition, sum_{j != i}
-    (What_i . W_j)^2; a column's background how polysemantic its neuron is: `polysemantic` (panels, n_hidden) from 0
-    to 1, or else by `geometry.neurons.concentration`, 1 for a neuron whose largest weight holds half of its square
-    or less. `signed` draws negative weights below the axis; else heights are |W|. `order` (panels, n_hidden) lists
-    neurons from left to right, by default those of the first features first. scale="neuron" makes every neuron's
-    largest |W| 1; "shared" draws W as it is. `matrix` adds W itself above. `columns` panels a row, by default all
-    where neurons are few. Raises ConfigError for shapes that do not fit.
+    W is a sweep (the best seed of every setting has a panel), a trained toy model or several, which bring their own
+    titles, or an array (panels, n_hidden, n_features). A title that is a number is a density. A rectangle's colour is
+    its feature's superposition, sum_{j != i} (What_i . W_j)^2; a column's background how polysemantic its neuron is:
+    `polysemantic` (panels, n_hidden) from 0 to 1, or else by `geometry.neurons.concentration`, 1 for a neuron whose
+    largest weight holds half of its square or less. `signed` draws negative weights below the axis; else heights are
+    |W|. `order` (panels, n_hidden) lists neurons from left to right, by default those of the first features first.
+    scale="neuron" makes every neuron's largest |W| 1; "shared" draws W as it is. `matrix` adds W itself above.
+    `columns` panels a row, by default all where neurons are few. Raises ConfigError for shapes that do not fit.
     """
+    models = toy_models(W)
+    if models is not None:
+        W, titles = models.W, models.titles if titles is None else titles
+    if titles is None:
+        raise ConfigError("weights need titles beside them: neurons(W, titles), or give a sweep")
     W = grid(W, "W", (None, None, None))
     panels, m, n = W.shape
     if len(titles) != panels or (captions and len(captions) != panels):
@@ -122,7 +129,7 @@ def neurons(
 
 
 def _order(W: np.ndarray) -> np.ndarray:
-    """Neurons sorted by the first feature among their largest, (panels, n_hidden)."""
+    """Return neurons sorted by the feature of their largest weight, (panels, n_hidden)."""
     return np.argsort(np.abs(W).argmax(2), axis=1, kind="stable")
 
 
@@ -134,7 +141,7 @@ def _checked(order: Any, panels: int, m: int) -> np.ndarray:
 
 
 def _limits(W: np.ndarray, signed: bool) -> tuple[float, float]:
-    """The tallest stacks above and below the axis, of all panels; few that run very deep are cut off."""
+    """Return the heights of the tallest stacks above and below the axis; a few that run very deep are cut off."""
     if not signed:
         return float(max(np.abs(W).sum(2).max(), 1e-9)) * 1.04, 0.0
     up, down = np.maximum(W, 0).sum(2).max(), np.maximum(-W, 0).sum(2).max()
@@ -144,7 +151,7 @@ def _limits(W: np.ndarray, signed: bool) -> tuple[float, float]:
 
 
 def _stacks(axes: Axes, W: np.ndarray, colours: np.ndarray, hue: np.ndarray, signed: bool) -> None:
-    """Backgrounds by `hue` (n_hidden,), and the stacks of W (n_hidden, n_features), largest at the axis."""
+    """Draw backgrounds by `hue` (n_hidden,), and the stacks of W (n_hidden, n_features), the largest weight at the axis."""
     low, high = axes.get_ylim()
     for k, value in enumerate(hue):
         axes.axvspan(k + 0.04, k + 0.96, color=SEMANTICS(float(value)), linewidth=0, zorder=0)
@@ -185,7 +192,7 @@ def _stacks(axes: Axes, W: np.ndarray, colours: np.ndarray, hue: np.ndarray, sig
 
 
 def _numbers(axes: Axes, colours: np.ndarray, boxes: list[Any], owners: list[int]) -> None:
-    """Which feature a rectangle is, from 0, wherever the rectangle has room for it."""
+    """Write into each rectangle which feature it is, counted from 0, wherever there is room."""
     low, high = axes.get_ylim()
     for box, i in zip(boxes, owners, strict=True):
         start, end = max(box[0][1], low), max(box[2][1], low)
@@ -197,7 +204,7 @@ def _numbers(axes: Axes, colours: np.ndarray, boxes: list[Any], owners: list[int
 
 
 def _axis(axes: Axes) -> None:
-    """A few heights, on the left of a row's first panel."""
+    """Label a few heights on the left of a row's first panel."""
     axes.spines["left"].set(visible=True, color=FRAME)
     low, high = axes.get_ylim()
     step = 1.0 if high - low < 6 else 2.0 if high - low < 12 else 5.0
@@ -216,7 +223,7 @@ def _title(figure: Figure, x: float, y: float, title: str | float, room: float) 
 
 
 def _legend(figure: Figure, x: float, y: float, matrix: bool) -> None:
-    """What the colours of rectangles, backgrounds and matrix mean."""
+    """Draw the key of the colours of rectangles, backgrounds and matrix."""
     write(figure, x, y, "Feature's superposition", 10, va="top")
     write(figure, x, y + 26 * PX, r"$\sum_{j \neq i}\,(\hat{W}_i \cdot W_j)^2$", 11, va="top")
     _swatches(figure, x, y + 92 * PX, SUPERPOSITION, ("0", "≥1"))
