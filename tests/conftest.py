@@ -7,6 +7,9 @@ import time
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault(
+    "SUPERPOSITION_CACHE", "off"
+)  # compiled programs: the tests leave the user's cache alone
 
 import pytest
 from hypothesis import HealthCheck, settings
