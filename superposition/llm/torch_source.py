@@ -51,7 +51,7 @@ class TorchModel:
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 source, **settings | {"trust_remote_code": False}
             )
-        except (OSError, ValueError) as error:
+        except (ImportError, OSError, ValueError) as error:
             raise ConfigError(
                 f"{source} cannot be loaded by transformers: {' '.join(str(error).split())[:300]}"
             ) from error
