@@ -21,7 +21,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import cosines
 from superposition.geometry.polytopes import recognise
@@ -112,6 +112,7 @@ def one_active_minima(cases: Sequence[tuple[int, int]], **options: Any) -> list[
 def _minima(
     kind: str, cases: Sequence[tuple[int, int]], *, key: PRNGKey, restarts: int = 64, steps: int = 2_000
 ) -> list[Minima]:
+    compilation_cache.enable()
     try:
         cases = [(k, d) for k, d in cases]
     except (TypeError, ValueError) as error:

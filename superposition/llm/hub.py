@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from superposition._internal import compilation_cache
 from superposition.errors import ConfigError
 from superposition.llm import sums, weights
 from superposition.llm._read import read_json
 from superposition.llm.families import Family, parse
+from superposition.llm.fast_tokenizer import FastTokenizer, from_folder
 from superposition.llm.spec import Spec
 from superposition.llm.tokenizing import failed, first_line
 
@@ -78,6 +80,7 @@ def fetch(name: str, revision: str | None = None) -> Path:
 
 def read(folder: Path, dtype: str, put: weights.Put) -> tuple[Spec, Family, dict[str, Any]]:
     """Spec, family and parameters of a folder; `put(name, array)` makes each parameter what it shall be."""
+    compilation_cache.enable()
     try:
         family, spec = parse(read_json(folder / CONFIG))
     except ConfigError as error:
@@ -85,17 +88,15 @@ def read(folder: Path, dtype: str, put: weights.Put) -> tuple[Spec, Family, dict
     return spec, family, weights.load(folder, family, spec, dtype, put)
 
 
-def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer of a folder, by transformers, without code from the folder; or ConfigError."""
-    with _quietly():
-        from transformers import AutoTokenizer
-
+def load_tokenizer(folder: Path) -> "FastTokenizer | PreTrainedTokenizerBase":
+    """The tokenizer of a folder, by transformers where `from_folder` cannot say it; no code from it is run. Or ConfigError."""
     if not any((folder / name).exists() for name in TOKENIZERS):  # transformers would give an empty one
         raise ConfigError(
             f"{folder}: no tokenizer, none of {', '.join(TOKENIZERS)}; add it, or give token ids"
         )
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        fast = from_folder(folder)
+        return _by_transformers(folder) if fast is None else fast
     except BaseException as error:  # tokenizers raises bare Exceptions for files it cannot read, and panics
         if not failed(error):
             raise
@@ -103,6 +104,12 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
             f"{folder}: no tokenizer that can be read ({first_line(error)}); put the files of "
             "tokenizer.save_pretrained there, or give token ids"
         ) from error
+
+
+def _by_transformers(folder: Path) -> "PreTrainedTokenizerBase":
+    with _quietly():
+        from transformers import AutoTokenizer
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ from superposition.typing import PRNGKey
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from superposition.llm.fast_tokenizer import FastTokenizer
+
 SMALL_LM = "superposition/small-lm"
 DTYPES = ("float32", "bfloat16")
 
@@ -79,7 +81,7 @@ class LanguageModel:
         return Decoder(self.spec, self.params)
 
     @cached_property
-    def tokenizer(self) -> "PreTrainedTokenizerBase":
+    def tokenizer(self) -> "FastTokenizer | PreTrainedTokenizerBase":
         """The tokenizer in the model's folder."""
         from superposition.llm.hub import load_tokenizer
 

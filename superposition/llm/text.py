@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from superposition._internal.optional import needed_for
 from superposition.errors import ConfigError
 
 FIELDS = ("text", "content", "document", "body", "story", "passage", "sentence")
@@ -83,13 +84,8 @@ def dataset_text(
     streaming: bool = True,
 ) -> Iterator[str]:
     """Documents of a Hugging Face dataset, or of a folder in its layout; code from a repository is never run."""
-    try:
+    with needed_for("reading a dataset", "datasets", "give text files"):
         import datasets
-    except ImportError as error:
-        raise ConfigError(
-            "reading a dataset needs the package datasets: pip install 'superposition[datasets]'; "
-            "or give text files"
-        ) from error
     try:
         rows = datasets.load_dataset(name_or_path, config, split=split, streaming=streaming)
         columns = rows.column_names or list(next(iter(rows), {}))

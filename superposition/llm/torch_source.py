@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from superposition._internal.optional import needed_for
 from superposition.activations import Stream
 from superposition.errors import ConfigError
 from superposition.llm.packing import Tokens, token_array
@@ -33,21 +34,20 @@ class TorchModel:
     """
 
     def __init__(self, model: Any) -> None:
-        try:
+        with needed_for("a PyTorch model", "torch"):
             import torch  # noqa: F401
-        except ImportError as error:
-            raise ConfigError(
-                "activations of PyTorch models need torch; install superposition[torch]"
-            ) from error
         self.model = model.eval()
         self.modules = {name: module for name, module in model.named_modules() if name}
 
     @classmethod
     def from_hf(cls, source: str, **settings: Any) -> "TorchModel":
         """AutoModelForCausalLM.from_pretrained(source); code from the hub is never run."""
-        try:
-            import transformers
+        with needed_for("a PyTorch model", "torch"):
+            import torch  # noqa: F401
 
+        import transformers
+
+        try:
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 source, **settings | {"trust_remote_code": False}
             )

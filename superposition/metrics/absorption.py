@@ -8,7 +8,6 @@ narrow mixes in features that are correlated with its own.
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaln
 
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
@@ -199,6 +198,8 @@ def hedging_degree(W_before: Any, W_after: Any) -> HedgingDegree:
 
 def _random_share(k: int, d: int) -> float:
     """E ||P u|| for a unit u in d dimensions and a random k-dimensional span: ||P u||^2 is Beta(k/2, (d-k)/2)."""
+    from scipy.special import gammaln
+
     if k >= d:
         return 1.0
     return float(np.exp(gammaln((k + 1) / 2) - gammaln(k / 2) + gammaln(d / 2) - gammaln((d + 1) / 2)))

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from superposition._internal import validate
 from superposition.metrics import _arrays
@@ -82,6 +81,8 @@ def uniqueness(W_dec: Any, dictionary: Any) -> float:
 
 def match(W_dec: Any, dictionary: Any) -> Match:
     """The one-to-one matching that maximises the sum of |cos| (Hungarian algorithm), on the host."""
+    from scipy.optimize import linear_sum_assignment  # a third of a second that training an SAE does not need
+
     c = np.asarray(_wide_cosines(W_dec, dictionary), np.float64)
     latents, features = linear_sum_assignment(1.0 - np.abs(c))
     feature_of_latent = np.full(c.shape[0], -1)

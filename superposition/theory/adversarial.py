@@ -16,7 +16,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from scipy import integrate, special
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments
 from superposition.features import SparseUniform
@@ -72,6 +72,7 @@ def by_ascent(
     Each step goes `norm` along the gradient and back onto the ball ||d|| <= norm. Arguments and errors as for
     `along_rows`.
     """
+    compilation_cache.enable()
     starts, steps = (validate.integer(n, v, 1) for n, v in (("starts", starts), ("steps", steps)))
     validate.key("key", key)
     return _by_ascent(model, *_checked(model, params, x, importance, norm), key, starts, steps)
@@ -93,6 +94,7 @@ def vulnerability(
     The all-zero input is attacked once and weighed by its probability; the `examples` are drawn given that some
     feature is active. Errors as for `along_rows`, and for a density that is not one number in (0, 1].
     """
+    compilation_cache.enable()
     validate.integer("examples", examples, 2)
     density = validate.number("density", density)
     law = SparseUniform(density)

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss
 from superposition.features import FeatureLaw, SparseUniform
@@ -58,6 +58,7 @@ def exact_minimum(
     own density is ignored) density is the sets', (setting,) or (setting, n_sets).
     Raises ConfigError for counts, shapes and values that do not fit.
     """
+    compilation_cache.enable()
     validate.instance("activation", activation, str)
     counts = {"n_hidden": (n_hidden, 1), "restarts": (restarts, 0), "steps": (steps, 1), "polish": (polish, 1),
               "newton_steps": (newton_steps, 1)}  # fmt: skip

@@ -1,12 +1,33 @@
-"""Training: what to train is a recipe, and one loop trains toy models, SAEs and grids of either."""
+"""Training: what to train is a recipe, and one loop trains toy models, SAEs and grids of either.
 
-from superposition.training.controller import Controller
-from superposition.training.fitting import Trained, finished, fit
-from superposition.training.sae import SAERun, sweepable
-from superposition.training.store.reading import DIVERGED, DONE, PENDING, open_sweep
-from superposition.training.toy import ToyRun
-from superposition.training.toy_sweep import sweep
+Names are imported when they are first used: an SAE that is kept in memory needs neither xarray nor Zarr.
+"""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from superposition.training.controller import Controller
+    from superposition.training.fitting import Trained, finished, fit
+    from superposition.training.sae import SAERun, sweepable
+    from superposition.training.store.reading import DIVERGED, DONE, PENDING, open_sweep
+    from superposition.training.toy import ToyRun
+    from superposition.training.toy_sweep import sweep
+
+_HOME = {
+    "DIVERGED": "store.reading",
+    "DONE": "store.reading",
+    "PENDING": "store.reading",
+    "Controller": "controller",
+    "SAERun": "sae",
+    "ToyRun": "toy",
+    "Trained": "fitting",
+    "finished": "fitting",
+    "fit": "fitting",
+    "open_sweep": "store.reading",
+    "sweep": "toy_sweep",
+    "sweepable": "sae",
+}
 __all__ = [
     "DIVERGED",
     "DONE",
@@ -21,3 +42,11 @@ __all__ = [
     "sweep",
     "sweepable",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
@@ -106,6 +106,7 @@ def fit(
     validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
     validate.instance("directory", directory, (str, os.PathLike, type(None)))
     directory = None if directory is None else Path(directory)
+    compilation_cache.enable()
     run = _checked(run, stream, grid)
     names = tuple(grid)
     cells = list(itertools.product(*grid.values()))

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from superposition._internal import memory_maps
+from superposition._internal import compilation_cache, memory_maps
 from superposition.errors import Interrupted
 from superposition.storage import checkpoint, provenance
 from superposition.storage.provenance import Environment
@@ -110,6 +110,7 @@ def train(
     written every `checkpoint_seconds` and on stopping, and training continues from the newest one there.
     Training also stops after a chunk whose state is not `sound`. environments: those that checkpoints are to name.
     """
+    compilation_cache.enable()
     done, metadata = 0, about(environments or [])
     if directory is not None and checkpoint.latest(directory) is not None:
         state, _, done = checkpoint.load(directory, state)

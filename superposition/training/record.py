@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition.errors import ConfigError
 from superposition.training import blocks, loop
 from superposition.training.grid import Axis, cells_at, parse
@@ -24,6 +24,7 @@ def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb
     are empty, do not increase, or leave [0, run.steps], and for a memory_gb that is no finite number.
     """
     validate.instance("run", run, ToyRun)
+    compilation_cache.enable()
     at = _checked(steps, run.steps)
     memory_gb = validate.number("memory_gb", memory_gb)
     axes = parse(run, {"seed": seeds})

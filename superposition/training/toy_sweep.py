@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from superposition._internal import validate
+from superposition._internal import compilation_cache, validate
 from superposition._internal.lock import held
 from superposition.errors import ConfigError, CorruptError
 from superposition.storage.provenance import (
@@ -67,6 +67,7 @@ def sweep(
     settings, CorruptError for a store whose recipe is damaged, StoreError for the disk, Interrupted after SIGINT,
     SIGTERM or SIGHUP once everything is saved.
     """
+    compilation_cache.enable()
     memory_gb = validate.positive("memory_gb", memory_gb)
     validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
     validate.instance("out", out, (str, os.PathLike, type(None)))

@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
@@ -166,8 +166,8 @@ def test_sentencepiece_tokens(sentencepiece):
     assert [piece(sentencepiece, i) for i in ids("<0xE4>", "<0x09>", "<0x00>")] == ["⟨E4⟩", "⇥", "⟨U+0000⟩"]
 
 
-def test_special_tokens_are_named_and_other_added_ones_are_text(tokenizer):
-    copy = type(tokenizer).from_pretrained(LanguageModel.from_hf().folder)
+def test_special_tokens_are_named_and_other_added_ones_are_text():
+    copy = AutoTokenizer.from_pretrained(LanguageModel.from_hf().folder)
     copy.add_tokens(["\n\n", "Ġ plain"])
     copy.add_special_tokens({"additional_special_tokens": ["<pad\u202e>"]})
     new = copy.convert_tokens_to_ids(["\n\n", "Ġ plain", "<pad\u202e>"])
