@@ -1,6 +1,7 @@
 """Sparse autoencoders. A new architecture is one file and one line here."""
 
-from superposition.sae._base import SAE, Info, Params, State
+from superposition.sae._base import SAE, Info
+from superposition.sae._parts import Params, State
 from superposition.sae.baselines import PCA, Identity, Random
 from superposition.sae.batch_topk import BatchTopK
 from superposition.sae.bricken import Bricken
@@ -20,11 +21,11 @@ ARCHITECTURES: dict[str, type[SAE]] = {
     "jumprelu": JumpReLU,
     "matryoshka": Matryoshka,
     "matching-pursuit": MatchingPursuit,
-    "identity": Identity,
     "pca": PCA,
+    "identity": Identity,
     "random": Random,
 }
-BASELINES = ("identity", "pca", "random")  # of these, what is never trained
+BASELINES = ("pca", "identity", "random")  # of these, what is never trained
 
 __all__ = [
     "ARCHITECTURES",

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition.sae._base import batch_sum
+from superposition.sae._parts import batch_sum
 
 DENSE_BELOW = 24  # d_sae / k under which dense matrix products win
 TOGETHER = 8  # slots of a decode that share one pass over the result

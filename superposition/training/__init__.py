@@ -1,7 +1,8 @@
 """Training: what to train is a recipe, and one loop trains toy models, SAEs and grids of either."""
 
+from superposition.sae.transforms import finished
 from superposition.training.controller import Controller
-from superposition.training.fitting import Trained, finished, fit
+from superposition.training.fitting import Trained, fit
 from superposition.training.sae import SAERun, sweepable
 from superposition.training.store.reading import DIVERGED, DONE, PENDING, open_sweep
 from superposition.training.toy import ToyRun

@@ -26,7 +26,7 @@ from superposition.cli.sae.evaluation import finite, names_of, splitting, univer
 from superposition.cli.sae.training import RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate
-from superposition.sae.folding import fold_input_bias
+from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
 from superposition.storage.formats import Loaded
 from superposition.storage.provenance import provenance
