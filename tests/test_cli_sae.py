@@ -1,5 +1,6 @@
 """`superposition sae`: training, measuring, converting and showing, and what bad input does."""
 
+import ast
 import dataclasses
 import hashlib
 import json
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from superposition import metrics
+from superposition._internal.recipe_fields import recipe_fields
 from superposition.activations import Batch, planted_stream
 from superposition.cli.main import main
 from superposition.cli.sae import files, training
@@ -64,14 +66,25 @@ def trained(tmp_path_factory):
 
 def test_help_does_not_import_jax():
     code = (
-        "import sys\nfrom superposition import cli\n"
-        "try:\n    cli.main(['sae', 'train', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "import sys\nfrom superposition.cli import main\n"
+        "try:\n    main.main(['sae', 'train', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--l0-target" in done.stdout
+
+
+def test_fields_read_from_source_are_those_of_the_classes():
+    """What the flags are made of without importing JAX is what the dataclasses have once it is imported."""
+    for name, kind in ARCHITECTURES.items():
+        read = recipe_fields("sae", "ARCHITECTURES")[name]
+        assert list(read) == [field.name for field in dataclasses.fields(kind)]
+        for field in dataclasses.fields(kind):
+            assert ast.unparse(ast.parse(repr(eval(read[field.name].default)))) == repr(field.default)
+        undocumented = {"d_in", "d_out", "d_sae", "skip", "slots", "normalize_activations"} & set(read)
+        assert {field for field, it in read.items() if not it.doc} == undocumented, name
 
 
 def test_every_setting_of_every_architecture_has_a_flag():

@@ -12,7 +12,7 @@ from superposition.sae._base import COUNTER_CAP
 from superposition.sae._parts import geometric_median
 from tests.oracles.sae_cases import BATCH, CASES, D_IN, D_SAE, TRAINED, data, params_of, recipe, state_of
 
-SIGNED = ("identity", "pca")
+SIGNED = [name for name, kind in ARCHITECTURES.items() if kind.signed]
 KEY = jax.random.key(0)
 
 

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.sae import BatchTopK, Matryoshka, TopK
+from superposition.sae import ARCHITECTURES, BatchTopK, Matryoshka, TopK
 from tests.oracles import sae_loss
 from tests.oracles.sae_cases import CASES, D_IN, D_SAE, data, params_of, recipe, state_of
 
 KEY = jax.random.key(0)
 DEAD = (1, 4, 6)
-AUXK = ("topk", "batch-topk", "matryoshka")
+AUXK = [name for name, kind in ARCHITECTURES.items() if hasattr(kind, "aux_coefficient")]
 
 
 def graded(sae, params, state, x, y, key=KEY):

@@ -219,6 +219,8 @@ class SAE(ABC):
     """Whether it is trained at all; a baseline is not."""
     penalised: ClassVar[bool] = False
     """Whether it has a `penalty` that trades sparsity for error."""
+    signed: ClassVar[bool] = False
+    """Whether latents may be negative."""
     transcodes: ClassVar[bool] = True
     """Whether its target may be another than its input."""
     per_latent: ClassVar[tuple[str, ...]] = ("W_enc", "b_enc", "W_dec")

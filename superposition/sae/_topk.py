@@ -1,5 +1,6 @@
 """What the architectures that keep k latents share: their fields, and functions for selecting and reconstructing."""
 
+import math
 from abc import ABC
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
@@ -33,7 +34,7 @@ class TopKFamily(SAE, ABC):
     dead_after: int = 10_000_000
     """Samples of silence that make a latent dead."""
     k: Any = 8
-    """Latents an example (batch-topk, matryoshka: on average)."""
+    """Latents an example (batch-topk: on average)."""
     slots: int | None = None
     rescale_acts_by_decoder_norm: bool = False
     """Choose by latents times decoder norms."""
@@ -83,6 +84,11 @@ def slots_per_example(sae: TopKFamily) -> int:
     return int(sae.k if sae.slots is None else sae.slots)
 
 
+def effective_k(sae: TopKFamily) -> int:
+    """How many latents an example keeps: k, or the next integer, within its slots."""
+    return min(math.ceil(sae.k), slots_per_example(sae))
+
+
 def unscaled(sae: TopKFamily, params: Params, pre: Array) -> Array:
     """What decoding gets (..., d_sae): pre-activations, divided by ||W_dec,i|| where selection is rescaled."""
     return pre / decoder_norms(params) if sae.rescale_acts_by_decoder_norm else pre
@@ -102,7 +108,7 @@ def reconstruct_slots(sae: TopKFamily, params: Params, x: Array, slots: _sparse.
         raw = raw / decoder_norms(params)[slots.columns]
     b_dec = _input_bias(sae, params)
     raw = _sparse.encode(slots._replace(values=raw), x, params["W_enc"], params["b_enc"], b_dec)
-    latents = slots._replace(values=jnp.where(slots.values > 0, raw, 0.0))
+    latents = slots._replace(values=jnp.where(slots.values != 0, raw, 0.0))
     y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
     if sae.skip:
         y_hat = y_hat + sae.matmul(x, params["W_skip"].T)

@@ -20,6 +20,7 @@ class _LinearCode(SAE, ABC):
     """A signed linear code: f = (x - b_dec) W_enc, y_hat = f W_dec + b_dec. Not trained."""
 
     trains: ClassVar[bool] = False
+    signed: ClassVar[bool] = True
     transcodes: ClassVar[bool] = False
     saelens: ClassVar[str | None] = "abstopk"  # with k = d_sae it keeps every latent, signs too
     saelens_fields: ClassVar[Mapping[str, tuple[Any, Any]]] = {

@@ -98,13 +98,13 @@ class JumpReLU(SAE):
     sparsity: str = "step"
     """step, tanh or quadratic."""
     l0_target: float | None = None
-    """Architectures with a penalty: move it until this many latents fire."""
+    """With sparsity quadratic: how many latents should fire."""
     threshold: float = 0.01
     """Threshold at the start."""
     bandwidth: float = 0.05
     """Width of the gradient's window."""
     tanh_scale: float = 4.0
-    """With sparsity tanh: scale inside the tanh."""
+    """Scale inside the tanh of sparsity tanh."""
     pre_act_penalty: float = 0.0
     """Weight of the term that revives latents."""
     to_input: bool = False

@@ -1,6 +1,5 @@
 """The TopK SAE (Gao et al. 2024, "Scaling and evaluating sparse autoencoders", sections 2.3 and A)."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -74,13 +73,7 @@ class TopK(_topk.TopKFamily):
         info = Info(terms, l0, fired, error)
         return sum(terms.values(), jnp.float32(0)), (self.count(state, fired, x.shape[0]), info)
 
-    def effective_k(self) -> int:
-        """How many latents it keeps: k, or the next integer, within its slots."""
-        return min(math.ceil(self.k), _topk.slots_per_example(self))
-
     def to_saelens(self) -> dict[str, Any]:
         """K as the integer that it acts as, and whether selection is rescaled."""
-        return {
-            "k": self.effective_k(),
-            "rescale_acts_by_decoder_norm": self.rescale_acts_by_decoder_norm,
-        }
+        rescaled = self.rescale_acts_by_decoder_norm
+        return {"k": _topk.effective_k(self), "rescale_acts_by_decoder_norm": rescaled}

@@ -168,7 +168,7 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
     trainer = dict(metadata.get("trainer", {})) if isinstance(metadata.get("trainer", {}), dict) else {}
     trainer |= {"dict_class": name, "activation_dim": sae.d_in, "dict_size": sae.d_sae}
     if isinstance(sae, TopK | BatchTopK | Matryoshka):
-        k = sae.effective_k() if isinstance(sae, TopK) else sae.k
+        k = sae.to_saelens()["k"] if isinstance(sae, TopK) else sae.k
         if k != int(k):
             raise ConfigError(f"dictionary-learning holds an integer k; got {k}")
         tensors["k"], trainer["k"] = np.asarray(int(k), np.int32), int(k)

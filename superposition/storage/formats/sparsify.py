@@ -90,7 +90,7 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
         "expansion_factor": max(1, sae.d_sae // sae.d_in),
         "normalize_decoder": metadata.get("normalize_decoder", True),
         "num_latents": sae.d_sae,
-        "k": sae.effective_k(),
+        "k": sae.to_saelens()["k"],
         "multi_topk": metadata.get("multi_topk", False),
         "skip_connection": sae.skip,
         "transcode": sae.d_out is not None,
