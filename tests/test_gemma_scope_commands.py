@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from superposition.cli import main
 from superposition.cli.features.config import OnSAE
 from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
-from superposition.cli.main import main
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
 from superposition.pages._served import read_index

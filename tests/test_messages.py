@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from superposition._internal import registry
+from superposition.cli import main
 from superposition.cli.command_line import Leaf, checked, tree
-from superposition.cli.main import main
 from superposition.errors import ConfigError
 
 PLANTED = "sae train --planted orthogonal"
@@ -121,7 +121,7 @@ def test_a_slip_is_answered_in_one_line_that_mends_it(case, tmp_path, monkeypatc
 def test_no_slip_waits_for_jax(tmp_path):
     """All of them in one process, at the end of which JAX must not be there."""
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         "for line in sys.stdin.read().splitlines():\n"
         "    assert cli.main(line.split()) == 2, line\n"
         "    heavy = {'jax', 'xarray', 'zarr', 'flax', 'transformers'} & set(sys.modules)\n"
