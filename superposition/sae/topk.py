@@ -74,6 +74,6 @@ class TopK(_topk.TopKFamily):
         return sum(terms.values(), jnp.float32(0)), (self.count(state, fired, x.shape[0]), info)
 
     def to_saelens(self) -> dict[str, Any]:
-        """K as the integer that it acts as, and whether selection is rescaled."""
+        """The settings: k as the integer that it acts as, and whether selection is rescaled."""
         rescaled = self.rescale_acts_by_decoder_norm
         return {"k": _topk.effective_k(self), "rescale_acts_by_decoder_norm": rescaled}

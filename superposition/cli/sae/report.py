@@ -202,15 +202,9 @@ def _compared(saes: Sequence[Named], data: Data, examples: int) -> dict[str, Any
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that is there as a whole or not at all; StoreError where the system refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(finite(value), indent=1, allow_nan=False))
-            atomic.fsync(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic.write_file(path, json.dumps(finite(value), indent=1, allow_nan=False).encode())
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free space or give another path"
