@@ -2,6 +2,7 @@
 
 from superposition.sae._base import SAE, Info
 from superposition.sae._parts import Params, State
+from superposition.sae.abstopk import AbsTopK
 from superposition.sae.baselines import PCA, Identity, Random
 from superposition.sae.batch_topk import BatchTopK
 from superposition.sae.bricken import Bricken
@@ -17,6 +18,7 @@ ARCHITECTURES: dict[str, type[SAE]] = {
     "bricken": Bricken,
     "gated": Gated,
     "topk": TopK,
+    "abstopk": AbsTopK,
     "batch-topk": BatchTopK,
     "jumprelu": JumpReLU,
     "matryoshka": Matryoshka,
@@ -32,6 +34,7 @@ __all__ = [
     "BASELINES",
     "PCA",
     "SAE",
+    "AbsTopK",
     "BatchTopK",
     "Bricken",
     "Gated",

@@ -143,6 +143,17 @@ def topk_terms(sae, p, x, y, state, frozen):
     return {"mse_normalized": mse, "auxk": aux_term(sae, p, x, y, state, e)}
 
 
+def abstopk_terms(sae, p, x, y, state, frozen):
+    def latents(p):
+        z = pre_acts(sae, p, x)
+        kept = np.stack([largest(np.abs(row), sae.k) for row in z * rescaling(sae, p)])
+        return np.where(kept, z, 0.0)
+
+    e = y - decode(sae, frozen, latents(frozen), x)
+    mse = normalized(y - decode(sae, p, latents(p), x), y)
+    return {"mse_normalized": mse, "auxk": aux_term(sae, p, x, y, state, e)}
+
+
 def matryoshka_terms(sae, p, x, y, state, frozen):
     f = selected(sae, p, x)
     parts = []
@@ -185,6 +196,7 @@ TERMS = {
     "bricken": bricken_terms,
     "gated": gated_terms,
     "topk": topk_terms,
+    "abstopk": abstopk_terms,
     "batch-topk": topk_terms,
     "jumprelu": jumprelu_terms,
     "matryoshka": matryoshka_terms,
