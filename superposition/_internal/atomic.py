@@ -179,6 +179,25 @@ def put(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_file(path: Path, data: bytes | memoryview, *, temporary: Path | None = None) -> None:
+    """Write a file that has its name, in place of any file of that name, only once all its bytes are on the disk.
+
+    Until then they are in `temporary`, by default a hidden sibling of a name of its own; a kill leaves that behind, so
+    one that is written again and again may give one name. Raises OSError; whatever had the name before then stays.
+    """
+    if temporary is None:
+        temporary = path.with_name(f".tmp-file-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        fsync(path.parent)
+    finally:
+        remove(temporary)
+
+
 def create(directory: Path) -> None:
     """Make a directory and its parents, down to the disk."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]

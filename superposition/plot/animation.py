@@ -1,12 +1,12 @@
 """Saves animations as GIFs that have the same bytes every time, are never half written, and hold their alt text."""
 
-import os
 from io import BytesIO
 from pathlib import Path
 
 from matplotlib.animation import Animation, PillowWriter
 from PIL import Image
 
+from superposition._internal import atomic
 from superposition.errors import ConfigError, StoreError
 from superposition.plot.style import plain, styled
 
@@ -27,16 +27,11 @@ def save_animation(animation: Animation, path: str | Path, *, alt: str, title: s
     if not plain(alt):
         raise ConfigError(f"{path} has no alt text; say in `alt` what the moving picture shows.")
     writer = _Writer(f"{plain(title)}: {plain(alt, 2000)}")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with styled():
             animation.save(str(path), writer=writer, dpi=DPI)
-        try:
-            partial.write_bytes(writer.content.getvalue())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        atomic.write_file(path, writer.content.getvalue())
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; give a path in a directory you may write to."

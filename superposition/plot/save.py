@@ -1,11 +1,11 @@
 """Saves figures as PNGs that have the same bytes every time, are never half written, and hold their alt text."""
 
-import os
 from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from superposition._internal import atomic
 from superposition.errors import ConfigError, StoreError
 from superposition.plot.style import plain, styled
 
@@ -22,14 +22,9 @@ def save(figure: Figure, path: str | Path, *, alt: str, title: str) -> Path:
     buffer = BytesIO()
     with styled():
         figure.savefig(buffer, format="png", metadata=metadata, pil_kwargs={"optimize": True})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(buffer.getvalue())
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        atomic.write_file(path, buffer.getvalue())
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; give a path in a directory you may write to."

@@ -1,6 +1,8 @@
 """Sparse autoencoders. A new architecture is one file and one line here."""
 
-from superposition.sae._base import SAE, Info, Params, State
+from superposition.sae._base import SAE, Info
+from superposition.sae._parts import Params, State
+from superposition.sae.abstopk import AbsTopK
 from superposition.sae.baselines import PCA, Identity, Random
 from superposition.sae.batch_topk import BatchTopK
 from superposition.sae.bricken import Bricken
@@ -16,21 +18,23 @@ ARCHITECTURES: dict[str, type[SAE]] = {
     "bricken": Bricken,
     "gated": Gated,
     "topk": TopK,
+    "abstopk": AbsTopK,
     "batch-topk": BatchTopK,
     "jumprelu": JumpReLU,
     "matryoshka": Matryoshka,
     "matching-pursuit": MatchingPursuit,
-    "identity": Identity,
     "pca": PCA,
+    "identity": Identity,
     "random": Random,
 }
-BASELINES = ("identity", "pca", "random")  # of these, what is never trained
+BASELINES = ("pca", "identity", "random")  # of these, what is never trained
 
 __all__ = [
     "ARCHITECTURES",
     "BASELINES",
     "PCA",
     "SAE",
+    "AbsTopK",
     "BatchTopK",
     "Bricken",
     "Gated",

@@ -1,30 +1,32 @@
-"""What the architectures share: parameters by name, encode and decode, and what a loss reports.
+"""What every sparse autoencoder is: parameters by name, encode and decode, a loss, and what its class declares.
 
 An SAE is a frozen dataclass of hyperparameters; parameters are a dict of arrays under the field's names
 (W_enc (d_in, d_sae), b_enc (d_sae,), W_dec (d_sae, d_out), b_dec (d_out,), ...), which are also their names on
 disk. Functions are pure and take any leading batch axes; a loss takes a batch.
+
+A class is abstract or final. An abstract method is written by the final class, or by one abstract class between.
+What `SAE` writes is never replaced, but for the declarations (the last section of the class): what a declaration
+says by default holds for most architectures, and a class that differs says so once. No method extends another.
 """
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
+from superposition.sae import _parts
+from superposition.sae._parts import Params, State, tally, unit_rows
 from superposition.typing import PRNGKey
-
-Params: TypeAlias = dict[str, Array]
-State: TypeAlias = dict[str, Array]
 
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
 MATMUL_DTYPES = ("float32", "bfloat16")
-NEVER = 2**30  # samples: a counter that stops here cannot overflow, and any dead_after is below it
-OFF = -1e30  # the pre-activation of a latent outside a masked width
+COUNTER_CAP = 2**30  # samples: a counter that stops here cannot overflow, and any dead_after is below it
+MASKED_PRE_ACT = -1e30  # the pre-activation of a latent outside a masked width
 
 
 class Info(NamedTuple):
@@ -47,18 +49,17 @@ class SAE(ABC):
     Raises ConfigError for sizes < 1, skip without d_out, and unknown names.
     """
 
-    trains: ClassVar[bool] = True
-    penalised: ClassVar[bool] = False  # has a `penalty` that trades sparsity for error
-    transcodes: ClassVar[bool] = True
-
     d_in: int = 5
     d_sae: int = 20
     d_out: int | None = None
     skip: bool = False
     apply_b_dec_to_input: bool = True
+    """Subtract b_dec from the input."""
     normalize_activations: str = "none"
     matmul_dtype: str = "float32"
+    """float32 or bfloat16."""
     width: Any = None
+    """Numbers of latents, trained side by side. Default: d_sae."""
 
     def __post_init__(self) -> None:
         validate.settle(self)
@@ -79,11 +80,16 @@ class SAE(ABC):
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
         if self.width is not None and validate.is_concrete(self.width):
             validate.integer("width", self.width, 1, self.d_sae + 1)
+        self.check()
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise ConfigError for values of the architecture's own fields that it cannot have."""
 
     @property
+    @abstractmethod
     def unit_norm(self) -> bool:
         """Whether decoder rows are kept at norm 1."""
-        return False
 
     @property
     def target_width(self) -> int:
@@ -92,23 +98,19 @@ class SAE(ABC):
 
     # -- parameters
 
+    @abstractmethod
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
-        """Random decoder directions of norm decoder_norm, tied encoder (an SAE's), biases 0.
-
-        x (batch, d_in) and y (batch, d_out), a sample of the data, are for those that start from it.
-        """
-        return _drop_unused(
-            self, start(key, self.d_in, self.d_sae, self.target_width, tied=self.d_out is None)
-        )
+        """Parameters before training; x (batch, d_in) and y (batch, d_out) are a sample of the data."""
 
     def init_state(self) -> State:
-        """What the next step needs: samples since each latent last fired."""
-        return {"silent": jnp.zeros(self.d_sae, jnp.int32)}
+        """What the next step needs: samples since each latent last fired (d_sae,), and `extra_state`."""
+        silent = jnp.zeros(self.d_sae, jnp.int32)
+        return {"silent": silent} | {name: jnp.float32(v) for name, v in self.extra_state.items()}
 
     def constrain(self, params: Params, state: State) -> Params:
-        """Parameters put back where they belong after a step."""
-        del state
-        return {**params, "W_dec": unit_rows(params["W_dec"])} if self.unit_norm else params
+        """Parameters put back where they belong after a step: unit decoder rows, and what `bound` says."""
+        rows = {"W_dec": unit_rows(params["W_dec"])} if self.unit_norm else {}
+        return {**params, **rows, **self.bound(params, state)}
 
     def project(self, params: Params, grads: Params) -> Params:
         """Gradients without what a constraint would undo: of unit decoder rows, the parallel part."""
@@ -119,38 +121,17 @@ class SAE(ABC):
 
     # -- the map
 
+    @abstractmethod
     def pre_acts(self, params: Params, x: Array) -> Array:
-        """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
-        return self.mask(self.matmul(x, params["W_enc"]) + self.bias(params))
+        """What `activate` takes, of inputs (..., d_in); of most architectures (x - b_dec) W_enc + b_enc (..., d_sae)."""
 
     @abstractmethod
     def activate(self, params: Params, pre: Array) -> Array:
         """Latents from pre-activations, (..., d_sae), as used after training."""
 
-    def encode(self, params: Params, x: Array) -> Array:
-        """Latents f, (..., d_in) -> (..., d_sae)."""
-        return self.activate(params, self.pre_acts(params, self.norm_in(x)[0]))
-
+    @abstractmethod
     def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
-        """y_hat = f W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out); undo no run-time norm."""
-        y = self.matmul(latents, params["W_dec"]) + params["b_dec"]
-        if not self.skip:
-            return y
-        if x is None:
-            raise ConfigError("a skip transcoder decodes with its input; give x")
-        return y + self.matmul(x, params["W_skip"].T)
-
-    def __call__(self, *_: Any) -> None:
-        """ConfigError: an SAE is two maps."""
-        raise ConfigError(
-            "an SAE is two maps; call its encode(params, x), decode(params, latents) or reconstruct(params, x)"
-        )
-
-    def reconstruct(self, params: Params, x: Array) -> tuple[Array, Array]:
-        """Latents and y_hat of x, run-time norm applied and undone."""
-        inside, undo = self.norm_in(x)
-        latents = self.activate(params, self.pre_acts(params, inside))
-        return latents, undo(self.decode(params, latents, inside))
+        """y_hat (..., d_out) of latents (..., d_sae), and of x for a skip connection; no run-time norm is undone."""
 
     @abstractmethod
     def loss(
@@ -158,7 +139,36 @@ class SAE(ABC):
     ) -> tuple[Array, tuple[State, Info]]:
         """Mean loss of a batch x (batch, d_in), y (batch, d_out), with the next state and what it saw."""
 
-    # -- parts
+    def encode(self, params: Params, x: Array) -> Array:
+        """Latents f, (..., d_in) -> (..., d_sae)."""
+        return self.activate(params, self.pre_acts(params, self.norm_in(x)[0]))
+
+    def reconstruct(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """Latents and y_hat of x, run-time norm applied and undone."""
+        inside, undo = self.norm_in(x)
+        latents = self.activate(params, self.pre_acts(params, inside))
+        return latents, undo(self.decode(params, latents, inside))
+
+    def __call__(self, *_: Any) -> None:
+        """ConfigError: an SAE is two maps."""
+        raise ConfigError(
+            "an SAE is two maps; call its encode(params, x), decode(params, latents) or reconstruct(params, x)"
+        )
+
+    # -- parts of the maps
+
+    def linear_pre_acts(self, params: Params, x: Array) -> Array:
+        """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae); latents beyond `width` are masked."""
+        return self.mask(self.matmul(x, params["W_enc"]) + self.bias(params))
+
+    def linear_decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
+        y = self.matmul(latents, params["W_dec"]) + params["b_dec"]
+        if not self.skip:
+            return y
+        if x is None:
+            raise ConfigError("a skip transcoder decodes with its input; give x")
+        return y + self.matmul(x, params["W_skip"].T)
 
     def bias(self, params: Params) -> Array:
         """b_enc - b_dec W_enc: one product a batch, and the gradient of b_dec is one more."""
@@ -168,7 +178,9 @@ class SAE(ABC):
 
     def mask(self, pre: Array) -> Array:
         """Silence latents at and beyond `width`."""
-        return pre if self.width is None else jnp.where(jnp.arange(self.d_sae) < self.width, pre, OFF)
+        if self.width is None:
+            return pre
+        return jnp.where(jnp.arange(self.d_sae) < self.width, pre, MASKED_PRE_ACT)
 
     def matmul(self, a: Array, b: Array) -> Array:
         """A b in matmul_dtype, accumulated in float32."""
@@ -190,7 +202,7 @@ class SAE(ABC):
 
     def count(self, state: State, fired: Array, batch: int) -> State:
         """The next state: latents that fired start again from 0, the others are `batch` samples older."""
-        older = jnp.minimum(state["silent"], NEVER - batch) + batch
+        older = jnp.minimum(state["silent"], COUNTER_CAP - batch) + batch
         return {**state, "silent": jnp.where(fired, 0, older)}
 
     def report(
@@ -201,72 +213,85 @@ class SAE(ABC):
         info = Info(terms, count.sum() / latents.shape[0], count > 0, error)
         return sum(terms.values(), jnp.float32(0)), (self.count(state, info.fired, latents.shape[0]), info)
 
+    # -- declarations: a class that differs from these says so
 
-def start(
-    key: PRNGKey, d_in: int, d_sae: int, d_out: int, *, decoder_norm: float = 0.1, tied: bool = True
-) -> Params:
-    """Decoder rows in random directions of one norm; W_enc = W_dec^T, or its own rows of that norm.
+    trains: ClassVar[bool] = True
+    """Whether it is trained at all; a baseline is not."""
+    penalised: ClassVar[bool] = False
+    """Whether it has a `penalty` that trades sparsity for error."""
+    signed: ClassVar[bool] = False
+    """Whether latents may be negative."""
+    transcodes: ClassVar[bool] = True
+    """Whether its target may be another than its input."""
+    per_latent: ClassVar[tuple[str, ...]] = ("W_enc", "b_enc", "W_dec")
+    """Parameters with an axis of latents: the first, of W_enc the last."""
+    in_pre_act_units: ClassVar[tuple[str, ...]] = ("W_enc", "b_enc")
+    """Parameters that are multiplied by n when pre-activations are."""
+    counts_latents: ClassVar[tuple[str, ...]] = ()
+    """Fields that d_sae bounds: a number, or widths of which the last is d_sae."""
+    extra_state: ClassVar[Mapping[str, float]] = {}
+    """Numbers that a step needs of the one before, with their values before the first."""
+    saelens: ClassVar[str | None] = None
+    """SAELens's name of the architecture; None where `finish` makes another of it."""
+    saelens_training: ClassVar[str | None] = None
+    """SAELens's name of its training class, where `finish` makes another architecture of it."""
+    saelens_transcoder: ClassVar[str | None] = None
+    """SAELens's name of the transcoder; None where SAELens has none."""
+    saelens_fields: ClassVar[Mapping[str, tuple[Any, Any]]] = {}
+    """What SAELens's config says of it beyond the sizes: name -> (type, value where it is left out)."""
 
-    Raises ConfigError where this machine has not the memory.
-    """
-    if validate.is_concrete(key):  # a trace takes no memory
-        bytes_taken = 4 * (d_sae + 1) * (d_in + d_out)
-        validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")
-    own, other = jax.random.split(key)
-    W_dec = decoder_norm * unit_rows(jax.random.normal(own, (d_sae, d_out)))
-    W_enc = W_dec if tied else decoder_norm * unit_rows(jax.random.normal(other, (d_sae, d_in)))
-    return {
-        "W_enc": W_enc.T,
-        "b_enc": jnp.zeros(d_sae),
-        "W_dec": W_dec,
-        "b_dec": jnp.zeros(d_out),
-        "W_skip": jnp.zeros((d_out, d_in)),
-    }
+    def bound(self, params: Params, state: State) -> Params:
+        """Parameters that a step must not leave as the optimizer made them, as they should be."""
+        del params, state
+        return {}
 
+    def finish(self, params: Params) -> tuple["SAE", Params]:
+        """The recipe and parameters used after training."""
+        return self, params
 
-def median_start(sae: SAE, key: PRNGKey, x: Array | None, y: Array | None) -> Params:
-    """Unit decoder rows, tied for an SAE; b_dec at the geometric median of the target (x for an SAE)."""
-    tied = sae.d_out is None
-    params = start(key, sae.d_in, sae.d_sae, sae.target_width, decoder_norm=1.0, tied=tied)
-    target = x if tied else y
-    if target is not None:
-        params["b_dec"] = geometric_median(target)
-    return _drop_unused(sae, params)
+    @property
+    def resamples(self) -> bool:
+        """Whether training starts dead latents again (`training.resampling`), for which it takes Bricken's methods."""
+        return False
 
+    def idle_settings(self, examples: int) -> dict[str, Any]:
+        """Settings that change nothing in a run of so many examples and save its time."""
+        del examples
+        return {}
 
-def _drop_unused(sae: SAE, params: Params) -> Params:
-    return params if sae.skip else {k: v for k, v in params.items() if k != "W_skip"}
+    def narrowed(self, width: int) -> "SAE":
+        """The recipe of the first `width` latents."""
+        return replace(self, d_sae=width, width=None, **self.bounded(width))  # type: ignore[arg-type]
 
+    def bounded(self, d_sae: int) -> dict[str, Any]:
+        """The fields in `counts_latents` as d_sae bounds them."""
+        changes: dict[str, Any] = {}
+        for name in self.counts_latents:
+            value = getattr(self, name)
+            if isinstance(value, tuple):
+                changes[name] = (*(m for m in value if m < d_sae), d_sae)
+            elif value is not None:
+                changes[name] = min(value, d_sae)
+        return changes
 
-def unit_rows(W: Array) -> Array:
-    """Rows scaled to norm 1; a zero row stays zero."""
-    norm = jnp.linalg.norm(W, axis=-1, keepdims=True)
-    return W / jnp.where(norm > 0, norm, 1.0)
+    def fold_decoder_norm(self, params: Params) -> tuple["SAE", Params]:
+        """The same function with unit decoder rows (`transforms.fold_decoder_norm`)."""
+        return self, _parts.with_unit_decoder(params, self.in_pre_act_units)
 
+    def fold_input_bias(self, params: Params) -> Params:
+        """Parameters in which b_enc - b_dec W_enc takes b_enc's place (`transforms.fold_input_bias`)."""
+        return {**params, "b_enc": params["b_enc"] - params["b_dec"] @ params["W_enc"]}
 
-def batch_sum(a: Array) -> Array:
-    """Sum over the first axis, in two stages: XLA's CPU code for one long column sum is 7 times slower."""
-    group = math.gcd(a.shape[0], 16)
-    return a.reshape(-1, group, *a.shape[1:]).sum(1).sum(0)
+    def fold_scale(self, params: Params, scale_in: float, scale_out: float) -> tuple["SAE", Params]:
+        """From an SAE of scale_in x and scale_out y to one of x and y (`transforms.fold_scale`)."""
+        return self, _parts.scaled_maps(params, scale_in, scale_out)
 
+    def to_saelens(self) -> dict[str, Any]:
+        """`saelens_fields` as this SAE has them."""
+        return {name: getattr(self, name) for name in self.saelens_fields}
 
-def tally(active: Array) -> Array:
-    """How often each latent is active in a batch, (batch, d_sae) bool -> (d_sae,) float32."""
-    group = math.gcd(active.shape[0], 64)
-    parts = active.astype(jnp.int8).reshape(-1, group, *active.shape[1:]).sum(1, dtype=jnp.int8)
-    return parts.astype(jnp.float32).sum(0)
-
-
-def squared_error(error: Array) -> Array:
-    """Mean over the batch of ||y - y_hat||^2."""
-    return jnp.sum(error**2) / error.shape[0]
-
-
-def geometric_median(x: Array, iterations: int = 100) -> Array:
-    """The point with the least sum of distances to the rows of x (n, d), by Weiszfeld's iteration."""
-
-    def step(_: int, m: Array) -> Array:
-        weight = 1 / jnp.maximum(jnp.linalg.norm(x - m, axis=-1, keepdims=True), 1e-6)
-        return jnp.sum(weight * x, 0) / weight.sum()
-
-    return jax.lax.fori_loop(0, iterations, step, x.mean(0))
+    @classmethod
+    def from_saelens(cls, settings: dict[str, Any], d_in: int, d_sae: int) -> dict[str, Any] | None:
+        """Fields of the recipe from `saelens_fields`; None where it cannot be what they say."""
+        del d_in, d_sae
+        return settings

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition.sae._base import batch_sum
+from superposition.sae._parts import batch_sum
 
 DENSE_BELOW = 24  # d_sae / k under which dense matrix products win
 TOGETHER = 8  # slots of a decode that share one pass over the result
@@ -148,6 +148,6 @@ def in_lanes(flat: Array, lanes: int) -> Array:
 
 
 def fired(slots: Slots, d_sae: int) -> Array:
-    """(d_sae,) bool: latents with a positive value in some slot."""
-    columns = jnp.where(slots.values > 0, slots.columns, d_sae)
+    """(d_sae,) bool: latents whose value is not 0 in some slot."""
+    columns = jnp.where(slots.values != 0, slots.columns, d_sae)
     return jnp.zeros(d_sae, bool).at[columns.reshape(-1)].set(True, mode="drop")

@@ -1,27 +1,59 @@
-"""What an SAE has to beat: the neurons themselves, principal components, random directions."""
+"""Baselines: the neuron basis, principal components, and a ReLU SAE with random directions. None is trained."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
 
 from superposition.errors import ConfigError
-from superposition.sae._base import SAE, Info, Params, State, squared_error, start
-from superposition.sae.relu import ReLU
+from superposition.sae import _l1
+from superposition.sae._base import SAE, Info
+from superposition.sae._parts import Params, State, squared_error, start, without_unused
 from superposition.typing import PRNGKey
 
 
 @dataclass(frozen=True)
-class _Fixed(SAE):
+class _LinearCode(SAE, ABC):
     """A signed linear code: f = (x - b_dec) W_enc, y_hat = f W_dec + b_dec. Not trained."""
 
     trains: ClassVar[bool] = False
+    signed: ClassVar[bool] = True
     transcodes: ClassVar[bool] = False
+    saelens: ClassVar[str | None] = "abstopk"  # with k = d_sae it keeps every latent, signs too
+    saelens_fields: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+        "k": (int, 100),
+        "rescale_acts_by_decoder_norm": (bool, False),
+    }
+
+    @property
+    def unit_norm(self) -> bool:
+        """False: nothing is trained."""
+        return False
+
+    def pre_acts(self, params: Params, x: Array) -> Array:
+        """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
+        return self.linear_pre_acts(params, x)
 
     def activate(self, params: Params, pre: Array) -> Array:
-        """Pre, signs kept."""
+        """Pre, signs kept; 0 beyond a masked width."""
         return jnp.where(pre > -1e29, pre, 0.0)
+
+    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """F W_dec + b_dec, (..., d_sae) -> (..., d_in)."""
+        return self.linear_decode(params, latents, x)
+
+    def to_saelens(self) -> dict[str, Any]:
+        """K = d_sae, so that every latent is kept."""
+        return {"k": self.d_sae, "rescale_acts_by_decoder_norm": False}
+
+    @classmethod
+    def from_saelens(cls, settings: dict[str, Any], d_in: int, d_sae: int) -> dict[str, Any] | None:
+        """Nothing, where k = d_sae <= d_in and latents are not rescaled; else it is no such code."""
+        linear = settings["k"] == d_sae <= d_in and not settings["rescale_acts_by_decoder_norm"]
+        return {} if linear else None
 
     def loss(
         self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
@@ -35,13 +67,19 @@ class _Fixed(SAE):
 
 
 @dataclass(frozen=True)
-class Identity(_Fixed):
-    """The neurons: f = x, W_enc = W_dec = 1, biases 0. d_sae = d_in, or ConfigError."""
+class Identity(_LinearCode):
+    """The neuron basis: f = x, W_enc = W_dec = 1, biases 0. d_sae = d_in, or ConfigError.
+
+    >>> import jax, jax.numpy as jnp
+    >>> sae = Identity(d_in=3, d_sae=3)
+    >>> sae.encode(sae.init_params(jax.random.key(0)), jnp.array([1.0, -2.0, 0.0])).tolist()
+    [1.0, -2.0, 0.0]
+    """
 
     d_sae: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raise ConfigError unless d_sae = d_in."""
         if self.d_sae != self.d_in:
             raise ConfigError(f"identity has one latent per input: d_sae={self.d_in}; got {self.d_sae}")
 
@@ -50,18 +88,28 @@ class Identity(_Fixed):
         one = jnp.eye(self.d_in)
         return {"W_enc": one, "b_enc": jnp.zeros(self.d_in), "W_dec": one, "b_dec": jnp.zeros(self.d_in)}
 
+    def narrowed(self, width: int) -> SAE:
+        """PCA's recipe: a part of the identity is a linear code of fewer latents than inputs."""
+        shared = {field.name: getattr(self, field.name) for field in fields(self)}
+        return PCA(**shared | {"d_sae": width, "width": None})
+
 
 @dataclass(frozen=True)
-class PCA(_Fixed):
+class PCA(_LinearCode):
     """Principal components of the data: W_dec rows are the d_sae leading ones, W_enc = W_dec^T, b_dec = mean.
 
     Raises ConfigError for d_sae > d_in, or if init_params is given no data.
+
+    >>> import jax, jax.numpy as jnp
+    >>> data = jnp.array([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> abs(PCA(d_in=2, d_sae=1).init_params(jax.random.key(0), data)["W_dec"]).round(3).tolist()
+    [[1.0, 0.0]]
     """
 
     d_sae: int = 5
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raise ConfigError for d_sae > d_in."""
         if self.d_sae > self.d_in:
             raise ConfigError(f"pca has at most d_in={self.d_in} components; got d_sae={self.d_sae}")
 
@@ -76,17 +124,35 @@ class PCA(_Fixed):
 
 
 @dataclass(frozen=True)
-class Random(ReLU):
-    """A ReLU SAE as it starts: random unit directions, tied, biases 0. Not trained."""
+class Random(_l1.L1Family):
+    """A ReLU SAE as it starts: random unit directions, tied, biases 0. Not trained.
+
+    >>> import jax, jax.numpy as jnp
+    >>> params = Random(d_in=3, d_sae=6).init_params(jax.random.key(0))
+    >>> jnp.linalg.norm(params["W_dec"], axis=1).round(3).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
 
     trains: ClassVar[bool] = False
-    penalised: ClassVar[bool] = False
 
     penalty: float = 0.0
+
+    def check(self) -> None:
+        """Raise ConfigError for a negative penalty."""
+        _l1.check(self)
+
+    @property
+    def unit_norm(self) -> bool:
+        """False: nothing is trained."""
+        return False
+
+    def weights(self, params: Params) -> Array:
+        """||W_dec,i||, (d_sae,)."""
+        return jnp.linalg.norm(params["W_dec"], axis=-1)
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
         """Random unit directions."""
         params = start(
             key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None
         )
-        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+        return without_unused(self, params)

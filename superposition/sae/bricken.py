@@ -1,35 +1,48 @@
 """The SAE of Towards Monosemanticity (Bricken et al. 2023, appendix "Autoencoder training")."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
-from superposition.sae._base import Params, State, median_start, unit_rows
-from superposition.sae.relu import ReLU
+from superposition.sae import _l1
+from superposition.sae._parts import Params, State, median_start, unit_rows
 from superposition.typing import PRNGKey
 
 
 @dataclass(frozen=True)
-class Bricken(ReLU):
+class Bricken(_l1.L1Family):
     """f = relu((x - b_dec) W_enc + b_enc); L = mean ||y - y_hat||^2 + penalty sum_i f_i, unit decoder rows.
 
     The part of the gradient parallel to a decoder row is removed before Adam; b_dec starts at the geometric
     median of the data. At every resample_every-th step, resample_times times, latents silent for dead_after
     samples start again: inputs are drawn with probability ~ loss^2 from resample_inputs fresh ones, a row of
     W_dec is the unit-normalised input, its encoder the same at 0.2 x the mean norm of living encoders, its
-    bias 0, and its Adam moments are forgotten.
+    bias 0, and its Adam moments are forgotten. Raises ConfigError for a negative penalty and counts < 1.
+
+    >>> import jax.numpy as jnp
+    >>> sae = Bricken(d_in=3, d_sae=6, resample_every=4, resample_times=2)
+    >>> [step for step in range(20) if sae.resamples_at(jnp.int32(step))]
+    [3, 7]
     """
+
+    penalised: ClassVar[bool] = True
 
     penalty: float = 1.0
     resample_every: int = 25_000
+    """Steps between resamplings."""
     resample_times: int = 4
+    """How many resamplings."""
     resample_inputs: int = 819_200
+    """Examples to choose new directions from."""
     dead_after: int = 12_500 * 8192
+    """Samples of silence that make a latent dead."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raise ConfigError for settings out of range."""
+        _l1.check(self)
         validate.integer("resample_every", self.resample_every, 1)
         validate.integer("resample_times", self.resample_times, 0)
         validate.integer("resample_inputs", self.resample_inputs, 1)
@@ -47,6 +60,11 @@ class Bricken(ReLU):
     def weights(self, params: Params) -> Array:
         """1: decoder rows have norm 1."""
         return jnp.ones(self.d_sae)
+
+    @property
+    def resamples(self) -> bool:
+        """Whether it resamples at all."""
+        return self.resample_times > 0
 
     def resamples_at(self, step: Array) -> Array:
         """Whether the step just made, counted from 0, is followed by a resampling."""

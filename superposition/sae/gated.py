@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
-from superposition.sae._base import SAE, Info, Params, State, squared_error, start
+from superposition.sae._base import SAE, Info
+from superposition.sae._parts import Params, State, squared_error, start
 from superposition.typing import PRNGKey
 
 
@@ -19,14 +20,24 @@ class Gated(SAE):
     L = mean ||y - y_hat||^2 + penalty sum_i relu(pi)_i + ||y - y_hat_frozen(relu(pi))||^2. The last term
     trains the gate, which a step function hides from the first; its decoder W_dec, b_dec (and W_skip) carry a
     stop-gradient, so that shrunken relu(pi) never pulls at the decoder. Decoder rows have norm 1.
+    Raises ConfigError for a negative penalty.
+
+    >>> import jax
+    >>> params = Gated(d_in=3, d_sae=6).init_params(jax.random.key(0))
+    >>> sorted(params)
+    ['W_dec', 'W_enc', 'b_dec', 'b_gate', 'b_mag', 'r_mag']
     """
 
     penalised: ClassVar[bool] = True
+    per_latent: ClassVar[tuple[str, ...]] = ("W_enc", "b_gate", "b_mag", "r_mag", "W_dec")
+    in_pre_act_units: ClassVar[tuple[str, ...]] = ("W_enc", "b_gate", "b_mag")
+    saelens: ClassVar[str | None] = "gated"
 
     penalty: float = 1.0
+    """Weight of the sparsity term."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raise ConfigError for a negative penalty."""
         validate.in_range("penalty", self.penalty, 0.0, 1e30)
 
     @property
@@ -54,6 +65,16 @@ class Gated(SAE):
         magnitude = jax.nn.relu(self.mask(pre * jnp.exp(params["r_mag"]) + params["b_mag"]))
         return jnp.where(pre + params["b_gate"] > 0, magnitude, 0.0)
 
+    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
+        return self.linear_decode(params, latents, x)
+
+    def fold_input_bias(self, params: Params) -> Params:
+        """b_gate - b_dec W_enc and b_mag - b_dec W_enc exp(r_mag) take the places of the two biases."""
+        shift = params["b_dec"] @ params["W_enc"]
+        b_mag = params["b_mag"] - shift * jnp.exp(params["r_mag"])
+        return {**params, "b_gate": params["b_gate"] - shift, "b_mag": b_mag}
+
     def loss(
         self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
     ) -> tuple[Array, tuple[State, Info]]:
@@ -67,6 +88,6 @@ class Gated(SAE):
         terms = {
             "mse": squared_error(error),
             "l1": self.penalty * gate.sum() / x.shape[0],
-            "aux": squared_error(frozen),
+            "gate_aux": squared_error(frozen),
         }
         return self.report(state, latents, terms, error)

@@ -9,7 +9,8 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.sae._base import OFF, SAE, Info, Params, State, squared_error, start
+from superposition.sae._base import MASKED_PRE_ACT, SAE, Info
+from superposition.sae._parts import Params, State, squared_error, start, without_unused
 from superposition.typing import PRNGKey
 
 SPARSITIES = ("step", "tanh", "quadratic")
@@ -78,21 +79,39 @@ class JumpReLU(SAE):
     The gradient of a threshold is a rectangle of width `bandwidth` about it, in pre-activations; to_input
     sends it to the encoder too. Thresholds are trained as they are, clipped at 0: their logarithm hardly
     moves under Adam. The defaults of threshold and bandwidth are for E||x|| = sqrt(d_in).
+    Raises ConfigError for negative weights, an unknown sparsity, and "quadratic" without l0_target.
+
+    >>> import jax
+    >>> JumpReLU(d_in=3, d_sae=6, threshold=0.5).init_params(jax.random.key(0))["threshold"].tolist()
+    [0.5, 0.5, 0.5, 0.5, 0.5, 0.5]
     """
 
     penalised: ClassVar[bool] = True
+    per_latent: ClassVar[tuple[str, ...]] = ("W_enc", "b_enc", "threshold", "W_dec")
+    in_pre_act_units: ClassVar[tuple[str, ...]] = ("W_enc", "b_enc", "threshold")
+    counts_latents: ClassVar[tuple[str, ...]] = ("l0_target",)
+    saelens: ClassVar[str | None] = "jumprelu"
+    saelens_transcoder: ClassVar[str | None] = "jumprelu_transcoder"
 
     penalty: float = 1.0
+    """Weight of the sparsity term."""
     sparsity: str = "step"
+    """step, tanh or quadratic."""
     l0_target: float | None = None
+    """With sparsity quadratic: how many latents should fire."""
     threshold: float = 0.01
+    """Threshold at the start."""
     bandwidth: float = 0.05
+    """Width of the gradient's window."""
     tanh_scale: float = 4.0
+    """Scale inside the tanh of sparsity tanh."""
     pre_act_penalty: float = 0.0
+    """Weight of the term that revives latents."""
     to_input: bool = False
+    """Thresholds' gradient also to the encoder."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def check(self) -> None:
+        """Raise ConfigError for settings out of range."""
         validate.choice("sparsity", self.sparsity, SPARSITIES)
         for name in ("penalty", "threshold", "tanh_scale", "pre_act_penalty"):
             validate.in_range(name, getattr(self, name), 0.0, 1e30)
@@ -112,15 +131,24 @@ class JumpReLU(SAE):
         norm, tied = 1.0 if self.unit_norm else 0.1, self.d_out is None
         params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=norm, tied=tied)
         params["threshold"] = jnp.full(self.d_sae, self.threshold, jnp.float32)
-        return params if self.skip else {k: v for k, v in params.items() if k != "W_skip"}
+        return without_unused(self, params)
 
-    def constrain(self, params: Params, state: State) -> Params:
+    def bound(self, params: Params, state: State) -> Params:
         """Thresholds stay >= 0."""
-        return super().constrain(params, state) | {"threshold": jax.nn.relu(params["threshold"])}
+        del state
+        return {"threshold": jax.nn.relu(params["threshold"])}
+
+    def pre_acts(self, params: Params, x: Array) -> Array:
+        """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
+        return self.linear_pre_acts(params, x)
 
     def activate(self, params: Params, pre: Array) -> Array:
         """Pre where it exceeds its threshold."""
         return jumprelu(pre, params["threshold"], *self._estimator)
+
+    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+        """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
+        return self.linear_decode(params, latents, x)
 
     @property
     def _estimator(self) -> tuple[Array, Array]:
@@ -144,6 +172,8 @@ class JumpReLU(SAE):
                 sparsity = jnp.mean((l0 - self.l0_target) ** 2) * 2 / self.l0_target
         terms = {"mse": squared_error(error), "sparsity": self.penalty * sparsity}
         if not validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:
-            below = jnp.where(pre > OFF, jax.nn.relu(params["threshold"] - pre), 0.0).sum(0) @ norms
+            below = (
+                jnp.where(pre > MASKED_PRE_ACT, jax.nn.relu(params["threshold"] - pre), 0.0).sum(0) @ norms
+            )
             terms["pre_act"] = self.pre_act_penalty * below / batch
         return self.report(state, latents, terms, error)

@@ -1,14 +1,18 @@
 """The matching-pursuit SAE (Costa et al. 2025, "From Flat to Hierarchical"; SAELens)."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
-from superposition.sae._base import SAE, Info, Params, State, squared_error, start, unit_rows
+from superposition.errors import ConfigError
+from superposition.sae import _parts
+from superposition.sae._base import SAE, Info
+from superposition.sae._parts import Params, State, squared_error, start, unit_rows
 from superposition.typing import PRNGKey
 
 
@@ -19,15 +23,34 @@ class MatchingPursuit(SAE):
     D = W_dec, unit rows, tied (a transcoder pursues with D = W_enc^T and decodes with W_dec). An example
     stops after max_iterations (default d_in), when ||r|| < residual_threshold (0: never), or, with
     stop_on_duplicate_support, when an iteration adds no new latent. L = mean ||y - y_hat||^2, with the
-    gradient through every coefficient and residual, none through the choice.
+    gradient through every coefficient and residual, none through the choice. Raises ConfigError for
+    max_iterations < 1 and a negative residual_threshold.
+
+    >>> import jax, jax.numpy as jnp
+    >>> sae = MatchingPursuit(d_in=3, d_sae=3, residual_threshold=0.0)
+    >>> params = {"W_dec": jnp.eye(3), "b_dec": jnp.zeros(3)}
+    >>> sae.encode(params, jnp.array([2.0, -1.0, 3.0])).tolist()
+    [2.0, 0.0, 3.0]
     """
 
-    max_iterations: int | None = None
-    residual_threshold: float = 1e-2
-    stop_on_duplicate_support: bool = True
+    per_latent: ClassVar[tuple[str, ...]] = ("W_enc", "W_dec")
+    in_pre_act_units: ClassVar[tuple[str, ...]] = ("W_enc",)
+    saelens: ClassVar[str | None] = "matching_pursuit"
+    saelens_fields: ClassVar[Mapping[str, tuple[Any, Any]]] = {
+        "residual_threshold": (float, 1e-2),
+        "max_iterations": (int | None, None),
+        "stop_on_duplicate_support": (bool, True),
+    }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    max_iterations: int | None = None
+    """Most iterations an example. Default d_in."""
+    residual_threshold: float = 1e-2
+    """Stop at this residual norm."""
+    stop_on_duplicate_support: bool = True
+    """Stop when an iteration adds no latent."""
+
+    def check(self) -> None:
+        """Raise ConfigError for settings out of range."""
         if self.max_iterations is not None:
             validate.integer("max_iterations", self.max_iterations, 1)
         validate.in_range("residual_threshold", self.residual_threshold, 0.0, 1e30)
@@ -45,11 +68,10 @@ class MatchingPursuit(SAE):
         kept = {"W_dec", "b_dec"} | ({"W_enc"} if self.d_out is not None else set())
         return {k: v for k, v in params.items() if k in kept or (k == "W_skip" and self.skip)}
 
-    def constrain(self, params: Params, state: State) -> Params:
-        """Unit rows of what pursues."""
-        if self.d_out is None:
-            return super().constrain(params, state)
-        return {**params, "W_enc": unit_rows(params["W_enc"].T).T}
+    def bound(self, params: Params, state: State) -> Params:
+        """Unit columns of the W_enc that a transcoder pursues with."""
+        del state
+        return {} if self.d_out is None else {"W_enc": unit_rows(params["W_enc"].T).T}
 
     def pre_acts(self, params: Params, x: Array) -> Array:
         """X - b_dec: pursuit has residuals, not pre-activations; (..., d_in) -> (..., d_in)."""
@@ -82,7 +104,24 @@ class MatchingPursuit(SAE):
         """F W_dec + b_dec; b_dec only where it was subtracted, as the encoder is tied (SAELens)."""
         if self.d_out is None and not self.apply_b_dec_to_input:
             return self.matmul(latents, params["W_dec"])
-        return super().decode(params, latents, x)
+        return self.linear_decode(params, latents, x)
+
+    def fold_decoder_norm(self, params: Params) -> tuple[SAE, Params]:
+        """ConfigError: the choice of latents would change."""
+        raise ConfigError("matching pursuit chooses latents by its dictionary's norms; they cannot be folded")
+
+    def fold_input_bias(self, params: Params) -> Params:
+        """ConfigError: there is no encoder bias."""
+        raise ConfigError("matching pursuit has no encoder bias that could take b_dec")
+
+    def fold_scale(self, params: Params, scale_in: float, scale_out: float) -> tuple[SAE, Params]:
+        """The dictionary keeps its norms: latents, and residual_threshold, are divided by scale_in."""
+        folded = _parts.scaled_biases(params, scale_in, scale_out)
+        if self.d_out is not None:
+            folded["W_dec"] = params["W_dec"] * (scale_in / scale_out)
+        elif scale_in != scale_out:
+            raise ConfigError("matching pursuit decodes with its dictionary: scale_out must be scale_in")
+        return replace(self, residual_threshold=self.residual_threshold / scale_in), folded
 
     def loss(
         self, params: Params, state: State, x: Array, y: Array, key: PRNGKey

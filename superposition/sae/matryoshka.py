@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +10,39 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.sae import _select
-from superposition.sae._base import Info, Params, State, tally
-from superposition.sae._topk_family import normalized_error
-from superposition.sae.batch_topk import BatchTopK
+from superposition.sae import _select, _topk
+from superposition.sae._auxk import auxk
+from superposition.sae._base import Info
+from superposition.sae._parts import Params, State, normalized_error, tally
 from superposition.typing import PRNGKey
 
 
 @dataclass(frozen=True)
-class Matryoshka(BatchTopK):
+class Matryoshka(_topk.BatchTopKFamily):
     """BatchTopK whose every prefix reconstructs: L = mean_m ||y - f[:m] W_dec[:m] - b_dec||^2 + L_aux.
 
     prefixes: nested widths, the last of which is d_sae (default: d_sae / 16, / 8, / 4, / 2, / 1). With
     n_sampled > 0 that many prefixes are drawn afresh at each step instead, m ~ Pareto with exponent
     sampled_power on [1, d_sae], together with d_sae itself. Errors are normalised as in TopK.
+    Raises ConfigError for prefixes that do not increase to d_sae.
+
+    >>> Matryoshka(d_in=3, d_sae=16, k=2.0).prefixes
+    (1, 2, 4, 8, 16)
     """
 
-    prefixes: tuple[int, ...] | None = None
-    n_sampled: int = 0
-    sampled_power: float = 0.5
+    saelens_training: ClassVar[str | None] = "matryoshka_batchtopk"
+    counts_latents: ClassVar[tuple[str, ...]] = ("k", "slots", "prefixes")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    prefixes: tuple[int, ...] | None = None
+    """Nested widths, the last of which is d_sae."""
+    n_sampled: int = 0
+    """Prefixes drawn at each step, in place of fixed ones."""
+    sampled_power: float = 0.5
+    """Exponent of the sampled prefixes."""
+
+    def check(self) -> None:
+        """Raise ConfigError for settings out of range; prefixes that are not given become the default ones."""
+        _topk.check_batch(self)
         validate.integer("n_sampled", self.n_sampled, 0)
         validate.in_range("sampled_power", self.sampled_power, 0.0, 100.0, open_low=True)
         if self.prefixes is None:
@@ -55,14 +67,14 @@ class Matryoshka(BatchTopK):
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
         least = _select.least_kept(pre, self.k)
         active = pre >= least
-        latents = self.masked_latents(params, x, jax.lax.stop_gradient(self.raw(params, pre)), active)
+        latents = _topk.masked_latents(self, params, x, pre, active)
         nested = self._sampled(params, latents, key) if self.n_sampled else self._fixed(params, latents)
         constant = params["b_dec"] + (self.matmul(x, params["W_skip"].T) if self.skip else 0.0)
         errors = [y - constant - part for part in nested]
         mse = sum((normalized_error(e, y) for e in errors), jnp.float32(0)) / len(errors)
-        terms = {"mse": mse} | self.auxk(params, state, x, errors[-1])
+        terms = {"mse_normalized": mse} | auxk(self, params, state, x, errors[-1])
         count = tally(active)
-        state = self.count(self.follow(state, least), count > 0, x.shape[0])
+        state = self.count(_topk.follow(self, state, least), count > 0, x.shape[0])
         info = Info(terms, count.sum() / x.shape[0], count > 0, errors[-1])
         return sum(terms.values(), jnp.float32(0)), (state, info)
 

@@ -1,83 +1,47 @@
 """The ReLU SAE with an L1 penalty weighted by decoder norms (Anthropic, "Circuits Updates - April 2024")."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from superposition._internal import validate
-from superposition.sae import _select, _sparse
-from superposition.sae._base import SAE, Info, Params, State, batch_sum, squared_error, tally
+from superposition.sae import _l1
+from superposition.sae._parts import Params, start, without_unused
 from superposition.typing import PRNGKey
-
-LARGE = 2**20  # pre-activations of a batch under which choosing is not worth it
-SMALL = 2**14  # weights of SAEs that share their steps, where both branches of a choice would run
-SPARSE_BELOW = 48  # of so many latents one active: then sparse products win (benchmarks/sae.py)
 
 
 @dataclass(frozen=True)
-class ReLU(SAE):
+class ReLU(_l1.L1Family):
     """f = relu((x - b_dec) W_enc + b_enc); L = mean ||y - y_hat||^2 + penalty sum_i f_i ||W_dec,i||.
 
     The norm in the penalty removes the freedom to shrink f and grow W_dec, so no constraint is needed.
     penalty is for data scaled to E||x|| = sqrt(d_in). Raises ConfigError for a negative penalty.
+
+    >>> import jax, jax.numpy as jnp
+    >>> sae = ReLU(d_in=3, d_sae=6)
+    >>> latents, x_hat = sae.reconstruct(sae.init_params(jax.random.key(0)), jnp.ones((4, 3)))
+    >>> latents.shape, x_hat.shape
+    ((4, 6), (4, 3))
     """
 
     penalised: ClassVar[bool] = True
 
-    penalty: float = 5.0
+    def check(self) -> None:
+        """Raise ConfigError for a negative penalty."""
+        _l1.check(self)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        validate.in_range("penalty", self.penalty, 0.0, 1e30)
+    @property
+    def unit_norm(self) -> bool:
+        """False: the penalty has the norms."""
+        return False
 
-    def activate(self, params: Params, pre: Array) -> Array:
-        """relu(pre)."""
-        return jax.nn.relu(pre)
-
-    def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
-        """Squared error and weighted L1, over active latents alone once few enough are active."""
-        del key
-        batch, capacity = x.shape[0], x.shape[0] * self.d_sae // SPARSE_BELOW
-        pre = jax.lax.stop_gradient(self.pre_acts(params, x))
-        if batch * self.d_sae < LARGE or self.d_in * self.d_sae <= SMALL or self.width is not None:
-            error, l1, active, seen = self._dense(params, x, y, pre)
-        else:
-            few = _select.count_positive(pre) <= capacity
-            branches = (partial(self._sparse, capacity=capacity), self._dense)
-            error, l1, active, seen = jax.lax.cond(few, *branches, params, x, y, pre)
-        terms = {"mse": squared_error(error), "l1": self.penalty * l1 / batch}
-        info = Info(terms, active / batch, seen, error)
-        return sum(terms.values(), jnp.float32(0)), (self.count(state, seen, batch), info)
+    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+        """Random decoder directions of norm 0.1, tied encoder (an SAE's), biases 0."""
+        del x, y
+        tied = self.d_out is None
+        return without_unused(self, start(key, self.d_in, self.d_sae, self.target_width, tied=tied))
 
     def weights(self, params: Params) -> Array:
-        """What the penalty multiplies every latent by: ||W_dec,i||, (d_sae,)."""
+        """||W_dec,i||, (d_sae,)."""
         return jnp.linalg.norm(params["W_dec"], axis=-1)
-
-    def _dense(self, params: Params, x: Array, y: Array, pre: Array) -> tuple[Array, Array, Array, Array]:
-        latents = jax.nn.relu(_sparse.known(pre, x, *self._encoder(params)))
-        error = y - self.decode(params, latents, x)
-        count = tally(latents > 0)
-        return error, batch_sum(latents) @ self.weights(params), count.sum(), count > 0
-
-    def _sparse(
-        self, params: Params, x: Array, y: Array, pre: Array, *, capacity: int
-    ) -> tuple[Array, Array, Array, Array]:
-        slots = _select.slots(pre, *_select.positive(pre, capacity))
-        values = _sparse.encode(slots, x, *self._encoder(params))
-        latents = slots._replace(values=jax.nn.relu(values))
-        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
-        if self.skip:
-            y_hat = y_hat + self.matmul(x, params["W_skip"].T)
-        totals = jnp.zeros(self.d_sae).at[slots.columns].add(latents.values)
-        active = (slots.values > 0).sum().astype(jnp.float32)
-        return y - y_hat, totals @ self.weights(params), active, _sparse.fired(slots, self.d_sae)
-
-    def _encoder(self, params: Params) -> tuple[Array, Array, Array]:
-        b_dec = params["b_dec"] if self.apply_b_dec_to_input else jnp.zeros(self.d_in)
-        return params["W_enc"], params["b_enc"], b_dec

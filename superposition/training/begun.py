@@ -1,7 +1,6 @@
 """What a directory of checkpoints was begun with, so that nothing else is continued there."""
 
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from superposition._internal import atomic
 from superposition._internal.strict_json import strict_json
 from superposition.activations import Stream
 from superposition.errors import ConfigError
@@ -38,5 +38,4 @@ def remember(directory: Path, config: dict[str, Any]) -> None:
             )
         return
     temporary = path.with_name(f".{RUN}.new")  # one name: the next run writes over what a kill left
-    temporary.write_text(json.dumps(wanted, indent=1))
-    os.replace(temporary, path)
+    atomic.write_file(path, json.dumps(wanted, indent=1).encode(), temporary=temporary)

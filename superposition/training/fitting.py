@@ -20,9 +20,8 @@ from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
 from superposition.evaluation.sae import batch_size, evaluate, shortcomings, target_l0
-from superposition.sae import SAE, BatchTopK, Params
-from superposition.sae.folding import fold_scale
-from superposition.sae.narrow import narrowed
+from superposition.sae import SAE, Params
+from superposition.sae.transforms import finished
 from superposition.storage import checkpoint
 from superposition.storage.provenance import Environment, distinct, environment, recipe
 from superposition.training import loop
@@ -37,7 +36,7 @@ from superposition.training.sae import (
     is_small,
     log_every,
     sweepable,
-    turned,
+    transpose_encoder,
 )
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
@@ -262,7 +261,9 @@ def _unpack(
     scales: tuple[float, float],
 ) -> list[Trained]:
     run = program.run
-    params, failed, history = jax.tree.map(np.asarray, (turned(state.params), state.failed, state.history))
+    params, failed, history = jax.tree.map(
+        np.asarray, (transpose_encoder(state.params), state.failed, state.history)
+    )
     every = log_every(run.steps)
     result = []
     for c, row in enumerate(rows):
@@ -287,11 +288,3 @@ def _unpack(
             )
         )
     return result
-
-
-def finished(sae: SAE, params: Params, scales: tuple[float, float] = (1.0, 1.0)) -> tuple[SAE, Params]:
-    """The form used after training: BatchTopK as JumpReLU, masked width cut off, scales folded in."""
-    if isinstance(sae, BatchTopK):
-        sae, params = sae.finish(params)
-    sae, params = narrowed(sae, params)
-    return fold_scale(sae, params, *scales)

@@ -1,5 +1,6 @@
 """Resampling of dead latents (Bricken et al. 2023), with a pool of any size in the memory of one batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,26 +9,25 @@ import optax
 from jax import Array
 
 from superposition.activations import ASIDE, Source
-from superposition.sae import Bricken
 from superposition.typing import PRNGKey
 
 
-def maybe(sae: Bricken, source: Source, size: int, inputs: Any, state: Any, i: Array, key: PRNGKey) -> Any:
-    """The state after step i, with dead latents started again where it is time."""
+def maybe(sae: Any, source: Source, size: int, inputs: Any, state: Any, i: Array, key: PRNGKey) -> Any:
+    """The state after step i, with dead latents of an SAE that `resamples` started again where it is time."""
 
     def renew(state: Any) -> Any:
         held = {**state.params, "W_enc": state.params["W_enc"].T}
         x, y = draw(sae, source, size, inputs, held, i, key)
         params, own, dead = sae.resample(held, state.sae, x, y)
         params = {**params, "W_enc": params["W_enc"].T}
-        new = state._replace(params=params, sae=own, opt_state=forget(state.opt_state, dead))
+        new = state._replace(params=params, sae=own, opt_state=forget(state.opt_state, dead, sae.per_latent))
         return jax.tree.map(lambda a, b: jnp.where(state.alive, a, b), new, state)
 
     return jax.lax.cond(sae.resamples_at(i), renew, lambda s: s, state)
 
 
 def draw(
-    sae: Bricken, source: Source, size: int, inputs: Any, params: Any, i: Array, key: PRNGKey
+    sae: Any, source: Source, size: int, inputs: Any, params: Any, i: Array, key: PRNGKey
 ) -> tuple[Array, Array]:
     """For every latent an example of the pool, (d_sae, d_in) and (d_sae, d_out), with P ~ loss^2.
 
@@ -53,16 +53,14 @@ def draw(
     return x, y
 
 
-def forget(opt_state: Any, dead: Array) -> Any:
-    """Adam's moments, W_enc's (d_sae, d_in), with those of dead latents at 0."""
+def forget(opt_state: Any, dead: Array, per_latent: Sequence[str]) -> Any:
+    """Adam's moments with those of dead latents at 0, of the parameters `per_latent`; W_enc's are (d_sae, d_in)."""
 
     def clear(moments: dict[str, Array]) -> dict[str, Array]:
-        cleared = {
-            "W_enc": jnp.where(dead[:, None], 0.0, moments["W_enc"]),
-            "W_dec": jnp.where(dead[:, None], 0.0, moments["W_dec"]),
-            "b_enc": jnp.where(dead, 0.0, moments["b_enc"]),
-        }
-        return {**moments, **cleared}
+        def cleared(moment: Array) -> Array:
+            return jnp.where(dead.reshape(-1, *[1] * (moment.ndim - 1)), 0.0, moment)
+
+        return {**moments, **{name: cleared(moments[name]) for name in per_latent}}
 
     def is_adam(node: Any) -> bool:
         return isinstance(node, optax.ScaleByAdamState)

@@ -13,8 +13,7 @@ from jax import Array
 from superposition._internal import validate
 from superposition.activations import ASIDE, Source
 from superposition.errors import ConfigError
-from superposition.sae import SAE, Bricken, Params, TopK
-from superposition.sae._auxk import AuxK
+from superposition.sae import SAE, Params, TopK
 from superposition.training import resampling
 from superposition.training.controller import Control, Controller
 from superposition.training.optimizer import Adam
@@ -117,7 +116,7 @@ def log_every(steps: int) -> int:
     return -(-steps // LOGS)
 
 
-def turned(params: Params) -> Params:
+def transpose_encoder(params: Params) -> Params:
     """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
     return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
 
@@ -192,10 +191,10 @@ class Program:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), 1), i)
 
         def loss(params: Params) -> tuple[Array, PyTree]:
-            return sae.loss(turned(params), state.sae, x, y, key)
+            return sae.loss(transpose_encoder(params), state.sae, x, y, key)
 
         (_, (sae_state, info)), grads = jax.value_and_grad(loss, has_aux=True)(state.params)
-        grads = turned(sae.project(turned(state.params), turned(grads)))
+        grads = transpose_encoder(sae.project(transpose_encoder(state.params), transpose_encoder(grads)))
         norm = optax.tree.norm(grads)
         watched = jnp.stack([x.sum(), *(info.terms[t] for t in self._loss_terms), norm])
         finite = jnp.isfinite(watched)
@@ -208,7 +207,7 @@ class Program:
             control = controller.update(control, info.l0, target)
         new, old = (sae_state, control), (state.sae, state.control)
         sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
-        params = turned(sae.constrain(turned(params), sae_state))
+        params = transpose_encoder(sae.constrain(transpose_encoder(params), sae_state))
         fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
@@ -219,15 +218,14 @@ class Program:
             state.history,
         )
         state = State(params, opt_state, sae_state, control, alive, failed, history)
-        if isinstance(sae, Bricken) and sae.resample_times:
+        if sae.resamples:
             return resampling.maybe(sae, self.source, run.batch_size, inputs, state, i, key)
         return state
 
     def _configured(self, swept: dict[str, Array]) -> SAE:
         mine: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
         run = self.run
-        if isinstance(run.sae, AuxK) and run.steps * run.batch_size < run.sae.dead_after:
-            mine["aux_coefficient"] = 0.0  # nothing can be silent for that long
+        mine |= run.sae.idle_settings(run.steps * run.batch_size)
         return replace(run.sae, **mine)  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
@@ -245,7 +243,7 @@ def _start_impl(program: Program, cells: Cells, x: Array, y: Array) -> State:
 
     def one(cell: Cells) -> State:
         sae = program._configured(cell.swept)
-        params = turned(sae.init_params(jax.random.fold_in(jax.random.key(cell.seed), 0), x, y))
+        params = transpose_encoder(sae.init_params(jax.random.fold_in(jax.random.key(cell.seed), 0), x, y))
         opt_state = run.optimizer.start(params)
         history = jnp.full((LOGS, len(program.terms)), jnp.nan)
         failed = jnp.full(2, -1, jnp.int32)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from superposition import metrics
+from superposition._internal.recipe_fields import recipe_fields
 from superposition.activations import Batch, planted_stream
 from superposition.cli import main
 from superposition.cli.sae import files, training
@@ -71,6 +72,17 @@ def test_help_does_not_import_jax():
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "--l0-target" in done.stdout
+
+
+def test_fields_read_from_source_are_those_of_the_classes():
+    """What the flags are made of without importing JAX is what the dataclasses have once it is imported."""
+    for name, kind in ARCHITECTURES.items():
+        read = recipe_fields("sae", "ARCHITECTURES")[name]
+        assert list(read) == [field.name for field in dataclasses.fields(kind)]
+        for field in dataclasses.fields(kind):
+            assert eval(read[field.name].default) == field.default
+        undocumented = {"d_in", "d_out", "d_sae", "skip", "slots", "normalize_activations"} & set(read)
+        assert {field for field, it in read.items() if not it.doc} == undocumented, name
 
 
 def test_every_setting_of_every_architecture_has_a_flag():

@@ -16,6 +16,7 @@ OWN = {
     "bricken": {"penalty": 0.3},
     "gated": {"penalty": 0.3},
     "topk": {"k": 3, "dead_after": 100},
+    "abstopk": {"k": 3, "dead_after": 100},
     "batch-topk": {"k": 2.4, "dead_after": 100},
     "matryoshka": {"k": 2.4, "dead_after": 100, "prefixes": (2, 5, D_SAE)},
     "jumprelu": {"penalty": 0.3, "bandwidth": 0.4, "threshold": 0.3},

@@ -77,9 +77,9 @@ def saelens(directory, x):
         if name.startswith("topk"):
             after = np.linalg.norm(p["W_dec"], axis=-1) if cfg["rescale_acts_by_decoder_norm"] else 1.0
             latents = _topk(z * after, cfg["k"])
-        elif name == "abstopk":
-            assert cfg["k"] == cfg["d_sae"]
-            latents = z
+        elif name.startswith("abstopk"):
+            after = np.linalg.norm(p["W_dec"], axis=-1) if cfg["rescale_acts_by_decoder_norm"] else 1.0
+            latents = np.where(_topk(np.abs(z * after), cfg["k"]) > 0, z * after, 0.0)
         elif name.startswith("jumprelu"):
             latents = _relu(z) * (z > p["threshold"])
         else:

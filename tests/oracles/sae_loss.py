@@ -51,7 +51,7 @@ def gated_terms(sae, p, x, y, state, frozen):
     return {
         "mse": squared(y - decode(sae, p, f, x)),
         "l1": sae.penalty * gate.sum(-1).mean(),
-        "aux": squared(y - decode(sae, frozen, gate, x)),
+        "gate_aux": squared(y - decode(sae, frozen, gate, x)),
     }
 
 
@@ -140,7 +140,18 @@ def selected(sae, p, x):
 def topk_terms(sae, p, x, y, state, frozen):
     e = y - decode(sae, frozen, selected(sae, frozen, x), x)
     mse = normalized(y - decode(sae, p, selected(sae, p, x), x), y)
-    return {"mse": mse, "aux": aux_term(sae, p, x, y, state, e)}
+    return {"mse_normalized": mse, "auxk": aux_term(sae, p, x, y, state, e)}
+
+
+def abstopk_terms(sae, p, x, y, state, frozen):
+    def latents(p):
+        z = pre_acts(sae, p, x)
+        kept = np.stack([largest(np.abs(row), sae.k) for row in z * rescaling(sae, p)])
+        return np.where(kept, z, 0.0)
+
+    e = y - decode(sae, frozen, latents(frozen), x)
+    mse = normalized(y - decode(sae, p, latents(p), x), y)
+    return {"mse_normalized": mse, "auxk": aux_term(sae, p, x, y, state, e)}
 
 
 def matryoshka_terms(sae, p, x, y, state, frozen):
@@ -150,7 +161,7 @@ def matryoshka_terms(sae, p, x, y, state, frozen):
         prefix = np.where(np.arange(sae.d_sae) < m, f, 0.0)
         parts.append(normalized(y - decode(sae, p, prefix, x), y))
     e = y - decode(sae, frozen, selected(sae, frozen, x), x)
-    return {"mse": np.mean(parts), "aux": aux_term(sae, p, x, y, state, e)}
+    return {"mse_normalized": np.mean(parts), "auxk": aux_term(sae, p, x, y, state, e)}
 
 
 def pursue(sae, p, x):
@@ -185,6 +196,7 @@ TERMS = {
     "bricken": bricken_terms,
     "gated": gated_terms,
     "topk": topk_terms,
+    "abstopk": abstopk_terms,
     "batch-topk": topk_terms,
     "jumprelu": jumprelu_terms,
     "matryoshka": matryoshka_terms,

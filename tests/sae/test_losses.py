@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.sae import BatchTopK, Matryoshka, TopK
+from superposition.sae import ARCHITECTURES, BatchTopK, Matryoshka, TopK
 from tests.oracles import sae_loss
 from tests.oracles.sae_cases import CASES, D_IN, D_SAE, data, params_of, recipe, state_of
 
 KEY = jax.random.key(0)
 DEAD = (1, 4, 6)
-AUXK = ("topk", "batch-topk", "matryoshka")
+AUXK = [name for name, kind in ARCHITECTURES.items() if hasattr(kind, "aux_coefficient")]
 
 
 def graded(sae, params, state, x, y, key=KEY):
@@ -93,7 +93,7 @@ def test_jumprelu_follows_the_straight_through_gradient(sparsity, to_input, kind
 def test_the_gates_own_term_never_pulls_at_the_decoder(kind):
     sae = recipe("gated", kind)
     params, (x, y) = params_of(sae), data(sae)
-    grads = jax.grad(lambda p: sae.loss(p, state_of(sae), x, y, KEY)[1][1].terms["aux"])(params)
+    grads = jax.grad(lambda p: sae.loss(p, state_of(sae), x, y, KEY)[1][1].terms["gate_aux"])(params)
     assert not grads["W_dec"].any()
     assert grads["b_gate"].any()
     assert not grads["b_mag"].any()
@@ -113,7 +113,7 @@ def test_auxk_has_no_scale_and_reaches_dead_latents_alone(name):
     def aux(p, scale, dead):
         moved = {k: v * (scale if k in ("b_enc", "b_dec", "threshold") else 1.0) for k, v in p.items()}
         info = sae.loss(moved, state_of(sae, dead), x * scale, y * scale, KEY)[1][1]
-        return info.terms["aux"]
+        return info.terms["auxk"]
 
     value, grads = jax.value_and_grad(aux)(params, 1.0, DEAD)
     assert value > 0
@@ -138,8 +138,8 @@ def test_auxk_of_wide_saes_agrees_with_the_dense_formula(dead, fields):
     state = state_of(sae, np.random.default_rng(1).permutation(1100)[:dead])
     _, info, grads = graded(sae, params, state, x, y)
     expected = sae_loss.loss("topk", sae, params, x, y, state)
-    np.testing.assert_allclose(info.terms["aux"], expected["aux"], rtol=1e-4)
-    np.testing.assert_allclose(info.terms["mse"], expected["mse"], rtol=1e-4)
+    np.testing.assert_allclose(info.terms["auxk"], expected["auxk"], rtol=1e-4)
+    np.testing.assert_allclose(info.terms["mse_normalized"], expected["mse_normalized"], rtol=1e-4)
     p, frozen = sae_loss.doubles(params), params
     rng = np.random.default_rng(2)
     way = {k: rng.normal(size=v.shape) for k, v in params.items()}  # 18 000 entries: one direction
@@ -158,7 +158,7 @@ def test_auxk_of_wide_saes_agrees_with_the_dense_formula(dead, fields):
 def test_auxk_off_or_on_a_perfect_reconstruction():
     sae = recipe("topk", aux_coefficient=0.0)
     x, y = data(sae)
-    assert "aux" not in sae.loss(params_of(sae), state_of(sae, DEAD), x, y, KEY)[1][1].terms
+    assert "auxk" not in sae.loss(params_of(sae), state_of(sae, DEAD), x, y, KEY)[1][1].terms
     sae = recipe("topk")
     zero = {k: jnp.zeros_like(v) for k, v in params_of(sae).items()}
     value, info, grads = graded(sae, zero, state_of(sae, DEAD), jnp.zeros_like(x), jnp.zeros_like(y))
@@ -188,7 +188,7 @@ def test_sampled_prefixes_follow_their_law_and_include_the_whole():
     spread = d_sae / 2
 
     def kept(key):  # sum of the sampled widths
-        mse = sae.loss(params, sae.init_state(), x, x, key)[1][1].terms["mse"]
+        mse = sae.loss(params, sae.init_state(), x, x, key)[1][1].terms["mse_normalized"]
         return n * d_sae - mse * (n + 1) * spread
 
     sums = np.asarray(jax.jit(jax.vmap(kept))(jax.random.split(KEY, 4000)))

@@ -111,7 +111,7 @@ def test_round_trip_is_exact_and_means_what_the_files_say(tmp_path, format, name
     path = formats.save(tmp_path / "sae", sae, params, metadata, format)
     got = formats.load(path, allow_pt=True)
     wanted, bits = sae, params
-    if format == "saelens" and isinstance(sae, BatchTopK):
+    if format == "saelens" and sae.saelens_training:
         wanted, bits = sae.finish(params)
         trained = got.metadata["superposition"]["trained_as"]
         assert trained == json.loads(json.dumps(_recipe.describe(sae)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from superposition.errors import ConfigError
-from superposition.sae.folding import fold_decoder_norm, fold_scale
+from superposition.sae.transforms import fold_decoder_norm, fold_scale
 from superposition.storage import formats
 from tests.oracles.peers import peer
 from tests.storage.test_formats import D_IN, D_OUT, D_SAE, OTHERS, SAELENS, close, inputs, params_of, recipe

@@ -75,7 +75,7 @@ def test_a_cell_of_a_grid_is_the_run_alone(sae, axes, alone):
         single = fit(run(replace(sae, **fields)), STREAM, seed=seed)[0]
         assert_same_sae(grid[index], single)
         assert grid[index].sae == single.sae
-    different = [one.history["mse"] for one in grid]
+    different = [one.history["fvu"] for one in grid]
     assert all((different[0] != other).any() for other in different[1:])
 
 

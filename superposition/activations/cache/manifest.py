@@ -150,12 +150,7 @@ def publish(path: Path, data: bytes) -> None:
     """Write a file that has its name only once all its bytes are on the disk. Raises StoreError."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(4)}")
     with atomic.system(path):
-        try:
-            atomic.put(temporary, data)
-            os.replace(temporary, path)
-            atomic.fsync(path.parent)
-        finally:
-            atomic.remove(temporary)
+        atomic.write_file(path, data, temporary=temporary)
 
 
 def check(path: Path, expected: File, *, verify: bool) -> tuple[int, int]:

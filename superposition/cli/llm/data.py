@@ -1,7 +1,7 @@
 """The language model and the stream of its activations that settings name."""
 
 import hashlib
-import os
+import io
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition._internal import arrays, validate
+from superposition._internal import arrays, atomic, validate
 from superposition.activations.cache import Cache
 from superposition.cli.llm.config import LMTrainConfig, ModelConfig, TextConfig
 from superposition.cli.llm.text import check_text, read_tokens
@@ -223,16 +223,10 @@ def _keep(tokens: Tokens, work: Path) -> None:
     path = work / TOKENS
     if path.exists():
         return
-    temporary = path.with_name(f".{TOKENS}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            held = {name: value for name, value in tokens._asdict().items() if value is not None}
-            np.savez(file, **{**held, "sources": np.array(tokens.sources)})
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    given = {name: value for name, value in tokens._asdict().items() if value is not None}
+    buffer = io.BytesIO()
+    np.savez(buffer, **{**given, "sources": np.array(tokens.sources)})
+    atomic.write_file(path, buffer.getbuffer())
 
 
 def _kept(path: Path) -> Tokens:

@@ -7,15 +7,16 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
+
+from superposition.cli.sae.flags import Floats, Hyperparameters, one_of, trained
 from superposition.errors import ConfigError
 
 if TYPE_CHECKING:
     from superposition.sae import SAE
     from superposition.training import SAERun
-
-Floats = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -69,64 +70,6 @@ _OWNED = {
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
-    """Settings of the architectures; several values of a number make an axis of the grid."""
-
-    k: Floats = ()
-    """topk, batch-topk, matryoshka: latents an example (batch-topk: on average)."""
-    width: tuple[int, ...] = ()
-    """Numbers of latents, trained side by side. Default: d_sae."""
-    penalty: Floats = ()
-    """relu, bricken, gated, jumprelu: weight of the sparsity term."""
-    l0_target: Floats = ()
-    """Architectures with a penalty: move it until this many latents fire."""
-    threshold: Floats = ()
-    """jumprelu: threshold at the start."""
-    bandwidth: Floats = ()
-    """jumprelu: width of the gradient's window."""
-    tanh_scale: Floats = ()
-    """jumprelu with sparsity tanh: scale inside the tanh."""
-    pre_act_penalty: Floats = ()
-    """jumprelu: weight of the term that revives latents."""
-    aux_coefficient: Floats = ()
-    """topk, batch-topk, matryoshka: weight of AuxK."""
-    threshold_rate: Floats = ()
-    """batch-topk, matryoshka: rate of the running threshold."""
-    sampled_power: Floats = ()
-    """matryoshka: exponent of the sampled prefixes."""
-    residual_threshold: Floats = ()
-    """matching-pursuit: stop at this residual norm."""
-    k_aux: int | None = None
-    """topk, batch-topk, matryoshka: dead latents that AuxK uses. Default d_in / 2."""
-    dead_after: int | None = None
-    """topk, batch-topk, matryoshka, bricken: samples of silence that make a latent dead."""
-    resample_every: int | None = None
-    """bricken: steps between resamplings."""
-    resample_times: int | None = None
-    """bricken: how many resamplings."""
-    resample_inputs: int | None = None
-    """bricken: examples to choose new directions from."""
-    n_sampled: int | None = None
-    """matryoshka: prefixes drawn at each step, in place of fixed ones."""
-    max_iterations: int | None = None
-    """matching-pursuit: most iterations an example. Default d_in."""
-    prefixes: tuple[int, ...] = ()
-    """matryoshka: nested widths, the last of which is d_sae."""
-    sparsity: str | None = None
-    """jumprelu: step, tanh or quadratic."""
-    matmul_dtype: str | None = None
-    """float32 or bfloat16."""
-    rescale_acts_by_decoder_norm: bool | None = None
-    """topk, batch-topk, matryoshka: choose by latents times decoder norms."""
-    to_input: bool | None = None
-    """jumprelu: thresholds' gradient also to the encoder."""
-    stop_on_duplicate_support: bool | None = None
-    """matching-pursuit: stop when an iteration adds no latent."""
-    apply_b_dec_to_input: bool | None = None
-    """Subtract b_dec from the input."""
-
-
-@dataclass(frozen=True)
 class OptimizerSettings:
     """Adam's settings; several values make an axis."""
 
@@ -150,8 +93,7 @@ class OptimizerSettings:
 class TrainSettings(OptimizerSettings, Hyperparameters):
     """What training is, whatever the activations."""
 
-    architecture: str = "topk"
-    """relu, bricken, gated, topk, batch-topk, jumprelu, matryoshka or matching-pursuit."""
+    architecture: Annotated[str, tyro.conf.arg(help=one_of(trained()))] = "topk"
     d_sae: int | None = None
     """Number of latents. Default: the true features, where they are known, else 4 d_in."""
     skip: bool = False
@@ -187,8 +129,7 @@ class TrainSettings(OptimizerSettings, Hyperparameters):
         from superposition.training import SAERun
         from superposition.training.optimizer import Adam
 
-        trained = [name for name, kind in ARCHITECTURES.items() if kind.trains]
-        kind = ARCHITECTURES[choose("architecture", self.architecture, trained)]
+        kind = ARCHITECTURES[choose("architecture", self.architecture, trained())]
         given = _given(self, Hyperparameters)
         quadratic = self.sparsity == "quadratic"
         if not quadratic:  # then it is the controller's

@@ -26,7 +26,7 @@ from superposition.cli.sae.evaluation import finite, names_of, splitting, univer
 from superposition.cli.sae.training import RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate
-from superposition.sae.folding import fold_input_bias
+from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
 from superposition.storage.formats import Loaded
 from superposition.storage.provenance import provenance
@@ -202,15 +202,9 @@ def _compared(saes: Sequence[Named], data: Data, examples: int) -> dict[str, Any
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that is there as a whole or not at all; StoreError where the system refuses."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(finite(value), indent=1, allow_nan=False))
-            atomic.fsync(temporary)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        atomic.write_file(path, json.dumps(finite(value), indent=1, allow_nan=False).encode())
     except OSError as error:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; free space or give another path"

@@ -141,8 +141,7 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
         return _same(path.parent, stored, settings)
     temporary = path.with_name(f".{path.name}.new")  # one name: the next run writes over what a kill left
     with _writing(path):
-        temporary.write_text(json.dumps(settings, indent=1))
-        os.replace(temporary, path)
+        atomic.write_file(path, json.dumps(settings, indent=1).encode(), temporary=temporary)
     return None
 
 

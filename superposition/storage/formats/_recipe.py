@@ -13,8 +13,8 @@ import numpy as np
 from superposition._internal import validate
 from superposition._internal.arrays import native
 from superposition.errors import ConfigError, CorruptError
-from superposition.sae import ARCHITECTURES, PCA, SAE, Identity, JumpReLU, Matryoshka, Params
-from superposition.sae._topk_family import TopKFamily
+from superposition.sae import ARCHITECTURES, SAE, Params
+from superposition.sae.transforms import cut_to_width
 from superposition.storage.formats._read import Arrays, Shapes
 
 KEY = "superposition"  # where a config of another's format keeps what is ours alone
@@ -38,20 +38,21 @@ def describe(sae: SAE) -> dict[str, Any]:
     return {"recipe": name, "fields": {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}}
 
 
-def restore(path: Path, entry: Any, kinds: tuple[type[SAE], ...], shared: dict[str, Any]) -> SAE:
+def restore(path: Path, entry: Any, kinds: dict[type[SAE], dict[str, Any]]) -> SAE:
     """The recipe that `entry` describes if it is one of `kinds`, else the first of `kinds` by its defaults.
 
-    `shared` are the fields that the file's own config gives: they win, so that a file another program has
+    `kinds` maps a class to the fields that the file's own config gives: they win, so that a file another program has
     changed is what that program made of it. Raises ConfigError naming `path` for all that does not fit.
     """
     fields: dict[str, Any] = {}
-    kind = kinds[0]
+    kind = next(iter(kinds))
     if entry is not None:
         given, fields = _entry(path, entry)
         if given not in kinds:
             names = " or ".join(k.__name__ for k in kinds)
             raise ConfigError(f"{path}: {KEY} says {given.__name__} of what is a {names}; remove its entry")
         kind = given
+    shared = kinds[kind]
     k = fields.get("k")
     fields = {**fields, **shared}
     if isinstance(k, float) and shared.get("k") in (math.floor(k), math.ceil(k)):
@@ -79,11 +80,6 @@ def typed(path: Path, config: dict[str, Any], name: str, hint: Any, default: Any
     if not any(_is(value, option) for option in options):
         raise ConfigError(f"{path}: {name} must be {getattr(hint, '__name__', hint)}; got {value!r:.80}")
     return value
-
-
-def effective_k(sae: TopKFamily) -> int:
-    """How many latents TopK keeps: k, or the next integer, within its slots."""
-    return min(math.ceil(sae.k), int(sae.k if sae.slots is None else sae.slots))
 
 
 def _entry(path: Path, entry: Any) -> tuple[type[SAE], dict[str, Any]]:
@@ -141,7 +137,7 @@ def checked(sae: SAE, params: Params) -> tuple[SAE, Arrays]:
             raise ConfigError(f"params[{name!r}] must be finite to be saved")
         if name == "threshold" and array.size and array.min() < 0:
             raise ConfigError(f"params['threshold'] must be >= 0; got {array.min():g}")
-    return _narrow(sae, arrays)
+    return cut_to_width(sae, arrays)
 
 
 def _concrete(sae: SAE) -> SAE:
@@ -154,28 +150,6 @@ def _concrete(sae: SAE) -> SAE:
             except (jax.errors.TracerArrayConversionError, ValueError) as error:
                 raise ConfigError(f"{field.name} must be one number to be saved; got {value}") from error
     return dataclasses.replace(sae, **changes) if changes else sae
-
-
-def _narrow(sae: SAE, arrays: Arrays) -> tuple[SAE, Arrays]:
-    """The latents below `width` as an SAE of that width."""
-    if sae.width is None:
-        return sae, arrays
-    w = int(sae.width)
-    changes: dict[str, Any] = {"d_sae": w, "width": None}
-    if isinstance(sae, TopKFamily):
-        changes |= {"k": min(sae.k, w), "slots": None if sae.slots is None else min(sae.slots, w)}
-    if isinstance(sae, JumpReLU) and sae.l0_target is not None:
-        changes["l0_target"] = min(sae.l0_target, w)
-    if isinstance(sae, Matryoshka):
-        changes["prefixes"] = (*(m for m in sae.widths if m < w), w)
-    cut = {}
-    for name, array in arrays.items():
-        latents: Any = {"W_enc": (..., slice(w)), "b_dec": ..., "W_skip": ...}.get(name, slice(w))
-        cut[name] = array[latents] if array.ndim else array
-    if isinstance(sae, Identity):  # a part of the identity is a linear code, as PCA's is
-        shared = {f.name: getattr(sae, f.name) for f in dataclasses.fields(PCA)} | changes
-        return PCA(**shared), cut
-    return dataclasses.replace(sae, **changes), cut
 
 
 def loaded(path: Path, sae: SAE, arrays: Arrays) -> Params:

@@ -90,7 +90,7 @@ def read(source: Source) -> Loaded:
     shared |= {"d_out": None, "skip": False, "width": None} | _selection(
         path, weights, trainer, kinds[0], numbers
     )
-    sae = _recipe.restore(path, own, kinds, shared)
+    sae = _recipe.restore(path, own, dict.fromkeys(kinds, shared))
     _read.check_arrays(weights, arrays, _recipe.shapes(sae))
     if kinds[0] is TopK and (threshold := numbers.get("threshold")) is not None and threshold.shape == ():
         metadata["threshold"] = float(threshold)
@@ -101,7 +101,7 @@ def _selection(
     path: Path, weights: Path, trainer: dict[str, Any], kind: type[SAE], numbers: Arrays
 ) -> dict[str, Any]:
     """k, and the prefixes that group_sizes add up to, in both files alike."""
-    if not issubclass(kind, TopK | BatchTopK):
+    if not issubclass(kind, TopK | BatchTopK | Matryoshka):
         if numbers:
             raise CorruptError(f"{weights}: {sorted(numbers)} mean nothing to {trainer['dict_class']}")
         return {}
@@ -167,8 +167,8 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
     tensors = {theirs: np.asarray(tensor, order="C") for theirs, tensor in tensors.items()}
     trainer = dict(metadata.get("trainer", {})) if isinstance(metadata.get("trainer", {}), dict) else {}
     trainer |= {"dict_class": name, "activation_dim": sae.d_in, "dict_size": sae.d_sae}
-    if isinstance(sae, TopK | BatchTopK):
-        k = _recipe.effective_k(sae) if isinstance(sae, TopK) else sae.k
+    if isinstance(sae, TopK | BatchTopK | Matryoshka):
+        k = sae.to_saelens()["k"] if isinstance(sae, TopK) else sae.k
         if k != int(k):
             raise ConfigError(f"dictionary-learning holds an integer k; got {k}")
         tensors["k"], trainer["k"] = np.asarray(int(k), np.int32), int(k)

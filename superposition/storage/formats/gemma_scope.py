@@ -77,7 +77,7 @@ def _sae(path: Path, shapes: Shapes, transcodes: bool | None, skip: bool, own: A
         transcodes = d_out != d_in
     shared: dict[str, Any] = {"d_in": d_in, "d_sae": d_sae, "apply_b_dec_to_input": False, "skip": skip}
     shared |= {"d_out": d_out if transcodes else None, "normalize_activations": "none", "width": None}
-    return _recipe.restore(path, own, (JumpReLU,), shared)
+    return _recipe.restore(path, own, {JumpReLU: shared})
 
 
 def _usable(sae: SAE, name: str) -> None:

@@ -11,7 +11,9 @@ as `metadata.superposition`, which SAELens carries along.
 | jumprelu, and batch-topk and matryoshka by their finish() | jumprelu; jumprelu_transcoder, jumprelu_skip_transcoder |
 | gated, topk, matching-pursuit | gated, topk, matching_pursuit |
 | identity, pca | abstopk with k = d_sae, which keeps every signed latent |
-| transcoders of gated, topk, matching-pursuit | none: superposition_*_transcoder, which SAELens refuses by name |
+| transcoders of the others | none: superposition_*_transcoder, which SAELens refuses by name |
+
+An architecture says its name here itself (`saelens` and what stands beside it in its class).
 
 Older flat configs (before v6) are read, not written.
 """
@@ -23,21 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition.errors import ConfigError
-from superposition.sae import (
-    PCA,
-    SAE,
-    BatchTopK,
-    Bricken,
-    Gated,
-    Identity,
-    JumpReLU,
-    MatchingPursuit,
-    Matryoshka,
-    Random,
-    ReLU,
-    TopK,
-)
-from superposition.sae.folding import fold_scale
+from superposition.sae import ARCHITECTURES, SAE
+from superposition.sae.transforms import fold_scale
 from superposition.storage.formats import _read, _recipe, _seal
 from superposition.storage.formats._base import Format, Loaded, Source
 from superposition.storage.formats._read import Arrays
@@ -46,23 +35,23 @@ from superposition.storage.formats._saelens_legacy import modern
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"
 VERSION = "6.54.12"  # the version of SAELens whose layout this is
 
-BASE: dict[str, tuple[type[SAE], ...]] = {
-    "standard": (ReLU, Bricken, Random),
-    "jumprelu": (JumpReLU,),
-    "gated": (Gated,),
-    "topk": (TopK,),
-    "matching_pursuit": (MatchingPursuit,),
-    "abstopk": (PCA, Identity),
-}
 OWN = "superposition_"
 OWN_FIELDS = ("recipe", "fields", *_seal.KEYS)  # of our entry, what is not metadata
+DECLARED: dict[str, list[type[SAE]]] = {}  # SAELens's name -> the architectures that declare it
+for _kind in ARCHITECTURES.values():
+    if _kind.saelens is not None:
+        DECLARED.setdefault(_kind.saelens, []).append(_kind)
+
+
+def _transcoder(kind: type[SAE]) -> str:
+    return kind.saelens_transcoder or f"{OWN}{kind.saelens}_transcoder"
+
+
 TRANSCODERS = {
-    "transcoder": "standard",
-    "jumprelu_transcoder": "jumprelu",
-    **{f"{OWN}{name}_transcoder": name for name in ("gated", "topk", "matching_pursuit")},
+    _transcoder(kind): name for name, kinds in DECLARED.items() for kind in kinds if kind.transcodes
 }
 SKIPS = {name.replace("transcoder", "skip_transcoder"): base for name, base in TRANSCODERS.items()}
-KINDS = {**{name: name for name in BASE}, **TRANSCODERS, **SKIPS}
+KINDS = {**{name: name for name in DECLARED}, **TRANSCODERS, **SKIPS}
 
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale", "expected_average_only_in")
 DTYPES = [
@@ -72,22 +61,6 @@ COMMON = {
     "architecture", "d_in", "d_sae", "dtype", "device", "apply_b_dec_to_input", "normalize_activations",
     "reshape_activations", "metadata", "sae_lens_version", "finetuning_scaling_factor",
 }  # fmt: skip
-EXTRAS: dict[str, dict[str, Any]] = {
-    "topk": {"k": int, "rescale_acts_by_decoder_norm": bool},
-    "abstopk": {"k": int, "rescale_acts_by_decoder_norm": bool},
-    "matching_pursuit": {
-        "residual_threshold": float,
-        "max_iterations": int | None,
-        "stop_on_duplicate_support": bool,
-    },
-}
-DEFAULTS = {
-    "k": 100,
-    "rescale_acts_by_decoder_norm": False,
-    "residual_threshold": 1e-2,
-    "max_iterations": None,
-    "stop_on_duplicate_support": True,
-}
 
 
 def read(source: Source) -> Loaded:
@@ -134,8 +107,8 @@ def _sae(path: Path, cfg: dict[str, Any], own: Any) -> tuple[SAE, bool]:
     architecture = _recipe.typed(path, cfg, "architecture", str)
     if architecture not in KINDS:
         raise ConfigError(f"{path}: architecture must be one of {', '.join(KINDS)}; got {architecture!r:.80}")
-    base, transcodes = KINDS[architecture], architecture not in BASE
-    extras = EXTRAS.get(base, {})
+    kinds, transcodes = DECLARED[KINDS[architecture]], architecture not in DECLARED
+    extras = kinds[0].saelens_fields
     if unknown := cfg.keys() - COMMON - extras.keys() - ({"d_out"} if transcodes else set()):
         names = ", ".join(sorted(unknown))[:200]
         raise ConfigError(
@@ -153,7 +126,6 @@ def _sae(path: Path, cfg: dict[str, Any], own: Any) -> tuple[SAE, bool]:
         )
     scaled = norm == "expected_average_only_in"
     shared: dict[str, Any] = {name: _recipe.typed(path, cfg, name, int) for name in ("d_in", "d_sae")}
-    shared |= {name: _recipe.typed(path, cfg, name, hint, DEFAULTS[name]) for name, hint in extras.items()}
     shared["apply_b_dec_to_input"] = _recipe.typed(path, cfg, "apply_b_dec_to_input", bool, True)
     shared["normalize_activations"] = "none" if scaled else norm
     shared |= {"d_out": None, "skip": False, "width": None}
@@ -161,14 +133,18 @@ def _sae(path: Path, cfg: dict[str, Any], own: Any) -> tuple[SAE, bool]:
         if shared["apply_b_dec_to_input"]:
             raise ConfigError(f"{path}: apply_b_dec_to_input must be false for a transcoder")
         shared |= {"d_out": _recipe.typed(path, cfg, "d_out", int), "skip": architecture in SKIPS}
-    if base == "abstopk":
-        k, rescaled = shared.pop("k"), shared.pop("rescale_acts_by_decoder_norm")
-        if k != shared["d_sae"] or rescaled:
-            raise ConfigError(
-                f"{path}: abstopk must have k = d_sae and no rescaling, a linear code; got k = {k}"
-            )
+    settings = {
+        name: _recipe.typed(path, cfg, name, hint, default) for name, (hint, default) in extras.items()
+    }
+    fields = {kind: kind.from_saelens(settings, shared["d_in"], shared["d_sae"]) for kind in kinds}
+    able = {kind: shared | own_fields for kind, own_fields in fields.items() if own_fields is not None}
+    if not able:
+        raise ConfigError(
+            f"{path}: no recipe computes {architecture} with {settings}, d_in = {shared['d_in']} and d_sae ="
+            f" {shared['d_sae']}; {' or '.join(kind.__name__ for kind in kinds)} is the nearest"
+        )
     entry = None if isinstance(own, dict) and "recipe" not in own else own
-    return _recipe.restore(path, entry, BASE[base], shared), scaled
+    return _recipe.restore(path, entry, able), scaled
 
 
 def files(
@@ -179,17 +155,15 @@ def files(
     given = metadata.get(_recipe.KEY, {})
     if isinstance(given, dict):
         own = {k: v for k, v in given.items() if k not in OWN_FIELDS}
-    if isinstance(sae, BatchTopK):
+    finished, params = sae.finish({name: jnp.asarray(array) for name, array in arrays.items()})
+    if finished is not sae:
         own["trained_as"] = _recipe.describe(sae)
-        name = "matryoshka_batchtopk" if isinstance(sae, Matryoshka) else "batchtopk"
-        metadata = {"training_architecture": name, **metadata}
-        finished, params = sae.finish({name: jnp.asarray(array) for name, array in arrays.items()})
+        metadata = {"training_architecture": sae.saelens_training, **metadata}
         sae, arrays = _recipe.checked(finished, params)
-    base = next(name for name, kinds in BASE.items() if type(sae) in kinds)
-    table = SKIPS if sae.skip else TRANSCODERS
-    architecture = base
-    if sae.d_out is not None:
-        architecture = next(name for name, kind in table.items() if kind == base)
+    kind = type(sae)
+    architecture = str(kind.saelens) if sae.d_out is None else _transcoder(kind)
+    if sae.skip:
+        architecture = architecture.replace("transcoder", "skip_transcoder")
     cfg: dict[str, Any] = {
         "architecture": architecture,
         "d_in": sae.d_in,
@@ -202,15 +176,7 @@ def files(
     }
     if sae.d_out is not None:
         cfg["d_out"] = sae.d_out
-    if isinstance(sae, TopK):
-        cfg |= {
-            "k": _recipe.effective_k(sae),
-            "rescale_acts_by_decoder_norm": sae.rescale_acts_by_decoder_norm,
-        }
-    elif base == "abstopk":
-        cfg |= {"k": sae.d_sae, "rescale_acts_by_decoder_norm": False}
-    else:
-        cfg |= {name: getattr(sae, name) for name in EXTRAS.get(base, {})}
+    cfg |= sae.to_saelens()
     rest = {k: v for k, v in metadata.items() if k not in (_recipe.KEY, "reshape_activations")}
     version = {"sae_lens_version": VERSION, "sae_lens_training_version": None}
     cfg["metadata"] = {**version, **rest, "sae_lens_version": VERSION}

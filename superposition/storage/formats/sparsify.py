@@ -54,7 +54,7 @@ def read(source: Source) -> Loaded:
     shared = {"d_in": d_in, "d_sae": d_sae, "k": _recipe.typed(path, cfg, "k", int, 32), "skip": skip}
     shared |= {"d_out": d_in if skip or transcode else None, "apply_b_dec_to_input": not transcode}
     shared |= {"normalize_activations": "none", "rescale_acts_by_decoder_norm": False, "width": None}
-    sae = _recipe.restore(path, cfg.get(_recipe.KEY), (TopK,), shared)
+    sae = _recipe.restore(path, cfg.get(_recipe.KEY), {TopK: shared})
     expected = _recipe.shapes(sae)
     _read.limit(path, expected)
     on_disk = {theirs: expected[ours] for ours, theirs in NAMES.items() if ours in expected}
@@ -90,7 +90,7 @@ def files(sae: SAE, arrays: Arrays, metadata: dict[str, Any], dtype: str) -> dic
         "expansion_factor": max(1, sae.d_sae // sae.d_in),
         "normalize_decoder": metadata.get("normalize_decoder", True),
         "num_latents": sae.d_sae,
-        "k": _recipe.effective_k(sae),
+        "k": sae.to_saelens()["k"],
         "multi_topk": metadata.get("multi_topk", False),
         "skip_connection": sae.skip,
         "transcode": sae.d_out is not None,
