@@ -28,7 +28,7 @@ class SweepConfig:
     n_hidden: tuple[int, ...] = (5,)
     """Number of hidden dimensions m."""
     features: str = "sparse-uniform"
-    """Law of the features: sparse-uniform, correlated, anticorrelated, independent, copula or hierarchical."""
+    """Law of the features, as sparse-uniform, correlated, copula or hierarchical; a wrong name lists them all."""
     n_sets: int = 2
     """Number of sets, for correlated and anticorrelated features."""
     law: tuple[str, ...] = ()
