@@ -3,6 +3,7 @@
 from superposition.features._base import FeatureLaw, Sets
 from superposition.features._draw import key_words, uniform
 from superposition.features._elementwise import ElementwiseLaw, Thresholds, thresholds
+from superposition.features.bernoulli import Bernoulli
 from superposition.features.correlated import Anticorrelated, Correlated
 from superposition.features.dictionary import (
     Dictionary,
@@ -36,6 +37,7 @@ FEATURES: dict[str, type[FeatureLaw]] = {
     "independent": Independent,
     "copula": GaussianCopula,
     "hierarchical": Hierarchical,
+    "bernoulli": Bernoulli,
 }
 
 PLANTED: dict[str, Planted] = {
@@ -53,6 +55,7 @@ __all__ = [
     "PLANTED",
     "RATES",
     "Anticorrelated",
+    "Bernoulli",
     "Constant",
     "Correlated",
     "Dictionary",
