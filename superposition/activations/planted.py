@@ -1,4 +1,4 @@
-"""Activations of a planted world: coefficients times a known dictionary."""
+"""Activations of a planted world: features times a known dictionary."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from superposition.typing import PRNGKey, PyTree
 
 @dataclass(frozen=True)
 class PlantedActivations(Source):
-    """x = coefficients @ dictionary + bias of a world; y = x."""
+    """x = features @ dictionary + bias of a world; y = x."""
 
     world: Planted = Planted()
 
@@ -24,12 +24,20 @@ class PlantedActivations(Source):
 
     def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
         """A fresh draw, hashed from (key words, step)."""
-        x, coefficients = self.world.draw(inputs["world"], inputs["words"], step, size)
-        return Batch(x, x, coefficients)
+        x, features = self.world.draw(inputs["world"], inputs["words"], step, size)
+        return Batch(x, x, features)
 
 
 def planted_stream(key: PRNGKey, world: Planted) -> Stream:
-    """The stream of a planted world, with its dictionary (n_features, d_in)."""
+    """The stream of a planted world, with its dictionary (n_features, d_in).
+
+    key: decides the batches; the world itself is decided by its recipe. Raises ConfigError for what is no world.
+
+    >>> import jax
+    >>> from superposition.features import PLANTED
+    >>> planted_stream(jax.random.key(0), PLANTED["orthogonal"]).batch(step=0, size=3).x.shape
+    (3, 64)
+    """
     validate.instance("world", world, Planted)
     built = world.build()
     inputs = {"world": built, "words": key_words(key)}

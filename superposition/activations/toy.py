@@ -10,7 +10,7 @@ from jax import Array
 from superposition._internal import validate
 from superposition.activations._base import Batch, Source, Stream
 from superposition.errors import ConfigError
-from superposition.features import FeatureLaw, SparseUniform, key_words, thresholds, uniform
+from superposition.features import FeatureLaw, SparseUniform, key_words
 from superposition.toy import ReLUOutput, ToyModel, require_tied
 from superposition.typing import PRNGKey, PyTree, ToyParams
 
@@ -42,8 +42,7 @@ class ToyActivations(Source):
     def batch(self, inputs: PyTree, step: Array, size: int) -> Batch:
         """A fresh draw, hashed from (key words, step)."""
         n = self.model.n_features
-        u = uniform(inputs["words"], step, (self.features.n_uniforms(n), size))
-        a = self.features.transform(u, inputs["at"], n, conditional=False)
+        a = self.features.draw(inputs["at"], inputs["words"], step, n, size)
         x = a.T @ inputs["params"].W.T
         y = (
             x
@@ -67,7 +66,7 @@ def toy_stream(
     W = np.asarray(validate.array("params.W", params.W))
     if W.shape != (model.n_hidden, model.n_features):
         raise ConfigError(f"W must be ({model.n_hidden}, {model.n_features}) for this model; got {W.shape}")
-    at = thresholds(features.unit_densities(model.n_features)[:, None])
+    at = features.constants(features.densities(model.n_features))
     source = ToyActivations(model, replace(features, density=1.0), target)
     inputs = {"words": key_words(key), "at": at, "params": jax.tree.map(jnp.asarray, params)}
     represented = np.flatnonzero(np.linalg.norm(W, axis=0) > LEAST_NORM)

@@ -1,13 +1,14 @@
 """The exact expected loss of a toy model on sparse features, without sampling.
 
-Features: x_j = 0 with probability 1 - p_j, else uniform on [0, 1] (or [-1, 1], `signed`), independent or in
-correlated or anticorrelated sets (`law`). Model: z = b + W^T W x, with x' = z ("linear") or x' = relu(z)
+Features: x_j = 0 with probability 1 - p_j, else uniform on [0, 1] (or [-1, 1] when signed), independently; or any law
+that declares `exact` (features in sets). Model: z = b + W^T W x, with x' = z ("linear") or x' = relu(z)
 ("relu"). Closed form for the linear model; for the ReLU model every z_i is a sum of independent variables, and
-only its one-dimensional law matters. Everything can be jitted, vmapped and differentiated in W, b, importance
+only its one-dimensional distribution matters. Everything can be jitted, vmapped and differentiated in W, b, importance
 and density. Where a row of W^T W and its b vanish together the loss has a kink; the gradient there is the one
 for relu'(0) = 1.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from jax.typing import ArrayLike
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments, enumeration, quadrature, series, sets
-from superposition.features import Anticorrelated, Correlated, FeatureLaw, SparseUniform
+from superposition.features import FeatureLaw, Sets, SparseUniform
 
 ACTIVATIONS = ("linear", "relu", "leaky-relu", *quadrature.SMOOTH)
 LEAK = 0.1  # slope of the leaky ReLU below zero
@@ -38,77 +39,78 @@ _NODES = {"float32": 64, "float64": 1024}
 def expected_loss(
     params: Any,
     importance: ArrayLike,
-    density: ArrayLike,
+    features: ArrayLike | FeatureLaw,
     *,
     activation: str,
     method: str = "auto",
     nodes: int | None = None,
     signed: bool = False,
-    law: FeatureLaw | None = None,
 ) -> Array:
     r"""Expected loss, summed over features.
 
     $$L = \sum_i I_i \, E (x_i - x'_i)^2$$
 
-    Arguments and errors as for `expected_losses`, and `importance` (n,). Returns a scalar.
+    importance: I, one number or (n,), >= 0. Other arguments and errors as for `expected_losses`. Returns a scalar.
+
+    >>> import numpy as np
+    >>> from superposition.typing import ToyParams
+    >>> nothing = ToyParams(np.zeros((2, 5)), np.zeros(5))  # x' = 0, so the loss is sum_i I_i p_i / 3
+    >>> round(float(expected_loss(nothing, np.ones(5), 0.3, activation="relu")), 6)
+    0.5
     """
     arguments.weighing("importance", importance, arguments.weights(params)[1].shape[0])
     losses = expected_losses(
-        params, importance, density, activation=activation, method=method, nodes=nodes, signed=signed, law=law
+        params, features, activation=activation, method=method, nodes=nodes, signed=signed
     )
     return jnp.sum(jnp.asarray(importance, losses.dtype) * losses)
 
 
 def expected_losses(
     params: Any,
-    importance: ArrayLike | None,
-    density: ArrayLike,
+    features: ArrayLike | FeatureLaw,
     *,
     activation: str,
     method: str = "auto",
     nodes: int | None = None,
     signed: bool = False,
-    law: FeatureLaw | None = None,
 ) -> Array:
     r"""Expected squared error of every feature, not weighted by importance.
 
     $$L_i = E (x_i - x'_i)^2 = E x_i^2 - 2 E x_i (z_i)_+ + E (z_i)_+^2$$
 
     - `params`: anything with `W` (m, n) and `b` (n,). Their dtype is the dtype of the computation.
-    - `importance`: ignored; there so that both functions are called alike.
-    - `density`: P(x_i != 0), scalar or (n,).
+    - `features`: a law that declares `exact`, whose density may be traced; or the density P(x_i != 0) of independent
+      features, scalar or (n,), `signed` then saying whether active ones are uniform on [-1, 1] rather than [0, 1].
     - `method`: "enumeration" (n <= 10, exact to rounding, cost 2^n), "series" (any n, cost n^2 `nodes`), or
-      "auto": enumeration up to n = 3.
+      "auto": enumeration up to n = 3. Of features in sets, enumeration takes the patterns of active features one by one.
     - `nodes`: terms of the series; default 64 in float32, 1024 in float64. For smooth activations, Gauss nodes
       a feature; default 8 and 16.
     - `activation`: linear, relu and leaky-relu (slope 0.1) in closed form; gelu, softplus, square and tanh by
-      quadrature, n <= 3.
-    - `signed`: active features uniform on [-1, 1] rather than [0, 1]; a `law` says so itself.
-    - `law`: `Correlated` or `Anticorrelated` for features in sets; its own density is ignored, and `density`
-      is then a set's, scalar or (n_sets,). Enumeration takes the pattern of active features one by one.
+      quadrature, n <= 3. Of features in sets, linear and relu alone.
 
-    Returns (n,). Raises ConfigError (a ValueError) for an unknown `activation` or `method`, n too large to
-    enumerate, `nodes` < 1, shapes that do not fit, and densities or importances that are out of range where they
-    can be looked at: values that JAX traces are not. Source: Elhage et al., Toy Models of Superposition (2022), "Mathematical
-    Understanding"; its binomial sum over active features, extended to every number of them.
+    Returns (n,). Raises ConfigError (a ValueError) for a law without an exact loss, `signed` beside a law, an unknown
+    `activation` or `method`, n too large to enumerate, `nodes` < 1, shapes that do not fit, and densities that are out
+    of range where they can be looked at: values that JAX traces are not. Source: Elhage et al., Toy Models of
+    Superposition (2022), "Mathematical Understanding"; its binomial sum over active features, extended to every number
+    of them.
+
+    >>> import numpy as np
+    >>> from superposition.features import Correlated
+    >>> from superposition.typing import ToyParams
+    >>> pair = ToyParams(np.array([[1.0, -1.0]]), np.zeros(2))  # an antipodal pair loses E min(x_1, x_2)^2 p each way
+    >>> law = Correlated(density=0.3, n_sets=1)
+    >>> np.asarray(expected_losses(pair, law, activation="relu")).round(6).tolist()
+    [0.05, 0.05]
     """
-    del importance
     signed = validate.truth("signed", signed)
     W, b = arguments.weights(params)
     n = W.shape[1]
-    if isinstance(law, FeatureLaw):
-        signed = getattr(law, "signed", signed)
-    if isinstance(law, Correlated | Anticorrelated):
-        arguments.numbers("density", density, law.n_units(n), 1.0, of="set")
-        settings = _settings(n, W.dtype, activation, method, nodes, corners=sets.corners(law, n))
-        p = jnp.broadcast_to(jnp.asarray(density, W.dtype), (law.n_units(n),))
-        return sets.losses(W, b, p, law, activation, *settings)
-    if not isinstance(law, SparseUniform | None):
-        raise ConfigError(
-            "law must be SparseUniform, Correlated or Anticorrelated for the exact expected loss; got "
-            f"{type(law).__name__}; sample it instead"
-        )
-    arguments.numbers("density", density, n, 1.0)
+    density, sets_of_features, signed = _decomposed(features, n, signed)
+    if sets_of_features is not None:
+        corners = sets.corners(sets_of_features)
+        settings = _settings(n, W.dtype, activation, method, nodes, corners=corners)
+        p = jnp.broadcast_to(jnp.asarray(density, W.dtype), (sets_of_features.n_sets,))
+        return sets.losses(W, b, p, sets_of_features, activation, *settings)
     method, nodes = _settings(n, W.dtype, activation, method, nodes)
     A = W.T @ W
     p = jnp.broadcast_to(jnp.asarray(density, A.dtype), (n,))
@@ -142,7 +144,7 @@ def expected_losses(
 def reference_loss(
     params: Any,
     importance: ArrayLike,
-    density: ArrayLike,
+    features: ArrayLike | FeatureLaw,
     *,
     activation: str,
     method: str = "auto",
@@ -151,9 +153,15 @@ def reference_loss(
 ) -> float:
     """The expected loss as a Python float, in double precision whatever the dtypes and JAX's settings.
 
-    By enumeration up to n = 8, to rounding; else by a long series, to 5e-8 relative in the worst cases tried (exact
-    antipodal pairs at a density of 1e-8). Arguments and
+    By enumeration up to n = 8 independent features (256 corners of features in sets), to rounding; else by a long
+    series, to 5e-8 relative in the worst cases tried (exact antipodal pairs at a density of 1e-8). Arguments and
     errors as for `expected_loss`.
+
+    >>> import numpy as np
+    >>> from superposition.typing import ToyParams
+    >>> kept = ToyParams(np.eye(2), np.zeros(2))  # as many dimensions as features: nothing is lost
+    >>> reference_loss(kept, np.ones(2), 0.3, activation="relu")
+    0.0
     """
     n = arguments.weights(params)[1].shape[0]
     validate.choice("activation", activation, ACTIVATIONS)
@@ -161,21 +169,22 @@ def reference_loss(
     signed = validate.truth("signed", signed)
     nodes = None if nodes is None else validate.integer("nodes", nodes, 1)
     arguments.numbers("importance", importance, n)
-    arguments.numbers("density", density, n, 1.0)
+    density, sets_of_features, signed = _decomposed(features, n, signed)
+    law = features.without_density() if isinstance(features, FeatureLaw) else SparseUniform(signed=signed)
     W, b, importance, density = (np.asarray(x, np.float64) for x in (params.W, params.b, importance, density))
     if activation in quadrature.SMOOTH:
         nodes = quadrature.REFERENCE_NODES
-    elif method == "auto" and n <= 8:
+    elif method == "auto" and n <= 8 and sets_of_features is None:
         method = "enumeration"
     with jax.enable_x64(True):
         loss = _compiled(
             _Arrays(W, b),
             importance,
             density,
+            law=law,
             activation=activation,
             method=method,
             nodes=nodes,
-            signed=signed,
         )
         return float(loss)
 
@@ -185,7 +194,32 @@ class _Arrays(NamedTuple):
     b: Any
 
 
-_compiled = partial(jax.jit, static_argnames=("activation", "method", "nodes", "signed"))(expected_loss)
+@partial(jax.jit, static_argnames=("law", "activation", "method", "nodes"))
+def _compiled(params: Any, importance: Array, density: Array, *, law: FeatureLaw, **settings: Any) -> Array:
+    return expected_loss(params, importance, replace(law, density=density), **settings)
+
+
+def _decomposed(
+    features: ArrayLike | FeatureLaw, n: int, signed: bool
+) -> tuple[ArrayLike, Sets | None, bool]:
+    """The densities, the sets that the features form (None: independent), and whether they are signed."""
+    if not isinstance(features, FeatureLaw):
+        arguments.numbers("density", features, n, 1.0)
+        return features, None, signed
+    if signed:
+        raise ConfigError(f"signed goes with a density; {type(features).__name__} says itself whether it is")
+    if not features.exact:
+        raise ConfigError(
+            f"{type(features).__name__} has no exact expected loss, which takes a law that declares it, as "
+            "SparseUniform, Correlated and Anticorrelated do; sample it instead"
+        )
+    groups = features.independent_sets(n)
+    density: Any = features.density
+    if validate.is_traced(density):
+        of, units = ("feature", n) if groups is None else ("set", groups.n_sets)
+        arguments.numbers("density", density, units, 1.0, of=of)
+        return density, groups, features.signed
+    return features.densities(n), groups, features.signed
 
 
 def _settings(

@@ -1,6 +1,6 @@
-r"""Features in sets: a set fires as a whole (`Correlated`), or one of its members does (`Anticorrelated`).
+r"""Features in independent sets: all members of an active set are active (`together`), or one of them is.
 
-Sets are independent, and only their joint law matters: either every pattern of active features is integrated
+Only the sets' joint distribution matters: either every pattern of active features is integrated
 exactly in turn ("enumeration"), or a set enters the characteristic function as one factor ("series"),
 
 $$(1 - p) + p \prod_{j \in set} \varphi(a_j s), \qquad (1 - p) + \frac pk \sum_{j \in set} \varphi(a_j s).$$
@@ -18,15 +18,12 @@ import numpy as np
 from jax import Array
 
 from superposition.expected_loss import series
-from superposition.features import Anticorrelated, Correlated
-
-Sets = Correlated | Anticorrelated
+from superposition.features import Sets
 
 
-def corners(law: Sets, n: int) -> int:
+def corners(law: Sets) -> int:
     """Corners of all active features' cubes, over all patterns: (1 + 2^k)^sets, or (1 + 2k)^sets."""
-    size = n // law.n_units(n)
-    return int((1 + (2**size if isinstance(law, Correlated) else 2 * size)) ** law.n_sets)
+    return int((1 + (2**law.size if law.together else 2 * law.size)) ** law.n_sets)
 
 
 def losses(W: Array, b: Array, density: Array, law: Sets, activation: str, method: str, nodes: int) -> Array:
@@ -36,9 +33,7 @@ def losses(W: Array, b: Array, density: Array, law: Sets, activation: str, metho
         return linear
     if method == "enumeration":
         return enumerated_losses(W, b, density, law)
-    n = W.shape[1]
-    size = n // law.n_sets
-    second = jnp.repeat(density, size) / (3 if isinstance(law, Correlated) else 3 * size)
+    second = jnp.repeat(density, law.size) / (3 if law.together else 3 * law.size)
     cut = linear < series.TIE * second
     sign = jnp.where(cut, -1, 1).astype(W.dtype)
     A, b = sign[:, None] * (W.T @ W), sign * b
@@ -50,17 +45,16 @@ def linear_losses(W: Array, b: Array, density: Array, law: Sets) -> Array:
     """E (x_i - z_i)^2, z = b + W^T W x, (n,); density (n_sets,). The law is known by its first two moments."""
     n = W.shape[1]
     residual = jnp.eye(n, dtype=W.dtype) - W.T @ W
-    mean, covariance = _moments(density, law, n)
+    mean, covariance = _moments(density, law)
     return (residual @ mean - b) ** 2 + jnp.einsum("ij,jk,ik->i", residual, covariance, residual)
 
 
-def _moments(density: Array, law: Sets, n: int) -> tuple[Array, Array]:
+def _moments(density: Array, law: Sets) -> tuple[Array, Array]:
     """E x (n,) and Cov x (n, n), differentiable in the density, unlike the law's own."""
-    size, first = n // law.n_sets, 0.0 if law.signed else 0.5
-    together = isinstance(law, Correlated)
-    p = jnp.repeat(density if together else density / size, size)
+    size, first = law.size, 0.0 if law.signed else 0.5
+    p = jnp.repeat(density if law.together else density / size, size)
     same = jnp.asarray(np.kron(np.eye(law.n_sets), np.ones((size, size))), p.dtype)
-    inside = (p - p**2) if together else -(p**2)
+    inside = (p - p**2) if law.together else -(p**2)
     covariance = same * inside[:, None] * first**2
     return p * first, covariance - jnp.diag(jnp.diagonal(covariance)) + jnp.diag(p / 3 - (p * first) ** 2)
 
@@ -91,10 +85,10 @@ def enumerated_losses(W: Array, b: Array, density: Array, law: Sets) -> Array:
         return jnp.where(cut, linear, second) + sign * square - slope
 
     total = silent
-    for active, fires in _patterns(law, n):
+    for active, fires in _patterns(law):
         weights = jnp.where(fires, density, 1 - density).prod(1)
-        if isinstance(law, Anticorrelated):
-            weights = weights * (law.n_sets / n) ** active.shape[1]
+        if not law.together:
+            weights = weights * (1 / law.size) ** active.shape[1]
         own = jnp.asarray(np.arange(n)[None, :, None] == active[:, None, :], A.dtype)
         each = jax.vmap(jax.vmap(row), (1, None, 0))(A[:, active], b, own)
         total = total + weights @ each
@@ -140,15 +134,14 @@ def _mean_positive_square(a: Array, b: Array, signed: bool) -> Array:
     return jnp.where(lowest >= 0, whole, jnp.where(highest <= 0, 0, mixed))
 
 
-def _patterns(law: Sets, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _patterns(law: Sets) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Non-empty sets of active features, those of one number of sets together: features (c, a), fires (c, s)."""
-    size = n // law.n_sets
-    members = np.arange(n).reshape(law.n_sets, size)
+    members = np.arange(law.n_sets * law.size).reshape(law.n_sets, law.size)
     for count in range(1, law.n_sets + 1):
         active, fires = [], []
         for chosen in combinations(range(law.n_sets), count):
-            alone = isinstance(law, Anticorrelated)
-            for one in product(*members[list(chosen)]) if alone else [members[list(chosen)].ravel()]:
+            members_of = members[list(chosen)]
+            for one in [members_of.ravel()] if law.together else product(*members_of):
                 active.append(one)
                 fires.append(np.isin(np.arange(law.n_sets), chosen))
         yield np.array(active), np.array(fires)
@@ -157,8 +150,8 @@ def _patterns(law: Sets, n: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def events(law: Sets) -> series.Events:
     """How the sets of a law enter the series, see `series.independent`.
 
-    One active feature decays slowest in the series, so it is left out where it happens: in anticorrelated
-    sets, and in correlated sets of one. A correlated set of more has no such event.
+    One active feature decays slowest in the series, so it is left out where it happens: in sets of which one member
+    is active, and in sets of one. A larger set that is active as a whole has no such event.
     """
 
     def split(
@@ -167,9 +160,7 @@ def events(law: Sets) -> series.Events:
         factor: Callable[[Array, int], Array],
         multiply: Callable[[Array, Array], Array],
     ) -> tuple[Array, Array, Array, Array]:
-        n = A.shape[0]
-        size = n // law.n_sets
-        together = isinstance(law, Correlated)
+        n, size, together = A.shape[0], law.size, law.together
         single = size == 1 or not together
         mine = np.arange(law.n_sets)[:, None] == (np.arange(n) // size)[None]  # (set, row)
         present = jnp.where(mine, 0, density[:, None])

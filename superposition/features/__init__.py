@@ -1,11 +1,23 @@
-"""Where x comes from: distributions of features. A new law is one file and one line here."""
+"""Where x comes from: laws of features. A new law is one file and one line in FEATURES."""
 
-from superposition.features._base import FeatureLaw, Thresholds, thresholds
+from superposition.features._base import FeatureLaw, Sets
 from superposition.features._draw import key_words, uniform
+from superposition.features._elementwise import ElementwiseLaw, Thresholds, thresholds
+from superposition.features.bernoulli import Bernoulli
 from superposition.features.correlated import Anticorrelated, Correlated
-from superposition.features.dictionary import mean_max_cosine, orthogonal, orthogonalized, random_unit
+from superposition.features.dictionary import (
+    Dictionary,
+    mean_max_cosine,
+    orthogonal,
+    orthogonalized,
+    random_unit,
+)
+from superposition.features.gaussian_copula import GaussianCopula
+from superposition.features.hierarchical import Hierarchical, Levels
 from superposition.features.hierarchy import Forest
-from superposition.features.planted import Planted
+from superposition.features.independent import Independent
+from superposition.features.magnitudes import MAGNITUDES, Magnitudes, NormalMagnitudes, UniformMagnitudes
+from superposition.features.planted import Planted, World
 from superposition.features.presets import (
     CORRELATED,
     HIERARCHY,
@@ -14,13 +26,18 @@ from superposition.features.presets import (
     SYNTH_SAE_BENCH,
     SYNTH_SAE_BENCH_16K,
 )
+from superposition.features.rates import Constant, Geometric, Linear, Rates, Zipf
 from superposition.features.sparse_uniform import SparseUniform
-from superposition.features.world import World
+from superposition.features.stored import RATES
 
 FEATURES: dict[str, type[FeatureLaw]] = {
     "sparse-uniform": SparseUniform,
     "correlated": Correlated,
     "anticorrelated": Anticorrelated,
+    "independent": Independent,
+    "copula": GaussianCopula,
+    "hierarchical": Hierarchical,
+    "bernoulli": Bernoulli,
 }
 
 PLANTED: dict[str, Planted] = {
@@ -34,15 +51,33 @@ PLANTED: dict[str, Planted] = {
 
 __all__ = [
     "FEATURES",
+    "MAGNITUDES",
     "PLANTED",
+    "RATES",
     "Anticorrelated",
+    "Bernoulli",
+    "Constant",
     "Correlated",
+    "Dictionary",
+    "ElementwiseLaw",
     "FeatureLaw",
     "Forest",
+    "GaussianCopula",
+    "Geometric",
+    "Hierarchical",
+    "Independent",
+    "Levels",
+    "Linear",
+    "Magnitudes",
+    "NormalMagnitudes",
     "Planted",
+    "Rates",
+    "Sets",
     "SparseUniform",
     "Thresholds",
+    "UniformMagnitudes",
     "World",
+    "Zipf",
     "key_words",
     "mean_max_cosine",
     "orthogonal",

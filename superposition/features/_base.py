@@ -1,14 +1,14 @@
-"""What every feature law shares: units that fire independently, and how to draw them.
+"""The interface of every feature law: what a toy model, a planted world and an exact loss may ask of it.
 
-A unit is a feature, or a set of features that fire together or against each other. A law turns uniform
-numbers into features elementwise, so it runs unchanged for one example, a batch, or a sweep of models
-that share one draw (common random numbers).
+A law is a distribution of features x in R^n_features. Its recipe is a frozen dataclass; the arrays that sampling needs
+are its `constants`, a function of the densities alone, which may be traced. A batch is then a pure function of
+(constants, words, step), so that nothing is carried from step to step and a run can be resumed anywhere.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,23 +16,56 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.features._draw import BELOW_ONE, key_words, uniform
-from superposition.typing import PRNGKey
+from superposition.features._draw import key_words
+from superposition.features.rates import Rates
+from superposition.typing import PRNGKey, PyTree, Words
 
 Numbers = float | Sequence[float] | np.ndarray | Array
+FIRST_MOMENT = 0.5  # of U[0, 1]
+SECOND_MOMENT = 1 / 3
+
+
+class Sets(NamedTuple):
+    """Independent sets of features of one size: features 0..size-1 are the first set, and so on.
+
+    A set is active with the density of its unit. Then all its features are (`together`), or exactly one of them, chosen
+    uniformly. An active feature is U[0, 1], or U[-1, 1] when `signed`, independently of all else.
+    """
+
+    n_sets: int
+    size: int
+    together: bool
+    signed: bool
 
 
 @dataclass(frozen=True)
 class FeatureLaw(ABC):
-    """A distribution of features x in R^n_features; say how often a unit fires by density or by sparsity.
+    """A distribution of features x in R^n_features, with how often its units are active.
 
-    density p = P(unit fires) in (0, 1], sparsity S = 1 - p in [0, 1): one of them, a number or one per
-    unit. Raises ConfigError for both, or for values out of range.
+    A unit is what has a density of its own: a feature, or a set of features. density p = P(unit is active) in (0, 1],
+    sparsity S = 1 - p in [0, 1). Give one of them: a number, one number per unit, or for density `Rates` (Zipf and
+    others), which fit any number of features. Default: density 1. signed: active features take both signs.
+
+    A law declares on its class:
+
+    - `exact`: whether `expected_loss` knows its exact loss; `independent_sets` then says how. A subclass has to declare
+      it again, since it may be another distribution.
+    - `conditional`: whether it can be drawn given that at least one unit is active.
+
+    Raises ConfigError for density and sparsity together, and for values out of range.
     """
 
-    density: Numbers | None = None
+    exact: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
+
+    density: Numbers | Rates | None = None
     sparsity: Numbers | None = None
     signed: bool = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "exact" not in vars(cls):
+            cls.exact = False
 
     def __post_init__(self) -> None:
         validate.settle(self)
@@ -47,92 +80,98 @@ class FeatureLaw(ABC):
             object.__setattr__(self, "sparsity", None)
         if self.density is None:
             object.__setattr__(self, "density", 1.0)
-        validate.in_range("density", self.density, 0.0, 1.0, open_low=True, many=True)
+        if not isinstance(self.density, Rates):
+            validate.in_range("density", self.density, 0.0, 1.0, open_low=True, many=True)
 
-    @abstractmethod
     def n_units(self, n_features: int) -> int:
-        """How many independent coins n_features take."""
+        """The number of densities that n_features have: one per feature, unless a law says otherwise."""
+        return n_features
+
+    def densities(self, n_features: int) -> np.ndarray:
+        """Density of every unit, float64 (n_units,). ConfigError where their number does not fit n_features."""
+        units = self.n_units(n_features)
+        if isinstance(self.density, Rates):
+            return self.density.vector(units)
+        validate.length("density", self.density, units)
+        return np.broadcast_to(np.asarray(self.density, np.float64), (units,))
+
+    def check(self, n_features: int) -> None:
+        """Raise ConfigError where this law cannot have so many features."""
+        self.densities(n_features)
+
+    def scaled(self, n_features: int, new: int) -> Self:
+        """The law for `new` features that is most like this one for n_features."""
+        del n_features, new
+        return self
 
     @abstractmethod
     def n_uniforms(self, n_features: int) -> int:
-        """How many uniform numbers one example takes (the last is the conditional sampler's own)."""
+        """The number of uniform numbers that one example takes."""
 
     @abstractmethod
-    def transform(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> Array:
-        """Uniforms u (n_uniforms, *batch) and thresholds (n_units, *batch) -> x (n_features, *batch)."""
+    def constants(self, density: np.ndarray | Array) -> PyTree:
+        """The arrays that `draw` needs, from the densities (n_units,), which may be traced."""
 
-    def rows(self, u: Array, at: "Thresholds", n_features: int, *, conditional: bool) -> list[Array]:
-        """The same as a list of features; a law may keep them apart, which lets XLA fuse each into its use."""
-        return list(self.transform(u, at, n_features, conditional=conditional))
+    @abstractmethod
+    def draw(
+        self,
+        constants: PyTree,
+        words: Words,
+        step: Array,
+        n_features: int,
+        batch_size: int,
+        *,
+        conditional: bool = False,
+    ) -> Array:
+        """Batch number `step` of the stream of `words` (2,): x (n_features, batch_size), features first.
+
+        `conditional` draws given that at least one unit is active; only a law that declares `conditional` can.
+        """
+
+    def sample(self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False) -> Array:
+        """Draw x, (batch_size, n_features).
+
+        `conditional` draws given that at least one unit is active. Raises ConfigError for sizes that do not fit, and for
+        a law that cannot be drawn conditionally.
+        """
+        validate.integer("batch_size", batch_size, 1)
+        if conditional and not self.conditional:
+            raise ConfigError(
+                f"{type(self).__name__} cannot be drawn given that something is active; use conditional=False"
+            )
+        constants = self.constants(self.densities(n_features))
+        words = key_words(key)
+        return self.draw(constants, words, jnp.uint32(0), n_features, batch_size, conditional=conditional).T
+
+    def activations(
+        self, constants: PyTree, dictionary: Array, bias: Array, words: Words, step: Array, batch_size: int
+    ) -> tuple[Array, Array]:
+        """A planted batch: x @ dictionary + bias (batch_size, d_in), and x (batch_size, n_features).
+
+        dictionary (n_features, d_in), bias (d_in,).
+        """
+        x = self.draw(constants, words, step, len(dictionary), batch_size).T
+        return x @ dictionary + bias, x
 
     @abstractmethod
     def mean(self, n_features: int) -> np.ndarray:
-        """E x, (n_features,), exact."""
+        """E x, float64 (n_features,). ConfigError where there is no closed form."""
 
     @abstractmethod
     def second_moment(self, n_features: int) -> np.ndarray:
-        """E x x^T, (n_features, n_features), exact."""
+        """E x x^T, float64 (n_features, n_features). ConfigError where there is no closed form."""
 
-    def unit_densities(self, n_features: int) -> Array:
-        """Density of every unit, (n_units,); ConfigError when the number given is wrong."""
-        units = self.n_units(n_features)
-        validate.length("density", self.density, units)
-        return jnp.broadcast_to(jnp.asarray(self.density, float), (units,))
+    def independent_sets(self, n_features: int) -> Sets | None:
+        """The sets of features that an exact loss integrates, None for independent features; of exact laws only."""
+        raise ConfigError(
+            f"{type(self).__name__} has no exact expected loss with {n_features} features; sample it instead"
+        )
 
-    def sample(self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False) -> Array:
-        """Draw (batch_size, n_features); `conditional` draws given that at least one unit fires."""
-        validate.integer("batch_size", batch_size, 1)
-        u = uniform(key_words(key), jnp.uint32(0), (self.n_uniforms(n_features), batch_size))
-        at = thresholds(self.unit_densities(n_features)[:, None])
-        return self.transform(u, at, n_features, conditional=conditional).T
-
-    def values(self, u: Array) -> Array:
-        """A firing feature's magnitude from u in [0, 1): U[0, 1], or U[-1, 1] when signed."""
-        return 2 * u - 1 if self.signed else u
-
-    def _first_moments(self, n_features: int) -> tuple[np.ndarray, float, float]:
-        """Unit densities, E value and E value^2 of a firing feature, in float64."""
-        units = self.n_units(n_features)
-        p = np.broadcast_to(np.asarray(self.density, np.float64), (units,))
-        return p, 0.0 if self.signed else 0.5, 1 / 3
-
-
-class Thresholds(NamedTuple):
-    """Constants that sampling compares with, (n_units, *rest); computed once, not every step.
-
-    inverse 1 / p; reached c_i = 1 - prod_{j<=i} (1 - p_j) and before c_{i-1}, the chances that some unit up
-    to i, or before it, fires; any q = c_last, (*rest).
-    """
-
-    density: Array
-    inverse: Array
-    before: Array
-    reached: Array
-    any: Array
-
-
-def thresholds(density: Array) -> Thresholds:
-    """Thresholds of units with these densities, (n_units, *rest)."""
-    reached = -jnp.expm1(jnp.cumsum(jnp.log1p(-density), 0))
-    before = jnp.concatenate([jnp.zeros_like(reached[:1]), reached[:-1]])
-    return Thresholds(density, 1 / density, before, reached, reached[-1])
-
-
-def firing(u: Array, at: Thresholds, chooser: Array | None) -> tuple[Array, Array]:
-    """Which units fire, and a fresh U[0, 1) for each that does; u and thresholds (n_units, *batch).
-
-    One uniform gives both: given u < p, u / p is uniform. With `chooser` (one more uniform per example)
-    the draw is conditional on at least one unit firing: the first to fire is found by inverting
-    P(first <= i | any) = c_i / q, those before it are silent, those after it are free. Exact, with static
-    shapes. Elementwise: rows of u and of the thresholds give rows.
-    """
-    fires = u < at.density
-    value = u * at.inverse  # u < p keeps this <= 1 after rounding
-    if chooser is None:
-        return fires, value
-    t = chooser * (at.any * BELOW_ONE)  # strictly below q after rounding: some unit always fires
-    after_first = t < at.before
-    return jnp.where(after_first, fires, t < at.reached), jnp.where(after_first, value, u)
+    def without_density(self) -> Self:
+        """This law with its density left open, None: what a program is compiled for when densities are arrays."""
+        law = replace(self, density=1.0)
+        object.__setattr__(law, "density", None)
+        return law
 
 
 def _plain(values: np.ndarray) -> Any:

@@ -17,6 +17,8 @@ from jax import Array
 from superposition._internal import validate
 from superposition.typing import PRNGKey
 
+LARGEST = 1e15  # of a scale: its squares stay within float32
+NODES = 64  # of the quadrature of P(i and j fire)
 MOST_SHARED = 0.99  # ||F_i||^2 at most: a feature keeps some noise of its own
 
 
@@ -28,26 +30,60 @@ class Copula(NamedTuple):
     quantile: Array
 
 
-def copula(key: PRNGKey, probabilities: np.ndarray, rank: int, scale: float) -> Copula:
+def copula(key: PRNGKey, probabilities: np.ndarray | Array, rank: int, scale: float) -> Copula:
     """A random copula: F_ij ~ N(0, scale^2), rows with ||F_i||^2 > 0.99 shortened to that.
 
     probabilities (n_features,) in (0, 1]; typical corr(z_i, z_j) is scale^2 sqrt(rank). Raises ConfigError.
     Source: SynthSAEBench (arXiv 2602.14687), "Correlation".
     """
-    validate.integer("correlation_rank", rank, 0)
-    validate.in_range("correlation_scale", scale, 0.0, np.inf)
+    check(rank, scale)
     validate.in_range("probabilities", probabilities, 0.0, 1.0, open_low=True, many=True)
-    factor = float(scale) * np.asarray(jax.random.normal(key, (len(probabilities), rank)), float)
+    with jax.ensure_compile_time_eval():  # the factor is a constant, also where the probabilities are traced
+        factor = float(scale) * np.asarray(
+            jax.random.normal(key, (len(probabilities), rank), jnp.float32), float
+        )
     shared = np.sum(factor**2, 1, keepdims=True)
     factor *= np.sqrt(MOST_SHARED / np.maximum(shared, MOST_SHARED))
     noise = np.sqrt(1 - np.sum(factor**2, 1))
     return Copula(*(jnp.asarray(a, jnp.float32) for a in (factor, noise, quantiles(probabilities))))
 
 
-def quantiles(probabilities: np.ndarray) -> np.ndarray:
-    """T with P(N(0, 1) > t) = p, float64 (n,); -inf for p = 1."""
+def check(rank: int, scale: float) -> None:
+    """Raise ConfigError for a rank or a scale that no copula has."""
+    validate.integer("correlation_rank", rank, 0)
+    validate.in_range("correlation_scale", scale, 0.0, LARGEST)
+
+
+def quantiles(probabilities: np.ndarray | Array) -> np.ndarray | Array:
+    """Thresholds t with P(N(0, 1) > t) = p, (n,), float64 but for traced probabilities; -inf for p = 1."""
+    if validate.is_traced(probabilities):
+        return -jax.scipy.special.ndtri(probabilities)
     inverse = NormalDist().inv_cdf
     return np.array([-inverse(p) if p < 1 else -np.inf for p in np.asarray(probabilities, float)])
+
+
+def joint(law: Copula) -> np.ndarray:
+    r"""P(i and j fire), float64 (n_features, n_features), with P(i fires) on the diagonal.
+
+    $$\Phi_2(-t_i, -t_j; \rho) = p_i p_j + \int_0^\rho \phi_2(t_i, t_j; r) \, dr, \quad \rho = F_i \cdot F_j$$
+
+    by Gauss-Legendre quadrature in the angle arcsin r, in which the integrand is smooth.
+    """
+    factor, t = np.asarray(law.factor, float), np.asarray(law.quantile, float)
+    cdf = NormalDist().cdf
+    p = np.array([cdf(-v) for v in t])
+    angle = np.arcsin(np.clip(factor @ factor.T, -1.0, 1.0))
+    square, product = t[:, None] ** 2 + t[None] ** 2, t[:, None] * t[None]
+    result = np.outer(p, p)
+    always = ~np.isfinite(t)
+    known = ~(always[:, None] | always[None])  # a feature that always fires is independent of all others
+    square, product = np.where(known, square, 0.0), np.where(known, product, 0.0)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
+        r = np.sin(angle * (0.5 + 0.5 * node))
+        density = np.exp(-(square - 2 * r * product) / (2 * (1 - r**2))) / (2 * np.pi)
+        result += np.where(known, 0.5 * weight * angle * density, 0.0)
+    np.fill_diagonal(result, p)
+    return result
 
 
 def given_common(law: Copula, common: Array) -> Array:

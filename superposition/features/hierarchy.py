@@ -5,15 +5,21 @@ features past the last node are loose. So a level is one slice and siblings are 
 a level with reshapes alone, no index arrays.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
+
+TRACED_ROUNDS = (
+    200  # of the fixed-point iteration where nothing can be looked at; converges to float32 but for crowds
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,9 @@ class Forest:
 
     `exclusive`: of the siblings whose own coins fell heads one, uniformly chosen, fires. Raises ConfigError.
     Source: SynthSAEBench (arXiv 2602.14687), "Hierarchy"; its published worlds number features the same way.
+
+    >>> Forest(roots=1, branching=2, depth=1).parents(4).tolist()  # feature 3 is in no tree
+    [-1, 0, 0, -1]
     """
 
     roots: int = 0
@@ -34,6 +43,35 @@ class Forest:
         validate.integer("roots", self.roots, 0)
         validate.integer("branching", self.branching, 1)
         validate.integer("depth", self.depth, 0, 32)
+
+    def ancestors(self, n_features: int) -> list[list[int]]:
+        """The ancestors of every feature, parent first."""
+        parent = self.parents(n_features)
+        result: list[list[int]] = []
+        for p in parent:  # a parent comes before its children
+            result.append([] if p < 0 else [int(p), *result[p]])
+        return result
+
+    def joint(self, marginal: np.ndarray) -> np.ndarray:
+        """P(i and j fire), float64 (n_features, n_features), where own coins are independent; from P(i fires), (n,).
+
+        Of features that meet in a common ancestor a it is P_i P_j / P_a, or 0 where their branches exclude each other;
+        of a feature and its descendant it is the descendant's; else P_i P_j.
+        """
+        lines = [[i, *above] for i, above in enumerate(self.ancestors(len(marginal)))]
+        result = np.outer(marginal, marginal)
+        for i, mine in enumerate(lines):
+            for j, other in enumerate(lines[:i]):
+                common = next((a for a in mine if a in other), None)
+                if common is None:
+                    continue
+                if common in (i, j):
+                    result[i, j] = marginal[max(i, j)]
+                else:
+                    result[i, j] = 0.0 if self.exclusive else result[i, j] / marginal[common]
+                result[j, i] = result[i, j]
+        np.fill_diagonal(result, marginal)
+        return result
 
     @property
     def n_nodes(self) -> int:
@@ -95,48 +133,68 @@ class Forest:
         """
         result = np.array(coins, float)
         for above, below in self.levels():
-            own = result[..., below].reshape(*result.shape[:-1], -1, self.branching)
-            kept = own * _undefeated(own) if self.exclusive else own
-            result[..., below] = (kept * result[..., above, None]).reshape(result[..., below].shape)
+            heads = result[..., below].reshape(*result.shape[:-1], -1, self.branching)
+            chosen = heads * _undefeated(heads) if self.exclusive else heads
+            result[..., below] = (chosen * result[..., above, None]).reshape(result[..., below].shape)
         return result
 
-    def published(self, rates: np.ndarray) -> np.ndarray:
+    def published(self, rates: np.ndarray | Array) -> np.ndarray | Array:
         """SynthSAEBench's compensated coins, (n_features,): c = (p / P) (1 + sum_siblings p / P), at most 1.
 
         P is the parent's p. Exact for siblings that do not exclude each other (the bracket is then absent). For
         exclusive ones it overshoots: two heads are shared evenly, so the bracket should begin 1 + sum / 2, and the
         marginals come out (1 + sum / 2) p for rare siblings, and too small where they crowd their parent.
         """
-        coins = np.array(rates, float)
-        for above, below in self.levels():
-            share = _shares(rates, above, below, self.branching)
-            others = np.sum(share, 1, keepdims=True) - share if self.exclusive else 0.0
-            coins[below] = np.minimum(share * (1 + others), 1.0).ravel()
-        return coins
 
-    def compensated(self, rates: np.ndarray) -> np.ndarray:
+        def coins(share: Any, first_parent: int) -> Any:
+            del first_parent
+            others = share.sum(1, keepdims=True) - share if self.exclusive else 0.0
+            return (share * (1 + others)).clip(max=1.0)
+
+        return self._level_by_level(rates, coins)
+
+    def compensated(self, rates: np.ndarray | Array) -> np.ndarray | Array:
         """Coins whose marginals are `rates` exactly (independent coins); rates and result (n_features,).
 
         Solves c w(c) = p / P for every set of siblings by fixed-point iteration. Raises ConfigError where no coins
-        can: a child more frequent than its parent, or exclusive siblings that together are not rarer than it.
+        can: a child more frequent than its parent, or exclusive siblings that together are not rarer than it. Traced
+        rates are not looked at.
         """
-        coins = np.array(rates, float)
-        for above, below in self.levels():
-            share = _shares(rates, above, below, self.branching)
-            total = np.sum(share, 1) if self.exclusive and self.branching > 1 else np.max(share, 1)
-            limit = 0.999 if self.exclusive and self.branching > 1 else 1.0
+        exclusive = self.exclusive and self.branching > 1
+
+        def coins(share: Any, first_parent: int) -> Any:
+            if validate.is_traced(share):
+                rounds = TRACED_ROUNDS if exclusive else 0
+                return jax.lax.fori_loop(
+                    0, rounds, lambda _, c: jnp.minimum(share / _undefeated(c), 1.0), share
+                )
+            total = np.sum(share, 1) if exclusive else np.max(share, 1)
+            limit = 0.999 if exclusive else 1.0
             if np.any(total > limit + 1e-12):
                 worst = int(np.argmax(total))
                 raise ConfigError(
-                    f"compensation needs children of feature {above.start + worst} that fire (together, when "
+                    f"compensation needs children of feature {first_parent + worst} that fire (together, when "
                     f"exclusive) at most {limit:g} times as often as it does; got {total[worst]:.4g} times. Lower the "
                     'children\'s rates, or take compensate="published", which only approximates'
                 )
-            own = share.copy()
-            while self.exclusive and np.max(np.abs(own * _undefeated(own) - share)) > 1e-12:
-                own = np.minimum(share / _undefeated(own), 1.0)
-            coins[below] = own.ravel()
-        return coins
+            c = share.copy()
+            while self.exclusive and np.max(np.abs(c * _undefeated(c) - share)) > 1e-12:
+                c = np.minimum(share / _undefeated(c), 1.0)
+            return c
+
+        return self._level_by_level(rates, coins)
+
+    def _level_by_level(
+        self, rates: np.ndarray | Array, coins: Callable[[Any, int], Any]
+    ) -> np.ndarray | Array:
+        """Roots and loose features keep their rates; children get coins(p / P, first parent), by (parent, child)."""
+        traced = validate.is_traced(rates)
+        rates = rates if traced else np.asarray(rates, float)
+        parts = [rates[: self.roots]]
+        for above, below in self.levels():
+            share = rates[below].reshape(-1, self.branching) / rates[above, None]
+            parts.append(coins(share, above.start).reshape(-1))
+        return (jnp if traced else np).concatenate([*parts, rates[self.n_nodes :]])
 
 
 def _choose(heads: list[Array], u: Array) -> list[Array]:
@@ -150,19 +208,16 @@ def _choose(heads: list[Array], u: Array) -> list[Array]:
     return result
 
 
-def _shares(rates: np.ndarray, above: slice, below: slice, branching: int) -> np.ndarray:
-    return rates[below].reshape(-1, branching) / rates[above, None]
-
-
-def _undefeated(own: np.ndarray) -> np.ndarray:
+def _undefeated(coins: Any) -> Any:
     """E 1 / (1 + K_i), K_i the heads among the siblings of i, for coins (..., branching).
 
     It is the integral over t in [0, 1] of prod_{j != i} (1 - c_j + c_j t), a polynomial: Gauss-Legendre is exact.
     """
-    branching = own.shape[-1]
+    xp: Any = jnp if validate.is_traced(coins) else np
+    branching = coins.shape[-1]
     node, weight = np.polynomial.legendre.leggauss((branching + 1) // 2)
-    others = 1 - own[..., None] * (0.5 - 0.5 * node)
-    result = np.empty_like(own)
-    for child in range(branching):
-        result[..., child] = np.prod(np.delete(others, child, -2), -2) @ (0.5 * weight)
-    return result
+    factors = 1 - coins[..., None] * (0.5 - 0.5 * node)
+    others = [[j for j in range(branching) if j != child] for child in range(branching)]
+    return xp.stack(
+        [xp.prod(xp.take(factors, np.array(rest, int), -2), -2) @ (0.5 * weight) for rest in others], -1
+    )

@@ -1,57 +1,70 @@
 """The paper's features: each is zero or uniform, independently (Elhage et al. 2022, "Experiment setup")."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition.features._base import FeatureLaw, Thresholds, firing
 from superposition.features._draw import BELOW_ONE
+from superposition.features._elementwise import ElementwiseLaw, Thresholds, firing
 
 
 @dataclass(frozen=True)
-class SparseUniform(FeatureLaw):
-    """x_i = 0 with probability S_i, else U[0, 1] (U[-1, 1] when signed), independently.
+class SparseUniform(ElementwiseLaw):
+    """Independent features: x_i = 0 with probability S_i, else U[0, 1] (U[-1, 1] when signed).
 
     E x_i = p_i / 2 (0 signed), E x_i^2 = p_i / 3, E x_i x_j = E x_i E x_j.
+
+    density or sparsity: a number, one per feature, or for density `Rates`. Raises ConfigError out of range.
+    Source: Elhage et al. 2022, "Toy Models of Superposition".
+
+    >>> law = SparseUniform(density=0.25)
+    >>> law.mean(2)
+    array([0.125, 0.125])
+    >>> import jax
+    >>> law.sample(jax.random.key(0), n_features=2, batch_size=3).shape
+    (3, 2)
     """
 
-    def n_units(self, n_features: int) -> int:
-        """Every feature is a unit."""
-        return n_features
+    exact: ClassVar[bool] = True
 
     def n_uniforms(self, n_features: int) -> int:
-        """One per feature gives mask and magnitude; one more chooses the first to fire."""
+        """One per feature gives mask and magnitude; one more chooses the first active feature."""
         return n_features + 1
 
-    def transform(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> Array:
-        """X (n_features, *batch) from u (n_features + 1, *batch) and thresholds (n_features, *batch)."""
-        fires, value = firing(u[:n_features], at, u[n_features] if conditional else None)
+    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+        """Features x (n_features, *batch) from u (n_features + 1, *batch) and thresholds (n_features, *batch)."""
+        fires, value = firing(u[:n_features], limits, u[n_features] if conditional else None)
         return jnp.where(fires, self.values(value), 0.0)
 
-    def rows(self, u: Array, at: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
+    def rows(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
         """One array a feature, so that a narrow model's step becomes one fused loop."""
         if not conditional:
-            fired = [(u[i] < at.density[i], u[i] * at.inverse[i]) for i in range(n_features)]
+            fired = [(u[i] < limits.density[i], u[i] * limits.inverse[i]) for i in range(n_features)]
         else:
-            # Nothing fires before the first feature, and by the last one something has: two tests fewer each.
-            t = u[n_features] * (at.any * BELOW_ONE)
-            fired = [(t < at.reached[0], u[0])]
+            # Nothing is active before the first feature, and by the last one something is: two tests fewer each.
+            t = u[n_features] * (limits.any * BELOW_ONE)
+            fired = [(t < limits.reached[0], u[0])]
             for i in range(1, n_features):
-                free = t < at.before[i]
-                other = t < at.reached[i] if i + 1 < n_features else True
-                fires, value = u[i] < at.density[i], u[i] * at.inverse[i]
+                free = t < limits.before[i]
+                other = t < limits.reached[i] if i + 1 < n_features else True
+                fires, value = u[i] < limits.density[i], u[i] * limits.inverse[i]
                 fired.append((jnp.where(free, fires, other), jnp.where(free, value, u[i])))
         return [jnp.where(fires, self.values(value), 0.0) for fires, value in fired]
 
+    def independent_sets(self, n_features: int) -> None:
+        """None: features are independent, one by one."""
+        del n_features
+
     def mean(self, n_features: int) -> np.ndarray:
-        """E x_i = p_i E[value]."""
+        """E x_i = p_i E v, (n_features,)."""
         p, first, _ = self._first_moments(n_features)
         return p * first
 
     def second_moment(self, n_features: int) -> np.ndarray:
-        """Off the diagonal the product of the means, on it p_i / 3."""
+        """E x x^T, (n_features, n_features): off the diagonal the product of the means, on it p_i E v^2."""
         p, first, second = self._first_moments(n_features)
         moment = np.outer(p * first, p * first)
         np.fill_diagonal(moment, p * second)

@@ -10,7 +10,7 @@ import numpy as np
 from superposition import geometry, metrics
 from superposition.errors import ConfigError
 from superposition.expected_loss import expected_losses
-from superposition.features import FeatureLaw, SparseUniform
+from superposition.features import FeatureLaw
 from superposition.interventions.toy import Effects, ablation_error, partners, steering_error
 from superposition.sae import SAE, Params
 from superposition.toy import Tied, require_tied
@@ -81,8 +81,8 @@ def truth(
     weight = np.broadcast_to(weight, (n,))
     x = np.asarray(law.sample(key, n, examples), np.float64)
     h = x @ W.T
-    exact = isinstance(law, SparseUniform) and n <= EXACT
-    density = np.broadcast_to(np.asarray(law.density), (n,)) if exact else (x != 0).mean(0)
+    exact = n <= EXACT and law.exact and law.independent_sets(n) is None
+    density = law.densities(n) if exact else (x != 0).mean(0)
     loss, own, effect = (_exact if exact else _sampled)(model, W, b, weight, density, law, x)
     shape, group = components(W)
     return Truth(
@@ -185,14 +185,12 @@ def _exact(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _losses(activation: str, signed: bool, W: Any, b: Any, density: Any) -> tuple[Any, Any, Any]:
-    loss = partial(expected_losses, importance=None, activation=activation, signed=signed, nodes=NODES)
+    loss = partial(expected_losses, activation=activation, signed=signed, nodes=NODES)
     features = jnp.arange(len(b))
     columns = jnp.where(features == jnp.arange(-1, len(b))[:, None], 0, 1)  # all of them; each but one
-    every = jax.lax.map(lambda kept: loss(ToyParams(W * kept, b), density=density), columns)
+    every = jax.lax.map(lambda kept: loss(ToyParams(W * kept, b), density), columns)
     norms = geometry.norms(W)
-    own = jax.vmap(lambda w, b, p: loss(ToyParams(w[None, None], b[None]), density=p[None])[0])(
-        norms, b, density
-    )
+    own = jax.vmap(lambda w, b, p: loss(ToyParams(w[None, None], b[None]), p[None])[0])(norms, b, density)
     return every[0], own, every[1:]
 
 

@@ -5,6 +5,7 @@ a damped Newton method in float64. A minimum over starts is an upper bound on th
 `restarts`, and `starts` taken from neighbouring settings, make it hard to beat (tests/test_theory.py).
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -168,7 +169,7 @@ def _descend(
     weights, ps = (jnp.repeat(a, restarts, 0) for a in (weight, p))
 
     def loss(q: ToyParams, w: Array, d: Array) -> Array:
-        return expected_loss(q, w, d, activation=activation, law=law)
+        return expected_loss(q, w, replace(law, density=d), activation=activation)
 
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
 
@@ -202,7 +203,7 @@ def _newton(
 
     def loss(flat: Array, w: Array, d: Array) -> Array:
         params = ToyParams(flat[: m * n].reshape(m, n), flat[m * n :])
-        return expected_loss(params, w, d, activation=activation, law=law)
+        return expected_loss(params, w, replace(law, density=d), activation=activation)
 
     value_and_slope = jax.vmap(jax.value_and_grad(loss))
     size = x.shape[1]

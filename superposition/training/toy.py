@@ -15,8 +15,7 @@ from superposition.errors import ConfigError
 from superposition.expected_loss import expected_loss
 from superposition.expected_loss.stratified import stratified_loss
 from superposition.features import (
-    Anticorrelated,
-    Correlated,
+    ElementwiseLaw,
     FeatureLaw,
     SparseUniform,
     Thresholds,
@@ -30,7 +29,6 @@ from superposition.typing import PyTree
 
 OBJECTIVES = ("sampled", "exact")
 SAMPLINGS = ("conditional", "plain")
-EXACT_LAWS = (SparseUniform, Correlated, Anticorrelated)
 EVALUATION_EXAMPLES = 65_536
 # Of the series, for n > 3: truncation below 5e-5 relative in the worst cases tried, 1e-7 on trained models of n = 400.
 EVALUATION_NODES = 128
@@ -41,10 +39,11 @@ class ToyRun:
     """Train `model` on `features`: minimise E sum_i I_i (x_i - x'_i)^2 for `steps` steps.
 
     importance: a number or one per feature; importance_base r multiplies it by r^i. objective="sampled"
-    draws batch_size examples a step; "exact" descends the exact expected loss (tied models).
-    sampling="conditional" draws examples in which at least one unit fires and adds the all-zero term
-    exactly, an unbiased gradient with up to 1/q less variance (q = P(any fires)); "plain" draws as the
-    released notebook does. optimizer: an AdamW recipe or any optax transformation. Raises ConfigError.
+    draws batch_size examples a step; "exact" descends the exact expected loss (tied models and laws that declare
+    `exact`). sampling="conditional" draws examples in which at least one unit is active and adds the all-zero term
+    exactly, an unbiased gradient with up to 1/q less variance (q = P(any is active)); "plain" draws as the released
+    notebook does, and so does either for a law that does not declare `conditional`. optimizer: an AdamW recipe or any
+    optax transformation. Raises ConfigError.
     """
 
     model: ToyModel = ReLUOutput()
@@ -69,8 +68,8 @@ class ToyRun:
         validate.choice("sampling", self.sampling, SAMPLINGS)
         validate.in_range("importance_base", self.importance_base, 0.0, 1e6)
         validate.length("importance", self.importance, self.model.n_features)
-        units = self.features.n_units(self.model.n_features)
-        validate.length("density", self.features.density, units)
+        if self.features.density is not None:
+            self.features.check(self.model.n_features)
         drawn = self.batch_size * self.features.n_uniforms(self.model.n_features)
         validate.memory(
             f"a batch of batch_size={self.batch_size} with n_features={self.model.n_features}",
@@ -81,10 +80,10 @@ class ToyRun:
             raise ConfigError(
                 f"batch_size * n_features must be below 2^32, the positions of one step's stream; got {drawn}"
             )
-        if self.objective == "exact" and type(self.features) not in EXACT_LAWS:
+        if self.objective == "exact" and not self.features.exact:
             raise ConfigError(
-                "objective='exact' needs independent features, or sets of them (SparseUniform, Correlated, "
-                f"Anticorrelated); got {type(self.features).__name__}; use objective='sampled'"
+                "objective='exact' needs a law whose expected loss is known, as that of independent uniform features "
+                f"or sets of them; got {type(self.features).__name__}; use objective='sampled'"
             )
         if self.objective == "exact" and not isinstance(self.model, Tied):
             raise ConfigError(
@@ -106,8 +105,7 @@ class ToyRun:
 
     def density_vector(self) -> np.ndarray:
         """Density of every unit, (n_units,), float64."""
-        units = self.features.n_units(self.model.n_features)
-        return np.broadcast_to(np.asarray(self.features.density, np.float64), (units,))
+        return self.features.densities(self.model.n_features)
 
 
 class Cells(NamedTuple):
@@ -133,7 +131,7 @@ class Inputs(NamedTuple):
 
     cells: Cells
     words: Array
-    at: Thresholds  # narrow: (unit, 1, cell), else (cell, unit, 1)
+    at: PyTree  # the law's constants, a row a cell; narrow: thresholds (unit, 1, cell)
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class Program:
     @property
     def narrow(self) -> bool:
         """Whether models, not examples, fill the vector lanes."""
-        return self.run.model.narrow
+        return self.run.model.narrow and isinstance(self.run.features, ElementwiseLaw)
 
     def start(self, cells: Cells) -> tuple[Inputs, State]:
         """Fresh parameters and random streams, each a function of the cell's own seed alone."""
@@ -188,19 +186,22 @@ class Program:
 
     def _sampled_gradient(self, inputs: Inputs, params: PyTree, i: Array) -> PyTree:
         run, cells = self.run, inputs.cells
+        law = run.features
+        conditional = run.sampling == "conditional" and law.conditional
+        if not isinstance(law, ElementwiseLaw):
+            return self._drawn_gradient(inputs, params, i)
         n, batch = run.model.n_features, run.batch_size
-        conditional = run.sampling == "conditional"
-        u = uniform(inputs.words, i, (run.features.n_uniforms(n), batch), cells_last=self.narrow)
+        u = uniform(inputs.words, i, (law.n_uniforms(n), batch), cells_last=self.narrow)
         if self.shared_draw:
             u = jax.lax.optimization_barrier(u)  # else XLA draws it again for every model
         if self.narrow:
             u = u[..., None] if self.shared_draw else u
-            x = run.features.rows(u, inputs.at, n, conditional=conditional)
+            x = law.rows(u, inputs.at, n, conditional=conditional)
             grads = run.model.narrow_gradient(params, cells.importance, x)
         else:
 
             def one(p: PyTree, importance: Array, at: Thresholds, u_cell: Array) -> PyTree:
-                x = run.features.transform(u_cell, at, n, conditional=conditional)
+                x = law.transform(u_cell, at, n, conditional=conditional)
                 return run.model.gradient(p, importance, x)
 
             axes = (0, 0, 0, None if self.shared_draw else 0)
@@ -216,12 +217,23 @@ class Program:
 
         return jax.tree.map(both, grads, silent)
 
-    def evaluate(self, cells: Cells, params: PyTree) -> np.ndarray:
-        """Loss of every cell, (cell,): exact for the tied models.
+    def _drawn_gradient(self, inputs: Inputs, params: PyTree, i: Array) -> PyTree:
+        """The mean gradient over a batch of a law that is no elementwise function of uniforms."""
+        run = self.run
 
-        Of models with a hidden activation it is exact up to one active feature and sampled from two on; a law of
-        other features is sampled altogether, 65,536 examples. In float64: of an antipodal pair's loss, O(p^2),
-        float32 loses digits to terms of O(p).
+        def one(p: PyTree, importance: Array, constants: PyTree, words: Array) -> PyTree:
+            x = run.features.draw(constants, words, i, run.model.n_features, run.batch_size)
+            return run.model.gradient(p, importance, x)
+
+        axes = (0, 0, 0, None if self.shared_draw else 0)
+        return jax.vmap(one, in_axes=axes)(params, inputs.cells.importance, inputs.at, inputs.words)
+
+    def evaluate(self, cells: Cells, params: PyTree) -> np.ndarray:
+        """Loss of every cell, (cell,): exact where `is_exact`.
+
+        Of models with a hidden activation and independent uniform features it is exact up to one active feature and
+        sampled from two on; of all others it is the mean over 65,536 examples. In float64: of an antipodal pair's
+        loss, O(p^2), float32 loses digits to terms of O(p).
         """
         with jax.enable_x64(True):
             wide = jax.tree.map(
@@ -238,8 +250,8 @@ def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
     opt_state = jax.vmap(lambda swept, p: program._transformation(swept).init(p))(cells.optimizer, params)
     count = cells.seed.shape[0]
     state = State(params, opt_state, jnp.ones(count, bool), jnp.zeros(count, jnp.int32))
-    narrow, each = cells.density.T[:, None, :], cells.density[:, :, None]
-    at = thresholds(narrow) if program.narrow else jax.vmap(thresholds)(each)
+    each = jax.vmap(program.run.features.constants)
+    at = thresholds(cells.density.T[:, None, :]) if program.narrow else each(cells.density)
     return Inputs(cells, words[0] if program.shared_draw else words, at), state
 
 
@@ -248,12 +260,22 @@ _start = jax.jit(_start_impl, static_argnums=0)
 
 def _exact(run: ToyRun, params: PyTree, importance: Array, density: Array, nodes: int | None = None) -> Array:
     activation = run.model.activation  # type: ignore[attr-defined]
-    return expected_loss(params, importance, density, activation=activation, law=run.features, nodes=nodes)
+    law = replace(run.features, density=density)
+    return expected_loss(params, importance, law, activation=activation, nodes=nodes)
 
 
 def is_exact(run: ToyRun) -> bool:
     """Whether the loss that is reported is the exact expected loss, and not a mean over examples."""
-    return isinstance(run.model, Tied) and type(run.features) in EXACT_LAWS  # a subclass may be another law
+    return isinstance(run.model, Tied) and run.features.exact
+
+
+def evaluation_of(run: ToyRun) -> str:
+    """How the loss that is reported is computed, in words, for the attributes of results."""
+    if is_exact(run):
+        return "exact"
+    if run.features.exact and run.features.independent_sets(run.model.n_features) is None:
+        return "exact up to one active feature, sampled from two on"
+    return f"sampled, {EVALUATION_EXAMPLES} examples"
 
 
 def _evaluate_impl(program: Program, importance: Array, density: Array, params: PyTree) -> Array:
@@ -263,19 +285,24 @@ def _evaluate_impl(program: Program, importance: Array, density: Array, params: 
         return jax.vmap(exact)(params, importance, density)
     key, n = jax.random.key(0), run.model.n_features  # the same examples for every cell
 
-    def stratified(p: PyTree, weight: Array, own: Array) -> Array:
-        return stratified_loss(run.model, p, weight, own, key=key, signed=run.features.signed).loss
+    law = run.features
 
-    def sampled(p: PyTree, weight: Array, own: Array) -> Array:
-        u = uniform(key_words(key), jnp.uint32(0), (run.features.n_uniforms(n), EVALUATION_EXAMPLES))
-        at = thresholds(own[:, None])
-        x = run.features.transform(u, at, n, conditional=True)
+    def stratified(p: PyTree, weight: Array, density: Array) -> Array:
+        return stratified_loss(run.model, p, weight, density, key=key, signed=law.signed).loss
+
+    def sampled(p: PyTree, weight: Array, density: Array) -> Array:
+        constants = law.constants(density)
+        x = law.draw(
+            constants, key_words(key), jnp.uint32(0), n, EVALUATION_EXAMPLES, conditional=law.conditional
+        )
         mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, weight).mean()
+        if not law.conditional:
+            return mean
         silent = run.model.loss(p, jnp.zeros(n), weight)
-        q = at.any[0]
+        q = constants.any[0]
         return q * mean + (1 - q) * silent
 
-    one = stratified if type(run.features) is SparseUniform else sampled
+    one = stratified if law.exact and law.independent_sets(n) is None else sampled
     return jax.lax.map(lambda cell: one(*cell), (params, importance, density))
 
 
@@ -291,4 +318,4 @@ def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
 
 def static_part(run: ToyRun) -> ToyRun:
     """The run with everything a cell carries set to a fixed value, so that it keys one compilation."""
-    return replace(run, features=replace(run.features, density=1.0), importance=1.0, importance_base=1.0)
+    return replace(run, features=run.features.without_density(), importance=1.0, importance_base=1.0)

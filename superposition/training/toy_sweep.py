@@ -33,7 +33,7 @@ from superposition.training.store.mending import stored_attributes, sweep_siblin
 from superposition.training.store.reading import DIVERGED, DONE, is_recorded, said
 from superposition.training.store.records import FORMAT
 from superposition.training.store.writing import Store
-from superposition.training.toy import Cells, Program, State, ToyRun, is_exact, static_part
+from superposition.training.toy import Cells, Program, State, ToyRun, evaluation_of, is_exact, static_part
 
 
 def sweep(
@@ -145,6 +145,7 @@ class _Job:
                 "config": json.dumps(self.config(), indent=1),
                 "block_shape": list(self.plan.shape),
                 "shared_draw": self.plan.shared_draw,
+                "loss": "; ".join(dict.fromkeys(evaluation_of(group.run) for group in self.groups)),
                 "provenance": json.dumps(provenance()),
             },
         )

@@ -9,12 +9,19 @@ from scipy import stats
 from superposition.activations import ASIDE, array_stream, planted_stream, toy_stream
 from superposition.activations.array import permuted
 from superposition.errors import ConfigError
-from superposition.features import Planted, SparseUniform, key_words
+from superposition.features import (
+    Dictionary,
+    Independent,
+    NormalMagnitudes,
+    Planted,
+    SparseUniform,
+    key_words,
+)
 from superposition.toy import ReLUOutput
 from superposition.typing import ToyParams
 
 KEY = jax.random.key(3)
-SMALL = Planted(n_features=6, d_in=5, rates="constant", mean_active=2.0)
+SMALL = Planted(Independent(density=1 / 3, magnitudes=NormalMagnitudes(5.0, 4.0)), Dictionary(6, 5))
 
 
 def numbered(n, key=KEY):

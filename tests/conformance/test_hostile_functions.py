@@ -30,7 +30,7 @@ W_DEC = RNG.normal(size=(5, 3))
 RECOVERY = {"W_dec": W_DEC, "dictionary": DICTIONARY}
 SCORED = {"latents": LATENTS, "coefficients": COEFFICIENTS, **RECOVERY}
 STREAM = array_stream(KEY, X.astype(np.float32))
-LOSS = {"params": PARAMS, "importance": 1.0, "density": 0.5, "activation": "relu"}
+LOSS = {"params": PARAMS, "importance": 1.0, "features": 0.5, "activation": "relu"}
 ATTACK = {"model": MODEL, "params": PARAMS, "x": np.ones((2, 3), np.float32), "importance": 1.0, "norm": 0.1}
 
 FUNCTIONS = {
@@ -92,7 +92,7 @@ FUNCTIONS = {
     "lineage": (metrics.lineage, {"parents": [[0, 1], [1, 0]]}),
     "rotated": (metrics.rotated, {"key": KEY, "W_dec": W_DEC}),
     "shuffled": (metrics.shuffled, {"key": KEY, "latents": LATENTS}),
-    "expected_loss": (expected_loss.expected_loss, {**LOSS, "method": "auto", "nodes": None, "signed": False, "law": None}),
+    "expected_loss": (expected_loss.expected_loss, {**LOSS, "method": "auto", "nodes": None, "signed": False}),
     "reference_loss": (expected_loss.reference_loss, {**LOSS, "method": "auto", "nodes": 64, "signed": False}),
     "along_rows": (adversarial.along_rows, ATTACK),
     "by_ascent": (adversarial.by_ascent, {**ATTACK, "key": KEY, "starts": 1, "steps": 1}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from superposition import SweepConfig
 from superposition.activations import planted_stream
 from superposition.errors import ConfigError
-from superposition.features import FEATURES, PLANTED, Forest, Planted
+from superposition.features import FEATURES, MAGNITUDES, PLANTED, RATES, Dictionary, Forest, Planted
 from superposition.sae import ARCHITECTURES, TopK
 from superposition.storage.formats import _recipe
 from superposition.storage.provenance import recipe
@@ -26,7 +26,8 @@ from superposition.training.toy import ToyRun
 from tests.oracles.hostile import hostile
 
 KINDS = [
-    *TOY_MODELS.values(), *FEATURES.values(), *ARCHITECTURES.values(), Planted, Forest, Adam, AdamW, Controller, ToyRun,
+    *TOY_MODELS.values(), *FEATURES.values(), *ARCHITECTURES.values(), Planted, Dictionary, *RATES.values(),
+    *MAGNITUDES.values(), Forest, Adam, AdamW, Controller, ToyRun,
     SAERun, SweepConfig,
 ]  # fmt: skip
 AXES = (
@@ -68,7 +69,7 @@ def usable(value):
     if isinstance(value, tuple(ARCHITECTURES.values())):
         assert all(n >= 0 for shape in refused_or(lambda: _recipe.shapes(value)).values() for n in shape)
     if isinstance(value, Planted):
-        assert np.isfinite(value.coins()).all()
+        assert np.isfinite(value.features.densities(value.n_features)).all()
 
 
 def fields_of(kind):
@@ -168,7 +169,7 @@ def test_arguments_of_training_are_refused_in_words(name, tmp_path, monkeypatch)
         (lambda: ReLUOutput(n_features=2**32 - 1), "GB of memory"),
         (lambda: ReLUOutput(n_hidden=2**40), "GB of memory"),
         (lambda: TopK(d_sae=2**40), "GB of memory"),
-        (lambda: Planted(n_features=2**32 - 1), "GB of memory"),
+        (lambda: Planted(dictionary=Dictionary(n_features=2**32 - 1)), "GB of memory"),
         (lambda: ToyRun(batch_size=2**40), "GB of memory"),
         (lambda: SAERun(TopK(512, 2**20), batch_size=2**24), "GB of memory"),
         (lambda: sweep(ToyRun(), {"seed": range(2**31)}), "GB of memory|list of values"),

@@ -89,7 +89,7 @@ def test_both_methods_agree_with_exact_rational_arithmetic(kind, n, m, signed, m
     for density in (*DENSITIES[:: 1 if n < 5 else 3], np.linspace(0.05, 0.9, n)):
         density = np.full(n, density)
         truth = rational_losses(*params, density, signed=signed)
-        losses = losses_of(params, None, density, method=method, signed=signed)
+        losses = losses_of(params, density, method=method, signed=signed)
         # Absolute floor: the error of a perfectly reconstructed feature is zero.
         assert np.abs(losses - truth).sum() <= tolerance * truth.sum() + 1e-16, density
 
@@ -116,7 +116,7 @@ def test_agrees_with_sampling(n, m, decay, density):
     params = params._replace(W=params.W / np.sqrt(m))
     estimate, error = sampled_loss(*params, importance, density, samples=100_000, seed=n)
     assert error < 0.01 * estimate  # or the comparison has no power
-    loss = float(importance @ losses_of(params, None, density, nodes=64))
+    loss = float(importance @ losses_of(params, density, nodes=64))
     assert abs(loss - estimate) < 4 * error
 
 
@@ -132,7 +132,7 @@ def test_gradient_against_finite_differences(kind, n, m, method):
     importance, density = np.linspace(1, 0.5, n), np.linspace(0.1, 0.6, n)
     arguments = params, importance, density
     loss, gradient = loss_and_gradient(*arguments, method=method)
-    assert np.isclose(loss, importance @ losses_of(params, None, density, method="enumeration"), rtol=1e-6)
+    assert np.isclose(loss, importance @ losses_of(params, density, method="enumeration"), rtol=1e-6)
     generator = np.random.default_rng(0)
     for _ in range(4):
         direction = jax.tree.map(lambda x: generator.normal(size=x.shape), arguments)
@@ -231,7 +231,7 @@ def test_linear_model_against_sampling(signed):
     )
     squared = (x - x @ params.W.T @ params.W - params.b) ** 2
     error = squared.std(axis=0) / np.sqrt(len(x))
-    losses = expected_losses(params, None, density, activation="linear", signed=signed)
+    losses = expected_losses(params, density, activation="linear", signed=signed)
     assert (np.abs(losses - squared.mean(axis=0)) < 4 * error).all()
 
 
@@ -283,7 +283,7 @@ def problems(draw):
 def test_invariances(problem, method, angle, random):
     params, density = problem
     n = len(params.b)
-    losses = np.asarray(losses_of(params, None, density, method=method))
+    losses = np.asarray(losses_of(params, density, method=method))
     tolerance = {"enumeration": 1e-12, "series": 1e-7}[method] * (1 + np.abs(params.W).max() ** 2) ** 2
     assert (losses >= -tolerance).all()
 
@@ -303,7 +303,7 @@ def test_invariances(problem, method, angle, random):
 def test_loss_is_linear_in_importance():
     params = toy("random", 5, 2)
     importance, density = np.array([3.0, 1.0, 0.0, 0.5, 2.0]), np.full(5, 0.2)
-    losses = losses_of(params, None, density, method="enumeration")
+    losses = losses_of(params, density, method="enumeration")
     loss, _ = loss_and_gradient(params, importance, density, method="enumeration")
     assert np.isclose(loss, importance @ losses, rtol=1e-13)
 

@@ -61,7 +61,7 @@ def test_losses_agree_with_adaptive_integration(activation, signed):
         exact = reference_loss(params, importance, 0.4, activation=activation, signed=signed)
         np.testing.assert_allclose(exact, np.dot(importance, truth), rtol=1e-9)
         with jax.enable_x64(True):
-            default = expected_losses(params, None, 0.4, activation=activation, signed=signed)
+            default = expected_losses(params, 0.4, activation=activation, signed=signed)
             np.testing.assert_allclose(default, truth, rtol=1e-8)
 
 
@@ -78,14 +78,14 @@ def test_three_features_agree_with_sampling(activation):
     z = x @ (params.W.T @ params.W) + params.b
     error = (x - np.vectorize(ORACLES[activation])(z)) ** 2
     with jax.enable_x64(True):
-        exact = np.asarray(expected_losses(params, None, density, activation=activation))
+        exact = np.asarray(expected_losses(params, density, activation=activation))
     assert (np.abs(error.mean(0) - exact) < 4.5 * error.std(0) / len(x) ** 0.5).all()
 
 
 def test_a_polynomial_is_exact_from_few_nodes():
     params, density = _three()
     with jax.enable_x64(True):
-        few, many = (expected_losses(params, None, density, activation="square", nodes=k) for k in (3, 16))
+        few, many = (expected_losses(params, density, activation="square", nodes=k) for k in (3, 16))
     np.testing.assert_allclose(few, many, rtol=1e-12)
 
 
@@ -118,14 +118,14 @@ def test_relu_and_linear_are_untouched_by_the_leak():
     params, density = _three()
     with jax.enable_x64(True):
         losses = {
-            a: np.asarray(expected_losses(params, None, density, activation=a))
+            a: np.asarray(expected_losses(params, density, activation=a))
             for a in ("linear", "relu", "leaky-relu")
         }
     # What a leak changes is of order LEAK, and vanishes where z never is negative.
     assert (np.abs(losses["leaky-relu"] - losses["relu"]) > 0).any()
     positive = ToyParams(np.abs(params.W), np.abs(params.b))
     with jax.enable_x64(True):
-        same = [np.asarray(expected_losses(positive, None, density, activation=a)) for a in losses]
+        same = [np.asarray(expected_losses(positive, density, activation=a)) for a in losses]
     np.testing.assert_allclose(same[1], same[0], rtol=1e-12)
     np.testing.assert_allclose(same[2], same[0], rtol=1e-12)
 
@@ -148,12 +148,12 @@ def test_minima_of_other_activations_tanh_keeps_one_feature_softplus_two():
         ({"activation": "swish"}, "activation must be one of"),
         ({"activation": "gelu", "method": "series"}, "method='auto'"),
         ({"activation": "gelu", "nodes": 0}, "nodes must be an integer >= 1"),
-        ({"activation": "gelu", "law": Correlated(n_sets=1, density=0.5)}, "linear and relu only"),
+        ({"activation": "gelu", "features": Correlated(n_sets=1, density=0.5)}, "linear and relu only"),
     ],
 )
 def test_what_cannot_be_integrated_is_refused(options, words):
     params = ToyParams(np.ones((1, 2)), np.zeros(2))
     with pytest.raises(ConfigError, match=words):
-        expected_losses(params, None, 0.5, **options)
+        expected_losses(**{"params": params, "features": 0.5} | options)
     with pytest.raises(ConfigError, match="at most 3 features"):
-        expected_losses(ToyParams(np.ones((1, 4)), np.zeros(4)), None, 0.5, activation="gelu")
+        expected_losses(ToyParams(np.ones((1, 4)), np.zeros(4)), 0.5, activation="gelu")

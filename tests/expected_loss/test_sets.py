@@ -21,9 +21,11 @@ def double_precision():
         yield
 
 
-losses_of = partial(
-    jax.jit(expected_losses, static_argnames=("activation", "method", "nodes", "law")), importance=None
-)
+@partial(jax.jit, static_argnames=("activation", "method", "nodes", "law"))
+def losses_of(params, density, law=None, **settings):
+    """The losses under a law of this density; independent features without one, whose density may be 0."""
+    features = density if law is None else replace(law, density=density)
+    return expected_losses(params, features, **settings)
 
 
 def random_params(n, m, seed=0):
@@ -126,7 +128,7 @@ def test_importance_weighs_and_gradients_are_slopes():
     params, importance, p, law = HARD["random"], np.arange(1.0, 5), np.array([0.2, 0.1]), Correlated(n_sets=2)
 
     def loss(W, b, density):
-        return expected_loss(ToyParams(W, b), importance, density, activation="relu", law=law)
+        return expected_loss(ToyParams(W, b), importance, replace(law, density=density), activation="relu")
 
     losses = np.asarray(losses_of(params, density=p, activation="relu", law=law))
     arguments = (params.W, params.b, p)
@@ -174,20 +176,30 @@ def test_a_pair_off_balance_by_a_millionth_costs_its_square():
 
 
 def test_corners_count_every_pattern():
-    assert sets.corners(Correlated(n_sets=2), 4) == 1 + 2 * 4 + 16
-    assert sets.corners(Anticorrelated(n_sets=2), 4) == 1 + 4 * 2 + 4 * 4
+    assert sets.corners(Correlated(n_sets=2).independent_sets(4)) == 1 + 2 * 4 + 16
+    assert sets.corners(Anticorrelated(n_sets=2).independent_sets(4)) == 1 + 4 * 2 + 4 * 4
 
 
 class Unknown(FeatureLaw):
-    n_units = n_uniforms = transform = mean = second_moment = None
+    n_uniforms = constants = draw = mean = second_moment = None
+
+
+class Inherited(Correlated):
+    """A subclass may be another distribution, so that it is not exact until it says so."""
 
 
 def test_refusals_name_what_is_accepted():
     loss = partial(expected_loss, activation="relu")
     small, big = random_params(4, 2), random_params(20, 3)
-    with pytest.raises(ConfigError, match=r"law must be SparseUniform, Correlated or Anticorrelated.*sample"):
-        loss(small, np.ones(4), 0.1, law=Unknown())
+    with pytest.raises(
+        ConfigError, match=r"Unknown has no exact .*SparseUniform, Correlated and Anticor.*sample"
+    ):
+        loss(small, np.ones(4), Unknown())
+    with pytest.raises(ConfigError, match="Inherited has no exact expected loss"):
+        loss(small, np.ones(4), Inherited())
+    with pytest.raises(ConfigError, match="signed goes with a density"):
+        loss(small, np.ones(4), Correlated(density=0.1), signed=True)
     with pytest.raises(ConfigError, match="multiple of n_sets=3"):
-        loss(small, np.ones(4), 0.1, law=Correlated(n_sets=3))
+        loss(small, np.ones(4), Correlated(n_sets=3, density=0.1))
     with pytest.raises(ConfigError, match="use method='series'"):
-        loss(big, np.ones(20), 0.1, law=Correlated(n_sets=2), method="enumeration")
+        loss(big, np.ones(20), Correlated(n_sets=2, density=0.1), method="enumeration")

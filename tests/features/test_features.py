@@ -11,6 +11,7 @@ from superposition.errors import ConfigError
 from superposition.features import (
     FEATURES,
     Anticorrelated,
+    Bernoulli,
     Correlated,
     SparseUniform,
     key_words,
@@ -42,7 +43,7 @@ def within(samples, expected, sigmas=SIGMAS):
 @pytest.mark.parametrize("conditional", [False, True])
 def test_first_and_second_moments_are_exact(law, conditional):
     x = np.asarray(law.sample(jax.random.key(1), N, DRAWS, conditional=conditional), np.float64)
-    scale = float(thresholds(law.unit_densities(N)).any) if conditional else 1.0
+    scale = float(law.constants(law.densities(N)).any[0]) if conditional else 1.0
     assert within(x * scale, law.mean(N))
     products = (x[:, :, None] * x[:, None, :]).reshape(DRAWS, -1) * scale
     assert within(products, law.second_moment(N).ravel())
@@ -74,6 +75,19 @@ def test_values_are_uniform_at_any_density_without_loss_of_resolution(density):
     # Distinct values: a sampler with 24 bits a uniform would offer only 2^24 * density of them.
     some = active[:2_000]
     assert len(np.unique(some)) > len(some) * 0.999
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("conditional", [False, True])
+def test_boolean_features_are_off_or_of_unit_size(signed, conditional):
+    x = np.asarray(
+        Bernoulli(density=0.3, signed=signed).sample(jax.random.key(5), N, DRAWS, conditional=conditional)
+    )
+    assert set(np.unique(x)) == ({-1.0, 0.0, 1.0} if signed else {0.0, 1.0})
+    p = 0.3 / (1 - 0.7**N if conditional else 1)
+    expected = np.array([p / 2, p / 2] if signed else [0.0, p])  # P(x = -1), P(x = 1)
+    observed = np.array([(x == -1).mean(), (x == 1).mean()])
+    assert np.all(np.abs(observed - expected) < SIGMAS * np.sqrt(p / x.size))
 
 
 def test_one_draw_serves_every_density_with_nested_masks():

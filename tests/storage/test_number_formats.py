@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -103,8 +104,10 @@ def test_arrays_in_python():
 LOSSES = {
     "reference": lambda p, i, d: reference_loss(p, i, d, activation="relu"),
     "expected": lambda p, i, d: expected_loss(p, i, d, activation="relu"),
-    "each": lambda p, i, d: expected_losses(p, i, d, activation="gelu"),
-    "sets": lambda p, i, d: expected_loss(p, i, d[:1], activation="relu", law=Correlated(n_sets=1)),
+    "each": lambda p, i, d: expected_losses(p, d, activation="gelu"),
+    "sets": lambda p, i, d: expected_loss(
+        p, i, replace(Correlated(n_sets=1), density=d[:1]), activation="relu"
+    ),
     "stratified": lambda p, i, d: stratified_loss(ReLUOutput(3, 2), p, i, d, key=KEY, examples=8),
     "by count": lambda p, i, d: losses_by_count(p, i, activation="relu"),
     "attack": lambda p, i, d: along_rows(ReLUOutput(3, 2), p, 1 - p.W, i, d[0]),

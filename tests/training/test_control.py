@@ -5,21 +5,13 @@ import numpy as np
 import pytest
 
 from superposition.activations import planted_stream
-from superposition.features import Planted
+from superposition.features import Dictionary, Independent, NormalMagnitudes, Planted
 from superposition.sae import Bricken, Gated, JumpReLU, ReLU
 from superposition.training import Controller, SAERun, fit
 from superposition.training.optimizer import Adam
 
 WORLD = Planted(
-    n_features=16,
-    d_in=20,
-    dictionary="orthogonal",
-    rates="constant",
-    mean_active=2.0,
-    magnitude_first=1.0,
-    magnitude_last=1.0,
-    std_mean=0.1,
-    std_std=0.0,
+    Independent(density=2 / 16, magnitudes=NormalMagnitudes(std_mean=0.1)), Dictionary(16, 20, "orthogonal")
 )
 SAES = {
     "relu": ReLU(20, 24, penalty=1.0),

@@ -31,6 +31,7 @@ from superposition.cli.sae.files import read_array
 from superposition.errors import ConfigError
 from superposition.evaluation.sae import batch_size, held_out
 from superposition.features import FEATURES, PLANTED
+from superposition.features.stored import from_recipe
 from superposition.storage.provenance import recipe
 from superposition.toy import TOY_MODELS, require_tied
 from superposition.typing import PRNGKey, ToyParams
@@ -188,10 +189,7 @@ def _toy(config: DataConfig) -> Data:
     W = np.asarray(row["W"].values)[: sizes["n_hidden"], : sizes["n_features"]]  # the rest is padding
     b = np.asarray(row["b"].values)[: sizes["n_features"]]
     stored = run["features"]
-    laws = {kind.__name__: kind for kind in FEATURES.values()}
-    law: Any = laws[stored["recipe"]]
-    extra = {k: v for k, v in stored.items() if k not in ("recipe", "density", "sparsity", "signed")}
-    features = law(density=_density(config, row, labels, stored), signed=stored["signed"], **extra)
+    features = from_recipe(stored | {"density": _density(config, row, labels, stored)}, FEATURES)
     key = jax.random.key(config.data_seed)
     stream = toy_stream(key, model, ToyParams(jnp.asarray(W), jnp.asarray(b)), features, target=config.target)
     about = {
@@ -215,8 +213,7 @@ def _density(config: DataConfig, row: "xr.Dataset", labels: dict[str, Any], stor
             return tuple(values if name == "density" else 1 - values)
         if name in labels:
             return labels[name] if name == "density" else 1 - labels[name]
-    density = stored["density"]
-    return tuple(density) if isinstance(density, list) else density
+    return stored["density"]
 
 
 def _cell(results: "xr.Dataset", wanted: tuple[str, ...], path: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ from superposition.errors import ConfigError
 if TYPE_CHECKING:
     import xarray as xr
 
+    from superposition.features import FeatureLaw
     from superposition.training.toy import ToyRun
 
 
@@ -27,9 +28,12 @@ class SweepConfig:
     n_hidden: tuple[int, ...] = (5,)
     """Number of hidden dimensions m."""
     features: str = "sparse-uniform"
-    """Law of the features: sparse-uniform, correlated or anticorrelated."""
+    """Law of the features, as sparse-uniform, correlated, copula or hierarchical; a wrong name lists them all."""
     n_sets: int = 2
     """Number of sets, for correlated and anticorrelated features."""
+    law: tuple[str, ...] = ()
+    """Settings of the law as NAME=VALUE, for example roots=4 branching=3, magnitudes=normal magnitudes.std_mean=0.1, or
+    density=zipf density.exponent=1 (instead of densities)."""
     signed: bool = False
     """Draw non-zero features from U[-1, 1] in place of U[0, 1]."""
     densities: tuple[float, ...] = ()
@@ -83,7 +87,9 @@ class SweepConfig:
                 object.__setattr__(self, field.name, (value,))  # a script may say n_hidden=5 for (5,)
                 value = (value,)
             for entry in value if isinstance(field.default, tuple) else ():
-                if not isinstance(entry, float):  # these have a range, of which `plan` knows
+                if field.name == "law":
+                    validate.instance("law", entry, str)
+                elif not isinstance(entry, float):  # these have a range, of which `plan` knows
                     validate.number(field.name, entry)
 
     def plan(self) -> "tuple[ToyRun, dict[str, Any]]":
@@ -105,7 +111,10 @@ class SweepConfig:
         validate.integer("first_seed", self.first_seed, 0, validate.MAX_SEED)
         validate.integer("first_seed + seeds - 1", self.first_seed + self.seeds - 1, 0, validate.MAX_SEED)
         kind = "sparsity" if self.sparsities else "density"
-        axes: dict[str, Any] = {kind: self.sparsities or self.densities or (1.0,)}
+        rates = any(text.startswith("density") for text in self.law)
+        if rates and (self.densities or self.sparsities):
+            raise ConfigError("give densities, sparsities, or --law density=..., one of them; got two")
+        axes: dict[str, Any] = {} if rates else {kind: self.sparsities or self.densities or (1.0,)}
         several = ("n_features", "n_hidden", "importance_base", "learning_rate", "weight_decay")
         for name in several:
             values = getattr(self, name)
@@ -113,16 +122,15 @@ class SweepConfig:
                 raise ConfigError(f"{name} needs at least one value")
             if len(values) > 1:
                 axes[name] = values
+        features = self._law()
         axes["seed"] = range(self.first_seed, self.first_seed + self.seeds)
-        law: Any = FEATURES[self.features]
-        extra = {} if self.features == "sparse-uniform" else {"n_sets": self.n_sets}
         run = ToyRun(
             model=new_model(
                 self.model,
                 {"n_features": self.n_features[0], "n_hidden": self.n_hidden[0]}
                 | ({"init": self.init} if self.init else {}),
             ),
-            features=law(signed=self.signed, **extra),
+            features=features,
             importance=self.importance or 1.0,
             importance_base=self.importance_base[0],
             optimizer=AdamW(self.learning_rate[0], self.weight_decay[0], schedule=self.schedule),
@@ -132,6 +140,19 @@ class SweepConfig:
             sampling=self.sampling,
         )
         return run, axes
+
+    def _law(self) -> "FeatureLaw":
+        """The law of the features; ConfigError for a setting that it has not."""
+        from superposition.features import FEATURES
+        from superposition.features.stored import with_settings
+
+        kind = FEATURES[self.features]
+        usual = type(self).n_sets
+        has_sets = any(field.name == "n_sets" for field in fields(kind))
+        if self.n_sets != usual and not has_sets:
+            raise ConfigError(f"{self.features} has no n_sets; got n_sets={self.n_sets}: leave it out")
+        settings: dict[str, Any] = {"n_sets": self.n_sets} if has_sets else {}
+        return with_settings(kind(signed=self.signed, **settings), self.law)
 
     def run(self, **options: Any) -> "xr.Dataset":
         """Train, and return the labelled results; options as for superposition.training."""

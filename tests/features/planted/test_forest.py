@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from superposition.errors import ConfigError
 from superposition.features import (
     Forest,
-    Planted,
+    Hierarchical,
+    Levels,
+)
+from tests.support.planted import (
+    of,
 )
 
 
@@ -94,8 +98,6 @@ def test_published_compensation_overshoots_by_half_the_siblings_share():
 
 def test_compensation_that_cannot_be_exact_is_refused():
     with pytest.raises(ConfigError, match=r"children of feature 0 .* at most 0.999 times .* got 1.5 times"):
-        Planted(n_features=3, d_in=3, rates="level", high=0.2, level_ratio=0.75, roots=1, branching=2, depth=1,
-                compensate="exact")  # fmt: skip
+        of(Hierarchical(density=Levels(0.2, 0.75), roots=1, branching=2, depth=1, compensate="exact"), 3)
     with pytest.raises(ConfigError, match="at most 1 times"):
-        Planted(n_features=3, d_in=3, rates="level", high=0.2, level_ratio=1.1, roots=1, branching=2, depth=1,
-                compensate="exact", exclusive=False)  # fmt: skip
+        of(Hierarchical(density=Levels(0.2, 1.1), compensate="exact", exclusive=False), 3)

@@ -10,14 +10,21 @@ from scipy import stats
 
 from superposition.errors import ConfigError
 from superposition.features import (
-    Planted,
+    GaussianCopula,
+    Linear,
     rates,
     uniform,
 )
 from superposition.features._draw import substream, uniform_at
 from superposition.features._sparse import nth_feature, pack
-from superposition.features.copula import copula, given_common
-from tests.support.planted import SIGMAS, WORDS, frequencies_agree, sample
+from superposition.features.copula import copula, given_common, joint
+from tests.support.planted import (
+    SIGMAS,
+    WORDS,
+    frequencies_agree,
+    of,
+    sample,
+)
 
 
 def test_laws_of_the_rates():
@@ -70,10 +77,13 @@ def test_packed_masks_list_exactly_what_fires(n, batch, density):
 
 @pytest.mark.parametrize(("p", "q", "rho"), [(0.3, 0.1, 0.64), (0.05, 0.05, 0.64), (0.5, 0.2, -0.64)])
 def test_joint_firing_is_the_bivariate_normal_orthant(p, q, rho):
-    recipe = Planted(n_features=2, d_in=2, rates="linear", low=q, high=p, correlation_rank=1, std_std=0.0)
+    recipe = of(GaussianCopula(density=Linear(low=q, high=p), correlation_rank=1), 2, 2)
     world = recipe.build()
     factor = jnp.array([[0.8], [np.sign(rho) * 0.8]])
-    world = world._replace(copula=world.copula._replace(factor=factor, noise=jnp.array([0.6, 0.6])))
+    coins = world.constants.copula._replace(factor=factor, noise=jnp.array([0.6, 0.6]))
+    world = world._replace(constants=world.constants._replace(copula=coins))
+    np.testing.assert_allclose(joint(coins)[0, 1], stats.multivariate_normal(
+        cov=[[1, rho], [rho, 1]]).cdf(-stats.norm.isf([p, q])), rtol=1e-5)  # fmt: skip
     on = sample(recipe, world=world, batch=40_000) > 0
     t = stats.norm.isf([p, q])
     both = stats.multivariate_normal(cov=[[1, rho], [rho, 1]]).cdf(-t)

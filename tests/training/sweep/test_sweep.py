@@ -147,7 +147,7 @@ def test_a_failing_cell_leaves_its_neighbours_bit_equal():
 
 @dataclass(frozen=True)
 class Tripled(SparseUniform):
-    """A law that the exact loss does not know."""
+    """A law that the exact loss does not know, since a subclass has to declare `exact` itself."""
 
     def values(self, u):
         return 3 * super().values(u)

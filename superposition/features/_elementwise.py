@@ -1,0 +1,106 @@
+"""Laws of independent units that are elementwise functions of uniform numbers.
+
+A unit is a feature, or a set of features. Since a law of this kind maps uniforms to features elementwise, it runs
+unchanged for one example, a batch, or thousands of models that share one draw (common random numbers), with examples or
+models in the last axis.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from superposition.features._base import FIRST_MOMENT, SECOND_MOMENT, FeatureLaw
+from superposition.features._draw import BELOW_ONE, uniform
+from superposition.typing import Words
+
+
+class Thresholds(NamedTuple):
+    """Constants that sampling compares with, (n_units, *rest); computed once, not every step.
+
+    inverse 1 / p; reached c_i = 1 - prod_{j<=i} (1 - p_j) and before c_{i-1}, the chances that some unit up
+    to i, or before it, is active; any q = c_last, (*rest).
+    """
+
+    density: Array
+    inverse: Array
+    before: Array
+    reached: Array
+    any: Array
+
+
+def thresholds(density: Array) -> Thresholds:
+    """Thresholds of units with these densities, (n_units, *rest).
+
+    >>> import jax.numpy as jnp
+    >>> float(thresholds(jnp.array([0.5, 0.5])).any)  # the chance that one of two units is active
+    0.75
+    """
+    reached = -jnp.expm1(jnp.cumsum(jnp.log1p(-density), 0))
+    before = jnp.concatenate([jnp.zeros_like(reached[:1]), reached[:-1]])
+    return Thresholds(density, 1 / density, before, reached, reached[-1])
+
+
+def firing(u: Array, limits: Thresholds, chooser: Array | None) -> tuple[Array, Array]:
+    """Which units are active, and a fresh U[0, 1) for each that is; u and limits (n_units, *batch).
+
+    One uniform gives both: given u < p, u / p is uniform. With `chooser` (one more uniform per example)
+    the draw is conditional on at least one active unit: the first is found by inverting
+    P(first <= i | any) = c_i / q, those before it are inactive, those after it are free. Exact, with static
+    shapes. Elementwise: rows of u and of the thresholds give rows.
+    """
+    fires = u < limits.density
+    value = u * limits.inverse  # u < p keeps this <= 1 after rounding
+    if chooser is None:
+        return fires, value
+    t = chooser * (limits.any * BELOW_ONE)  # strictly below q after rounding: some unit is always active
+    after_first = t < limits.before
+    return jnp.where(after_first, fires, t < limits.reached), jnp.where(after_first, value, u)
+
+
+@dataclass(frozen=True)
+class ElementwiseLaw(FeatureLaw):
+    """Independent units, whose features are elementwise functions of uniform numbers; see `FeatureLaw`."""
+
+    conditional: ClassVar[bool] = True
+
+    @abstractmethod
+    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+        """Uniforms u (n_uniforms, *batch) and thresholds (n_units, *batch) -> x (n_features, *batch)."""
+
+    def rows(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
+        """The same as a list of n_features arrays; a law may compute them apart, so that XLA fuses each into its use."""
+        return list(self.transform(u, limits, n_features, conditional=conditional))
+
+    def constants(self, density: np.ndarray | Array) -> Thresholds:
+        """The thresholds of densities (n_units,), each (n_units, 1)."""
+        return thresholds(jnp.asarray(density, float)[:, None])
+
+    def draw(
+        self,
+        constants: Thresholds,
+        words: Words,
+        step: Array,
+        n_features: int,
+        batch_size: int,
+        *,
+        conditional: bool = False,
+    ) -> Array:
+        """Features x (n_features, batch_size) of one step, `transform` of that step's uniforms."""
+        u = uniform(words, step, (self.n_uniforms(n_features), batch_size))
+        return self.transform(u, constants, n_features, conditional=conditional)
+
+    def values(self, u: Array) -> Array:
+        """An active feature's magnitude from u in [0, 1): U[0, 1], or U[-1, 1] when signed."""
+        return 2 * u - 1 if self.signed else u
+
+    def moments_of_values(self) -> tuple[float, float]:
+        """E v and E v^2 of an active feature's value v."""
+        return 0.0 if self.signed else FIRST_MOMENT, SECOND_MOMENT
+
+    def _first_moments(self, n_features: int) -> tuple[np.ndarray, float, float]:
+        """Unit densities, E v and E v^2 of an active feature, in float64."""
+        return self.densities(n_features), *self.moments_of_values()
