@@ -44,6 +44,7 @@ class SAE(ABC):
     skip=True adds W_skip x to its output. normalize_activations is a SAELens run-time norm, applied to x and
     undone on y_hat. width (int or traced) silences latents from there on, so that widths share a program.
     matmul_dtype="bfloat16" multiplies in bf16 and accumulates in float32; parameters stay float32.
+    d_in may be left out where the data give it (`SAERun`).
     Raises ConfigError for sizes < 1, skip without d_out, and unknown names.
     """
 
@@ -51,7 +52,7 @@ class SAE(ABC):
     penalised: ClassVar[bool] = False  # has a `penalty` that trades sparsity for error
     transcodes: ClassVar[bool] = True
 
-    d_in: int = 5
+    d_in: int = None  # type: ignore[assignment]  # of the data: `SAERun` fills it in
     d_sae: int = 20
     d_out: int | None = None
     skip: bool = False
@@ -62,7 +63,8 @@ class SAE(ABC):
 
     def __post_init__(self) -> None:
         validate.settle(self)
-        validate.integer("d_in", self.d_in, 1)
+        if self.d_in is not None:
+            validate.integer("d_in", self.d_in, 1)
         validate.integer("d_sae", self.d_sae, 1)
         validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
         validate.choice("matmul_dtype", self.matmul_dtype, MATMUL_DTYPES)
@@ -209,6 +211,7 @@ def start(
 
     Raises ConfigError where this machine has not the memory.
     """
+    validate.integer("d_in, the width of the data,", d_in, 1)
     if validate.is_concrete(key):  # a trace takes no memory
         bytes_taken = 4 * (d_sae + 1) * (d_in + d_out)
         validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")

@@ -9,24 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from superposition import metrics
 from superposition._internal import validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
-from superposition.evaluation.sae import batch_size, evaluate, shortcomings, target_l0
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
 from superposition.storage import checkpoint
-from superposition.storage.provenance import Environment, distinct, environment, recipe
+from superposition.storage.provenance import distinct, environment, recipe
 from superposition.training import loop
 from superposition.training.begun import checksum, remember
+from superposition.training.measuring import batch_size, shortcomings, sums_over, target_l0
 from superposition.training.sae import (
     Cells,
     Inputs,
@@ -36,31 +37,14 @@ from superposition.training.sae import (
     bytes_per_sae,
     is_small,
     log_every,
+    sized,
     sweepable,
     turned,
 )
+from superposition.training.trained import Trained
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 MAX_SAES = 100_000
-
-
-class Trained(NamedTuple):
-    """One trained SAE in its inference form, and how it came about.
-
-    settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
-    step and term at which it stopped being finite (the parameters are those before). environments: those it was
-    trained in, more than one only where a resumed run allowed that. warnings: in words, an L0 far from its target
-    and most latents dead or dense, on a sample apart from training.
-    """
-
-    settings: dict[str, float]
-    sae: SAE
-    params: Params
-    steps: np.ndarray
-    history: dict[str, np.ndarray]
-    fault: str | None
-    environments: tuple[Environment, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -76,9 +60,9 @@ def _as_raised() -> Iterator[None]:
 
 
 @_as_raised()
-def fit(
+def fit_grid(
     run: SAERun,
-    stream: Stream,
+    stream: Stream | None = None,
     axes: Mapping[str, Sequence[float]] | None = None,
     *,
     seed: int = 0,
@@ -89,7 +73,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     allow_mixed: bool = False,
 ) -> list[Trained]:
-    """Train `run` on `stream` for every combination of the axes; the list is in product order.
+    """Train `run` on `stream`, or on its own data, for every combination of the axes; the list is in product order.
 
     axes: seed, any float field of the architecture or optimizer (penalty, learning_rate ...), k, width,
     l0_target. All SAEs of a block see the same batches and run in one program; blocks keep under memory_gb.
@@ -100,7 +84,10 @@ def fit(
     """
     grid = _grid({"seed": (seed,)} if axes is None or (isinstance(axes, Mapping) and not axes) else axes)
     validate.instance("run", run, SAERun)
+    stream = run.data if stream is None else stream
     validate.instance("stream", stream, Stream)
+    assert stream is not None
+    run = replace(run, data=None, sae=sized(run.sae, stream.source))  # a program holds no data
     validate.integer("seed", seed, 0, validate.MAX_SEED)
     memory_gb = validate.positive("memory_gb", memory_gb)
     validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
@@ -139,7 +126,7 @@ def fit(
         if place is not None and done == run.steps and not complete:
             checkpoint.save(place, done, state, loop.about(environments))
         trained = _unpack(program, names, blocks[b], state, scales)
-        return [one._replace(environments=tuple(environments)) for one in trained]
+        return [replace(one, environments=tuple(environments)) for one in trained]
 
     with ExitStack() as stack:
         if directory is not None:
@@ -161,9 +148,10 @@ def _warned(one: Trained, run: SAERun, sample: Batch) -> Trained:
     size = batch_size(max(sample.x.shape[1], one.sae.d_sae))
     starts = range(0, len(sample.x), size)
     parts = (jax.tree.map(lambda a, i=i: a[i : i + size], sample) for i in starts)
-    numbers = evaluate(one.sae, one.params, parts).numbers
+    total = sums_over(one.sae, one.params, parts)
+    numbers = metrics.reconstruction_from(total)._asdict() | {"examples": float(total.examples)}
     target = target_l0(one.sae, one.settings, run.l0_target)
-    return one._replace(warnings=tuple(shortcomings(numbers, target)))
+    return replace(one, warnings=tuple(shortcomings(numbers, target)))
 
 
 def _grid(axes: Any) -> dict[str, tuple[Any, ...]]:
@@ -243,6 +231,14 @@ def _program(
     return Program(run, stream.source), inputs
 
 
+def blocks_of(run: SAERun, stream: Stream, axes: Mapping[str, Sequence[Any]], memory_gb: float) -> int:
+    """How many blocks the grid takes; ConfigError for what is no grid of the run."""
+    grid = _grid(axes)
+    run = _checked(replace(run, data=None, sae=sized(run.sae, stream.source)), stream, grid)
+    cells = math.prod(map(len, grid.values()))
+    return -(-cells // block_size(run, cells, validate.positive("memory_gb", memory_gb)))
+
+
 def block_size(run: SAERun, count: int, memory_gb: float) -> int:
     """SAEs in one program: what fits; small ones in halves or sixteens, for a thread each."""
     size = max(1, int(memory_gb * 1e9 / bytes_per_sae(run)))
@@ -266,26 +262,37 @@ def _unpack(
     result = []
     for c, row in enumerate(rows):
         settings = dict(zip(names, row, strict=True))
-        own = {
-            k: v for k, v in settings.items() if k in ("k", "width") or (k != "seed" and hasattr(run.sae, k))
-        }
-        sae = replace(run.sae, **own)  # type: ignore[arg-type]
-        if hasattr(sae, "slots"):
-            sae = replace(sae, slots=None)  # type: ignore[call-arg]
+        point = _at(run, settings)
         logged = np.isfinite(history[c]).all(1)
         fault = None
         if failed[c, 0] >= 0:
             fault = f"step {failed[c, 0]}: {program.watched[failed[c, 1]]} is not finite"
+        sae, arrays = finished(point.sae, {k: v[c] for k, v in params.items()}, scales)
+        losses = history[c][logged, : len(program._loss_terms)].sum(1, dtype=float)
         result.append(
             Trained(
+                sae,
+                arrays,
+                point,
                 settings,
-                *finished(sae, {k: v[c] for k, v in params.items()}, scales),
-                np.arange(history.shape[1])[logged] * every,
-                {name: history[c][logged, t] for t, name in enumerate(program.terms)},
-                fault,
+                loss=float(losses[-1]) if len(losses) else float("nan"),
+                steps=np.arange(history.shape[1])[logged] * every,
+                history={name: history[c][logged, t] for t, name in enumerate(program.terms)},
+                fault=fault,
             )
         )
     return result
+
+
+def _at(run: SAERun, settings: Mapping[str, Any]) -> SAERun:
+    """The run of one grid point: the settings in their places; seeds have none in a recipe."""
+    placed = {name: value for name, value in settings.items() if name != "seed"}
+    sae = {name: value for name, value in placed.items() if name == "width" or hasattr(run.sae, name)}
+    sae |= {"slots": None} if hasattr(run.sae, "slots") else {}
+    optimizer = {name: value for name, value in placed.items() if name not in sae and name != "l0_target"}
+    target = {"l0_target": placed["l0_target"]} if "l0_target" in placed else {}
+    changed: Any = {"sae": replace(run.sae, **sae), "optimizer": replace(run.optimizer, **optimizer)}
+    return replace(run, **changed, **target)
 
 
 def finished(sae: SAE, params: Params, scales: tuple[float, float] = (1.0, 1.0)) -> tuple[SAE, Params]:

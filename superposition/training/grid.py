@@ -122,6 +122,20 @@ def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
     return replace(run, model=model, features=law, optimizer=optimizer, **own)
 
 
+def run_at(run: ToyRun, settings: Mapping[str, Any]) -> ToyRun:
+    """The run of one grid point: every value in its place but the seed, which is no part of a recipe."""
+    carried = {*CARRIED, *optimizer_fields(run)}
+    run = _with_static(run, {name: value for name, value in settings.items() if name not in carried})
+    law: dict[str, Any] = {"density": None, "sparsity": None}
+    law |= {name: settings[name] for name in law if name in settings}
+    if any(value is not None for value in law.values()):
+        run = replace(run, features=replace(run.features, **law))
+    optimizer = {name: settings[name] for name in optimizer_fields(run) if name in settings}
+    if optimizer:
+        run = replace(run, optimizer=replace(run.optimizer, **optimizer))  # type: ignore[type-var]
+    return replace(run, **{n: settings[n] for n in ("importance", "importance_base") if n in settings})
+
+
 def new_model(
     name: str, settings: Mapping[str, Any], usual: Mapping[str, Any] = MappingProxyType({})
 ) -> ToyModel:

@@ -11,7 +11,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
-from superposition.activations import ASIDE, Source
+from superposition.activations import ASIDE, Source, Stream, array_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Bricken, Params, TopK
 from superposition.sae._auxk import AuxK
@@ -25,16 +25,19 @@ LOGS = 256  # rows of the history
 
 @dataclass(frozen=True)
 class SAERun:
-    """Train `sae` on a stream: `steps` steps of batch_size examples.
+    """Train `sae` on `data`: `steps` steps of batch_size examples.
 
-    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a
-    controller (default: one paced to the steps) find the penalty at which that many latents fire. normalize:
-    scale x (and y) to a mean norm of sqrt(width) while training; the factor is folded into the weights at
-    the end.
+    data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
+    `sae` leaves out are theirs. They may be left out here and given to `fit` or `sweep`; they are no part of the recipe
+    that is stored and compared. The optimizer may stand in their place.
+    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a controller
+    (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
+    mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
     Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
     """
 
     sae: SAE = field(default_factory=TopK)
+    data: Any = field(default=None, repr=False, compare=False)
     optimizer: Adam = field(default_factory=Adam)
     steps: int = 10_000
     batch_size: int = 1024
@@ -44,8 +47,15 @@ class SAERun:
     normalize: bool = True
 
     def __post_init__(self) -> None:
+        if isinstance(self.data, Adam):
+            object.__setattr__(self, "optimizer", self.data)
+            object.__setattr__(self, "data", None)
         validate.settle(self)
         validate.instance("sae", self.sae, SAE)
+        if self.data is not None:
+            stream = as_stream(self.data)
+            object.__setattr__(self, "data", stream)
+            object.__setattr__(self, "sae", sized(self.sae, stream.source))
         validate.instance("optimizer", self.optimizer, Adam)
         validate.instance("controller", self.controller, (Controller, type(None)))
         validate.integer("steps", self.steps, 1, ASIDE)
@@ -65,6 +75,29 @@ class SAERun:
             raise ConfigError(
                 f"{type(self.sae).__name__} is a baseline and is not trained; use its init_params"
             )
+
+
+def as_stream(data: Any) -> Stream:
+    """The stream itself, or one over an array (examples, d_in), or over two of them, (x, y)."""
+    if isinstance(data, Stream):
+        return data
+    key = jax.random.key(0)
+    if isinstance(data, tuple | list) and len(data) == 2 and all(np.ndim(part) == 2 for part in data):
+        return array_stream(key, *data)
+    if not hasattr(data, "shape"):
+        raise ConfigError(
+            "data must be a stream of activations (toy.activations(), array_stream, planted_stream, lm_stream ...) or an"
+            f" array (examples, d_in); got {type(data).__name__}"
+        )
+    return array_stream(key, data)
+
+
+def sized(sae: SAE, source: Source) -> SAE:
+    """The architecture, with the widths that it leaves out taken from the data."""
+    if sae.d_in is not None:
+        return sae
+    d_out = source.d_out if sae.d_out is None and sae.transcodes else sae.d_out
+    return replace(sae, d_in=source.d_in, d_out=d_out)
 
 
 class Cells(NamedTuple):
@@ -103,7 +136,7 @@ class Inputs(NamedTuple):
 def bytes_per_sae(run: SAERun) -> float:
     """Estimated peak bytes of one SAE's training."""
     sae = run.sae
-    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
+    weights = 2 * sae.d_sae * ((sae.d_in or 1) + (sae.target_width or 1))  # widths may still be to come
     return 4 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 

@@ -1,4 +1,4 @@
-"""sweep(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
+"""sweep_grid(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
 
 import json
 import math
@@ -36,7 +36,7 @@ from superposition.training.store.writing import Store
 from superposition.training.toy import Cells, Program, State, ToyRun, is_exact, static_part
 
 
-def sweep(
+def sweep_grid(
     run: ToyRun,
     axes: Mapping[str, Sequence[Any]],
     *,
