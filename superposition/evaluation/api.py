@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from superposition import geometry
-from superposition.activations import Batch, Stream
+from superposition.activations import Batch, Stream, as_stream
 from superposition.errors import ConfigError
 from superposition.evaluation import sae as of_sae
 from superposition.evaluation.result import Evaluation
 from superposition.training.measuring import EXAMPLES
-from superposition.training.sae import as_stream
 from superposition.training.trained import Trained
 
 

@@ -36,11 +36,14 @@ INSTRUCTIONS = re.compile("sse4_2|avx.*|fma|f16c|amx.*|asimd.*|sve.*|sme[0-9_].*
 
 
 def recipe(value: Any) -> Any:
-    """A recipe as JSON: its class and the fields that are compared, which leaves out data."""
+    """A recipe as JSON: its class and the fields that are compared, which leaves out data, and optional ones only if set."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"recipe": type(value).__name__} | {
-            f.name: recipe(getattr(value, f.name)) for f in fields(value) if f.compare
-        }
+        kept = [
+            f.name
+            for f in fields(value)
+            if f.compare and not (f.metadata.get("optional") and getattr(value, f.name) is None)
+        ]
+        return {"recipe": type(value).__name__} | {name: recipe(getattr(value, name)) for name in kept}
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return [recipe(v) for v in value]
     if isinstance(value, str | int | float | bool | type(None)):

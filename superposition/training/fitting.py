@@ -3,10 +3,9 @@
 import itertools
 import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,16 @@ from superposition import metrics
 from superposition._internal import validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
-from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
+from superposition.errors import ConfigError, TrainingError
 from superposition.sae import SAE, BatchTopK, Params
 from superposition.sae.folding import fold_scale
 from superposition.sae.narrow import narrowed
 from superposition.storage import checkpoint
 from superposition.storage.provenance import distinct, environment, recipe
 from superposition.training import loop
+from superposition.training.as_raised import as_raised
 from superposition.training.begun import checksum, remember
+from superposition.training.clock import clock, log_every, static_part
 from superposition.training.measuring import batch_size, shortcomings, sums_over, target_l0
 from superposition.training.sae import (
     Cells,
@@ -36,7 +37,6 @@ from superposition.training.sae import (
     State,
     bytes_per_sae,
     is_small,
-    log_every,
     sized,
     sweepable,
     turned,
@@ -47,19 +47,7 @@ START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao e
 MAX_SAES = 100_000
 
 
-@contextmanager
-def _as_raised() -> Iterator[None]:
-    """A source that reads or computes on the host raises inside XLA, which makes text of it: the error again."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        for kind in (CorruptError, StoreError):
-            if said := re.search(rf"^(?:[a-z.]+\.)?{kind.__name__}: (.*)", str(error), re.MULTILINE):
-                raise kind(said[1]) from error
-        raise
-
-
-@_as_raised()
+@as_raised()
 def fit_grid(
     run: SAERun,
     stream: Stream | None = None,
@@ -125,7 +113,7 @@ def fit_grid(
         )
         if place is not None and done == run.steps and not complete:
             checkpoint.save(place, done, state, loop.about(environments))
-        trained = _unpack(program, names, blocks[b], state, scales)
+        trained = _unpack(run, program, names, blocks[b], state, scales)
         return [replace(one, environments=tuple(environments)) for one in trained]
 
     with ExitStack() as stack:
@@ -227,8 +215,8 @@ def _program(
     seeds = columns.pop("seed", np.full(len(rows), seed)).astype(np.uint32)
     integers = {"width"} | ({"k"} if isinstance(getattr(run.sae, "k", None), int) else set())
     swept = {k: jnp.asarray(v, jnp.int32 if k in integers else jnp.float32) for k, v in columns.items()}
-    inputs = Inputs(Cells(jnp.asarray(seeds), swept), stream.inputs, jnp.asarray(scales, jnp.float32))
-    return Program(run, stream.source), inputs
+    cells, both = Cells(jnp.asarray(seeds), swept), jnp.asarray(scales, jnp.float32)
+    return Program(static_part(run), stream.source), Inputs(cells, stream.inputs, both, clock(run))
 
 
 def blocks_of(run: SAERun, stream: Stream, axes: Mapping[str, Sequence[Any]], memory_gb: float) -> int:
@@ -250,13 +238,13 @@ def _workers(run: SAERun) -> int:
 
 
 def _unpack(
+    run: SAERun,
     program: Program,
     names: tuple[str, ...],
     rows: Sequence[tuple[float, ...]],
     state: State,
     scales: tuple[float, float],
 ) -> list[Trained]:
-    run = program.run
     params, failed, history = jax.tree.map(np.asarray, (turned(state.params), state.failed, state.history))
     every = log_every(run.steps)
     result = []

@@ -13,7 +13,8 @@ import xarray as xr
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.training import loop
-from superposition.training.toy import Cells, Program, ToyRun, static_part
+from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_state import Cells
 from superposition.training.trained import Trained
 from superposition.typing import PyTree
 
@@ -105,7 +106,7 @@ def _trained_on(run: ToyRun, own: PyTree, densities: np.ndarray, seed: int) -> t
             jnp.asarray(importance, jnp.float32),
             {},
         )
-        inputs, state = program.start(cells)
+        inputs, state = program.start(cells, run.steps)
         begun = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)[rows], jnp.float32), own)
         state, _ = loop.train(program, inputs, state._replace(params=begun), run.steps)
         return jax.tree.map(np.asarray, state.params), program.evaluate(cells, state.params)

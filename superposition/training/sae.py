@@ -11,16 +11,14 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
-from superposition.activations import ASIDE, Source, Stream, array_stream
+from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Bricken, Params, TopK
-from superposition.sae._auxk import AuxK
 from superposition.training import resampling
+from superposition.training.clock import LOGS, Clock, clock, idle_settings
 from superposition.training.controller import Control, Controller
 from superposition.training.optimizer import Adam
 from superposition.typing import PyTree
-
-LOGS = 256  # rows of the history
 
 
 @dataclass(frozen=True)
@@ -77,21 +75,6 @@ class SAERun:
             )
 
 
-def as_stream(data: Any) -> Stream:
-    """The stream itself, or one over an array (examples, d_in), or over two of them, (x, y)."""
-    if isinstance(data, Stream):
-        return data
-    key = jax.random.key(0)
-    if isinstance(data, tuple | list) and len(data) == 2 and all(np.ndim(part) == 2 for part in data):
-        return array_stream(key, *data)
-    if not hasattr(data, "shape"):
-        raise ConfigError(
-            "data must be a stream of activations (toy.activations(), array_stream, planted_stream, lm_stream ...) or an"
-            f" array (examples, d_in); got {type(data).__name__}"
-        )
-    return array_stream(key, data)
-
-
 def sized(sae: SAE, source: Source) -> SAE:
     """The architecture, with the widths that it leaves out taken from the data."""
     if sae.d_in is not None:
@@ -126,11 +109,15 @@ class State(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """Constants of a program: its cells, the arrays of its source, and the scales of x and y."""
+    """Constants of a program: its cells, the arrays of its source, the scales of x and y, and its clock.
+
+    clock: None for that of the program's own run.
+    """
 
     cells: Cells
     source: PyTree
     scales: Array  # (2,)
+    clock: Clock | None = None
 
 
 def bytes_per_sae(run: SAERun) -> float:
@@ -145,11 +132,6 @@ def is_small(sae: SAE) -> bool:
     return sae.d_in * sae.d_sae <= 2**14
 
 
-def log_every(steps: int) -> int:
-    """Steps from one row of the history to the next."""
-    return -(-steps // LOGS)
-
-
 def turned(params: Params) -> Params:
     """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
     return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
@@ -157,14 +139,15 @@ def turned(params: Params) -> Params:
 
 def sweepable(run: SAERun) -> tuple[str, ...]:
     """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
-    names = [f.name for part in (run.sae, run.optimizer) for f in fields(part) if _is_float(part, f.name)]
+    names = [
+        f.name
+        for part in (run.sae, run.optimizer)
+        for f in fields(part)
+        if isinstance(getattr(part, f.name), float)
+    ]
     names += ["k"] if hasattr(run.sae, "k") else []
     names += ["l0_target"] if run.sae.penalised else []
     return (*dict.fromkeys(names), "width")
-
-
-def _is_float(part: Any, name: str) -> bool:
-    return isinstance(getattr(part, name), float)
 
 
 @dataclass(frozen=True)
@@ -213,14 +196,15 @@ class Program:
     def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
         run, swept = self.run, cell.swept
         target = swept.get("l0_target", run.l0_target)
-        controller = run.controller or Controller().paced(run.steps)
+        controller = run.controller or Controller()
+        time = clock(run) if inputs.clock is None else inputs.clock
         sae = self._configured(swept)
         penalty = jnp.float32(0)
         if sae.penalised:
             penalty = jnp.asarray(sae.penalty, jnp.float32)  # type: ignore[attr-defined]
             if target is not None:
                 penalty = controller.penalty(state.control, penalty, target)
-            penalty = penalty * jnp.clip((i + 1) / jnp.maximum(run.penalty_warmup * run.steps, 1.0), 0.0, 1.0)
+            penalty = penalty * jnp.clip((i + 1) * time.penalty, 0.0, 1.0)
             sae = replace(sae, penalty=penalty)  # type: ignore[call-arg]
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), 1), i)
 
@@ -235,17 +219,17 @@ class Program:
         alive = state.alive & finite.all()
         rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
         optimizer = replace(run.optimizer, **rates)
-        params, opt_state = optimizer.step(run.steps, state.params, grads, norm, state.opt_state, alive)
+        params, opt_state = optimizer.step(time.ramp, state.params, grads, norm, state.opt_state, alive)
         control = state.control
         if target is not None:
-            control = controller.update(control, info.l0, target)
+            control = controller.update(control, info.l0, target, time.pace)
         new, old = (sae_state, control), (state.sae, state.control)
         sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
         params = turned(sae.constrain(turned(params), sae_state))
         fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
-        every = log_every(run.steps)
+        every = time.every
         history = jnp.where(
             (i % every == 0) & alive,
             state.history.at[i // every].set(row),
@@ -257,11 +241,8 @@ class Program:
         return state
 
     def _configured(self, swept: dict[str, Array]) -> SAE:
-        mine: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
-        run = self.run
-        if isinstance(run.sae, AuxK) and run.steps * run.batch_size < run.sae.dead_after:
-            mine["aux_coefficient"] = 0.0  # nothing can be silent for that long
-        return replace(run.sae, **mine)  # type: ignore[arg-type]
+        mine = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
+        return replace(self.run.sae, **{**mine, **idle_settings(self.run)})  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
         spread = jnp.sum((y - y.mean(0)) ** 2)

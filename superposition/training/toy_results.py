@@ -68,17 +68,21 @@ def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
     text = values["optimizer"]
     if isinstance(text, str):  # an optax transformation: functions, which no file holds
         values["optimizer"] = {"recipe": "AdamW"}
+    term = values.pop("loss", None)
     run: ToyRun = rebuilt(values, kinds)
-    return run if not isinstance(text, str) else replace(run, optimizer=_lost(text))
+    if isinstance(text, str):
+        refuse = _lost("optimizer", "an optax transformation", text)
+        run = replace(run, optimizer=optax.GradientTransformation(refuse, refuse))
+    return run if term is None else replace(run, loss=_lost("loss", "a function", str(term)))
 
 
-def _lost(text: str) -> optax.GradientTransformation:
+def _lost(name: str, what: str, text: str) -> Callable[..., Any]:
     def refuse(*_: Any) -> Any:
         raise ConfigError(
-            f"the optimizer of this run was an optax transformation, which no file holds: {text:.200}"
+            f"the {name} of this run was {what}, which no file holds: {text:.200}; give it again"
         )
 
-    return optax.GradientTransformation(refuse, refuse)
+    return refuse
 
 
 def toy_at(
