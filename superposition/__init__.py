@@ -1,113 +1,106 @@
 """superposition: a simulation lab for toy models of superposition and sparse autoencoders.
 
-Names are loaded when first used, so that importing the package (and asking a command for --help) does not
+What to train is a recipe (`ToyRun`, `SAERun`); `fit` and `sweep` train it, `evaluate` measures it, `load` and `save` know
+its files. The rooms hold the rest: `superposition.geometry.recognise(W)`, `superposition.metrics.mmcs(...)` ...
+
+Names and rooms are loaded when first used, so that importing the package (and asking a command for --help) does not
 wait for JAX.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from superposition._version import __version__
+from superposition._version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from superposition.cli.toy.sweep_config import SweepConfig
-    from superposition.errors import ConfigError, SuperpositionError
-    from superposition.expected_loss import reference_loss
-    from superposition.features import Anticorrelated, Correlated, Planted, SparseUniform
-    from superposition.sae import (
-        BatchTopK,
-        Bricken,
-        Gated,
-        JumpReLU,
-        MatchingPursuit,
-        Matryoshka,
-        ReLU,
-        TopK,
-    )
-    from superposition.storage.formats import load as load_sae
-    from superposition.storage.formats import save as save_sae
-    from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
-    from superposition.training import SAERun, open_sweep
-    from superposition.training.fitting import fit
-    from superposition.training.optimizer import Adam, AdamW
-    from superposition.training.record import record
-    from superposition.training.toy import ToyRun
-    from superposition.typing import ComputationParams, ToyParams
+if TYPE_CHECKING:  # for editors and type checkers; a test holds this equal to the list below
+    from superposition import activations as activations
+    from superposition import evaluation as evaluation
+    from superposition import expected_loss as expected_loss
+    from superposition import features as features
+    from superposition import geometry as geometry
+    from superposition import interventions as interventions
+    from superposition import llm as llm
+    from superposition import metrics as metrics
+    from superposition import pages as pages
+    from superposition import plot as plot
+    from superposition import sae as sae
+    from superposition import storage as storage
+    from superposition import theory as theory
+    from superposition import toy as toy
+    from superposition import training as training
+    from superposition.cli.toy.sweep_config import SweepConfig as SweepConfig
+    from superposition.errors import ConfigError as ConfigError
+    from superposition.errors import SuperpositionError as SuperpositionError
+    from superposition.evaluation import Evaluation as Evaluation
+    from superposition.evaluation import evaluate as evaluate
+    from superposition.expected_loss import reference_loss as reference_loss
+    from superposition.features import Anticorrelated as Anticorrelated
+    from superposition.features import Correlated as Correlated
+    from superposition.features import Planted as Planted
+    from superposition.features import SparseUniform as SparseUniform
+    from superposition.llm import LanguageModel as LanguageModel
+    from superposition.sae import BatchTopK as BatchTopK
+    from superposition.sae import Bricken as Bricken
+    from superposition.sae import Gated as Gated
+    from superposition.sae import JumpReLU as JumpReLU
+    from superposition.sae import MatchingPursuit as MatchingPursuit
+    from superposition.sae import Matryoshka as Matryoshka
+    from superposition.sae import ReLU as ReLU
+    from superposition.sae import TopK as TopK
+    from superposition.toy import AbsoluteValue as AbsoluteValue
+    from superposition.toy import Linear as Linear
+    from superposition.toy import ReLUHidden as ReLUHidden
+    from superposition.toy import ReLUOutput as ReLUOutput
+    from superposition.training.api import fit as fit
+    from superposition.training.api import sweep as sweep
+    from superposition.training.files import load as load
+    from superposition.training.files import save as save
+    from superposition.training.optimizer import Adam as Adam
+    from superposition.training.optimizer import AdamW as AdamW
+    from superposition.training.sae import SAERun as SAERun
+    from superposition.training.sweeps import Sweep as Sweep
+    from superposition.training.toy import ToyRun as ToyRun
+    from superposition.training.trained import Trained as Trained
+    from superposition.typing import ComputationParams as ComputationParams
+    from superposition.typing import ToyParams as ToyParams
 
-
-_HOME = {
-    "AbsoluteValue": "toy",
-    "Adam": "training.optimizer",
-    "AdamW": "training.optimizer",
-    "Anticorrelated": "features",
-    "BatchTopK": "sae",
-    "Bricken": "sae",
-    "ComputationParams": "typing",
-    "ConfigError": "errors",
-    "Correlated": "features",
-    "Gated": "sae",
-    "JumpReLU": "sae",
-    "Linear": "toy",
-    "MatchingPursuit": "sae",
-    "Matryoshka": "sae",
-    "Planted": "features",
-    "ReLU": "sae",
-    "ReLUHidden": "toy",
-    "ReLUOutput": "toy",
-    "SAERun": "training",
-    "SparseUniform": "features",
-    "SuperpositionError": "errors",
-    "SweepConfig": "cli.toy.sweep_config",
-    "TopK": "sae",
-    "ToyParams": "typing",
-    "ToyRun": "training.toy",
-    "fit": "training",
-    "load_sae": "storage.formats:load",
-    "open_sweep": "training",
-    "record": "training.record",
-    "reference_loss": "expected_loss",
-    "save_sae": "storage.formats:save",
+# Every public name under its module, and the rooms themselves: the one list that the functions below go by.
+_NAMES = {
+    "cli.toy.sweep_config": ("SweepConfig",),
+    "errors": ("ConfigError", "SuperpositionError"),
+    "evaluation": ("Evaluation", "evaluate"),
+    "expected_loss": ("reference_loss",),
+    "features": ("Anticorrelated", "Correlated", "Planted", "SparseUniform"),
+    "llm": ("LanguageModel",),
+    "sae": ("BatchTopK", "Bricken", "Gated", "JumpReLU", "MatchingPursuit", "Matryoshka", "ReLU", "TopK"),
+    "toy": ("AbsoluteValue", "Linear", "ReLUHidden", "ReLUOutput"),
+    "training.api": ("fit", "sweep"),
+    "training.files": ("load", "save"),
+    "training.optimizer": ("Adam", "AdamW"),
+    "training.sae": ("SAERun",),
+    "training.sweeps": ("Sweep",),
+    "training.toy": ("ToyRun",),
+    "training.trained": ("Trained",),
+    "typing": ("ComputationParams", "ToyParams"),
 }
-__all__ = [
-    "AbsoluteValue",
-    "Adam",
-    "AdamW",
-    "Anticorrelated",
-    "BatchTopK",
-    "Bricken",
-    "ComputationParams",
-    "ConfigError",
-    "Correlated",
-    "Gated",
-    "JumpReLU",
-    "Linear",
-    "MatchingPursuit",
-    "Matryoshka",
-    "Planted",
-    "ReLU",
-    "ReLUHidden",
-    "ReLUOutput",
-    "SAERun",
-    "SparseUniform",
-    "SuperpositionError",
-    "SweepConfig",
-    "TopK",
-    "ToyParams",
-    "ToyRun",
-    "__version__",
-    "fit",
-    "load_sae",
-    "open_sweep",
-    "record",
-    "reference_loss",
-    "save_sae",
-]
+_ROOMS = (
+    "activations", "evaluation", "expected_loss", "features", "geometry", "interventions", "llm", "metrics", "pages",
+    "plot", "sae", "storage", "theory", "toy", "training",
+)  # fmt: skip
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
+
+__all__ = sorted({*_HOME, *_ROOMS, "__version__"})
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"superposition.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'superposition' has no attribute {name!r}")
-    room, _, other = _HOME[name].partition(":")  # under another name there
-    value = getattr(import_module(f"superposition.{room}"), other or name)
+    value = getattr(import_module(f"superposition.{_HOME[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -32,9 +32,11 @@ def settle(recipe: Any) -> None:
     """Give a frozen recipe Python's own numbers, so that it hashes, serialises and compares; or ConfigError.
 
     NumPy's and JAX's scalars and arrays without axes become numbers, lists and arrays of one axis tuples. Truth values
-    must be True or False.
+    must be True or False. A field that is no part of what is compared (`compare=False`) is left as it is.
     """
     for field in dataclasses.fields(recipe):
+        if not field.compare:
+            continue
         value = getattr(recipe, field.name)
         if is_traced(value):
             continue

@@ -3,6 +3,7 @@
 from superposition.activations._base import ASIDE, Batch, Source, Stream
 from superposition.activations.array import ArrayActivations, array_stream
 from superposition.activations.files import FileActivations, file_stream
+from superposition.activations.given import as_stream
 from superposition.activations.mixing import Mixing, mixed_stream
 from superposition.activations.planted import PlantedActivations, planted_stream
 from superposition.activations.toy import ToyActivations, toy_stream
@@ -18,6 +19,7 @@ __all__ = [
     "Stream",
     "ToyActivations",
     "array_stream",
+    "as_stream",
     "file_stream",
     "mixed_stream",
     "planted_stream",

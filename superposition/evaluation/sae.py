@@ -1,35 +1,25 @@
-"""Measuring a trained SAE in one pass over batches, for Python and the command line alike."""
+"""Measuring an SAE in one pass over batches, for Python and the command line alike."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from superposition import metrics
-from superposition._internal import validate
-from superposition._internal.arrays import native
-from superposition.activations import ASIDE, Batch, Stream
-from superposition.errors import ConfigError
-from superposition.metrics import Sums
-from superposition.metrics.reconstruction import DENSE
+from superposition.activations import Batch, Stream
+from superposition.evaluation.metrics import Measured, computed
+from superposition.evaluation.result import Evaluation
 from superposition.sae import SAE, Params
+from superposition.training.measuring import (
+    EXAMPLES,
+    batch_size,
+    held_out,
+    shortcomings,
+    sums_over,
+    target_l0,
+)
 
-MEASURED = ASIDE + 2**20  # measuring starts here: apart from training and from the start's estimates
-EXAMPLES = 65_536
-BATCH = 4096
-FAR = 0.1  # of an l0_target
-MANY = 0.5  # of the latents
-
-
-class Evaluation(NamedTuple):
-    """Numbers by name, and how often each latent fires (d_sae,)."""
-
-    numbers: dict[str, float]
-    densities: np.ndarray
+__all__ = ["EXAMPLES", "batch_size", "evaluate", "held_out", "shortcomings", "target_l0"]
 
 
 def evaluate(
@@ -52,83 +42,5 @@ def evaluate(
             dictionary = data.dictionary
         data = held_out(data, examples, sae.d_sae)
     nearest = None if dictionary is None else jnp.asarray(metrics.nearest(params["W_dec"], dictionary))
-    own = replace(sae, penalty=1.0) if sae.penalised else sae  # type: ignore[call-arg]
-    total: Sums | None = None
-    params = {name: native(value) for name, value in params.items()}
-    for batch in data:
-        batch = Batch(*map(native, batch))
-        if batch.x.shape[1] != sae.d_in or batch.y.shape[1] != sae.target_width:
-            got = f"{batch.x.shape[1]} to {batch.y.shape[1]}"
-            raise ConfigError(f"the SAE maps {sae.d_in} numbers to {sae.target_width}; the data are {got}")
-        sums = _sums(own, params, batch if nearest is not None else batch._replace(features=None), nearest)
-        total = sums if total is None else metrics.add(total, sums)
-    if total is None:
-        raise ConfigError("there must be at least one example to measure on; got none")
-    result = metrics.reconstruction_from(total)
-    numbers = {k: float(v) for k, v in result._asdict().items() if k != "densities"}
-    numbers["examples"] = float(total.examples)
-    if dictionary is not None:
-        numbers |= metrics.recovery_scores(params["W_dec"], dictionary)
-        numbers["f1"] = metrics.classify_from(total).f1
-    return Evaluation(numbers, result.densities)
-
-
-@partial(jax.jit, static_argnums=0)
-def _sums(sae: SAE, params: Params, batch: Batch, nearest: Any) -> Sums:
-    latents, y_hat = sae.reconstruct(params, batch.x)
-    return metrics.accumulate(batch.y, y_hat, latents, batch.features, nearest)
-
-
-def held_out(
-    stream: Stream, examples: int = EXAMPLES, width: int = 1, available: int | None = None
-) -> Iterator[Batch]:
-    """Batches of `examples` examples in all that training never sees in that order; at most the `available` ones.
-
-    width is that of what will be computed from them: the wider, the smaller the batches.
-    """
-    examples = validate.integer("examples", examples, 1)
-    n_features = 1 if stream.dictionary is None else len(stream.dictionary)
-    size = batch_size(max(stream.source.d_in, width, n_features))
-    if available is not None:
-        examples = min(examples, available)
-        size = min(size, examples)
-    for number, start in enumerate(range(0, examples, size)):
-        batch = stream.batch(MEASURED + number, size)
-        rest = min(size, examples - start)
-        yield batch if rest == size else jax.tree.map(lambda a, n=rest: a[:n], batch)
-
-
-def batch_size(widest: int) -> int:
-    """Examples to measure at a time, where an example takes `widest` numbers."""
-    return int(np.clip(2**24 // widest, 64, BATCH))
-
-
-def shortcomings(numbers: Mapping[str, float], l0_target: float | None) -> list[str]:
-    """What a trained SAE fell short in, in words: an L0 far from its target, most latents dead or dense."""
-    said = []
-    if l0_target is not None and abs(numbers["l0"] - l0_target) > (FAR + 1e-9) * l0_target:
-        share = 100 * abs(numbers["l0"] / l0_target - 1)
-        side = "over" if numbers["l0"] > l0_target else "under"
-        said.append(
-            f"L0 ended at {numbers['l0']:.3g}, {share:.0f} % {side} l0_target={l0_target:g}; more steps bring it nearer"
-        )
-    dead, dense = numbers["dead_fraction"], numbers["dense_fraction"]
-    if dead + dense > MANY:
-        parts = []
-        if dead > 0:
-            parts.append(
-                f"{100 * dead:.3g} % of latents are dead (fired on none of {numbers['examples']:g} examples)"
-            )
-        if dense > 0:
-            parts.append(
-                f"{100 * dense:.3g} % of latents are dense (fired on over {100 * DENSE:g} % of examples)"
-            )
-        said.append(" and ".join(parts))
-    return said
-
-
-def target_l0(sae: SAE, settings: Mapping[str, Any], l0_target: float | None) -> float | None:
-    """The L0 that an SAE was trained towards: its place on an axis, its run's, or its quadratic penalty's."""
-    if getattr(sae, "sparsity", None) == "quadratic":
-        return sae.l0_target  # type: ignore[attr-defined]
-    return settings.get("l0_target", l0_target)
+    measured = Measured(sae, params, sums_over(sae, params, data, nearest), dictionary)
+    return Evaluation(computed(measured), measured.reconstruction.densities)

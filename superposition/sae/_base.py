@@ -46,10 +46,11 @@ class SAE(ABC):
     skip=True adds W_skip x to its output. normalize_activations is a SAELens run-time norm, applied to x and
     undone on y_hat. width (int or traced) silences latents from there on, so that widths share a program.
     matmul_dtype="bfloat16" multiplies in bf16 and accumulates in float32; parameters stay float32.
+    d_in may be left out where the data give it (`SAERun`).
     Raises ConfigError for sizes < 1, skip without d_out, and unknown names.
     """
 
-    d_in: int = 5
+    d_in: int = None  # type: ignore[assignment]  # of the data: `SAERun` fills it in
     d_sae: int = 20
     d_out: int | None = None
     skip: bool = False
@@ -63,7 +64,8 @@ class SAE(ABC):
 
     def __post_init__(self) -> None:
         validate.settle(self)
-        validate.integer("d_in", self.d_in, 1)
+        if self.d_in is not None:
+            validate.integer("d_in", self.d_in, 1)
         validate.integer("d_sae", self.d_sae, 1)
         validate.choice("normalize_activations", self.normalize_activations, NORMALIZATIONS)
         validate.choice("matmul_dtype", self.matmul_dtype, MATMUL_DTYPES)

@@ -27,6 +27,7 @@ def start(
 
     Raises ConfigError where this machine has not the memory.
     """
+    validate.integer("d_in, the width of the data,", d_in, 1)
     if validate.is_concrete(key):  # a trace takes no memory
         bytes_taken = 4 * (d_sae + 1) * (d_in + d_out)
         validate.memory(f"an SAE of d_in={d_in} and d_sae={d_sae}", bytes_taken, "smaller ones")

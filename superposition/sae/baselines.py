@@ -80,7 +80,7 @@ class Identity(_LinearCode):
 
     def check(self) -> None:
         """Raise ConfigError unless d_sae = d_in."""
-        if self.d_sae != self.d_in:
+        if self.d_in is not None and self.d_sae != self.d_in:
             raise ConfigError(f"identity has one latent per input: d_sae={self.d_in}; got {self.d_sae}")
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
@@ -110,7 +110,7 @@ class PCA(_LinearCode):
 
     def check(self) -> None:
         """Raise ConfigError for d_sae > d_in."""
-        if self.d_sae > self.d_in:
+        if self.d_in is not None and self.d_sae > self.d_in:
             raise ConfigError(f"pca has at most d_in={self.d_in} components; got d_sae={self.d_sae}")
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:

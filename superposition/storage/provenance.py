@@ -5,7 +5,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -36,16 +36,27 @@ INSTRUCTIONS = re.compile("sse4_2|avx.*|fma|f16c|amx.*|asimd.*|sve.*|sme[0-9_].*
 
 
 def recipe(value: Any) -> Any:
-    """A recipe as JSON: its class and fields."""
+    """A recipe as JSON: its class and the fields that are compared, which leaves out data, and optional ones only if set."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"recipe": type(value).__name__} | {
-            f.name: recipe(getattr(value, f.name)) for f in fields(value)
-        }
+        kept = [
+            f.name
+            for f in fields(value)
+            if f.compare and not (f.metadata.get("optional") and getattr(value, f.name) is None)
+        ]
+        return {"recipe": type(value).__name__} | {name: recipe(getattr(value, name)) for name in kept}
     if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return [recipe(v) for v in value]
     if isinstance(value, str | int | float | bool | type(None)):
         return value
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # functions: their names, not where they lie today
+
+
+def rebuilt(stored: Any, kinds: Mapping[str, Callable[..., Any]]) -> Any:
+    """The recipe that `recipe` made JSON of; kinds: class by name. Raises KeyError and TypeError for what is none."""
+    if isinstance(stored, dict):
+        values = {name: rebuilt(value, kinds) for name, value in stored.items() if name != "recipe"}
+        return kinds[stored["recipe"]](**values)
+    return tuple(rebuilt(value, kinds) for value in stored) if isinstance(stored, list) else stored
 
 
 def provenance() -> dict[str, Any]:

@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from superposition.sae.transforms import finished
     from superposition.training.controller import Controller
-    from superposition.training.fitting import Trained, finished, fit
+    from superposition.training.fitting import fit_grid as fit
     from superposition.training.sae import SAERun, sweepable
     from superposition.training.store.reading import DIVERGED, DONE, PENDING, open_sweep
     from superposition.training.toy import ToyRun
-    from superposition.training.toy_sweep import sweep
+    from superposition.training.toy_sweep import sweep_grid as sweep
+    from superposition.training.trained import Trained
 
 _HOME = {
     "DIVERGED": "store.reading",
@@ -21,11 +23,11 @@ _HOME = {
     "Controller": "controller",
     "SAERun": "sae",
     "ToyRun": "toy",
-    "Trained": "fitting",
+    "Trained": "trained",
     "finished": "fitting",
-    "fit": "fitting",
+    "fit": "fitting:fit_grid",
     "open_sweep": "store.reading",
-    "sweep": "toy_sweep",
+    "sweep": "toy_sweep:sweep_grid",
     "sweepable": "sae",
 }
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    module, _, called = _HOME[name].partition(":")
+    value = getattr(import_module(f"{__name__}.{module}"), called or name)
     globals()[name] = value
     return value

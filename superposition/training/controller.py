@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from superposition._internal import validate
@@ -19,6 +20,15 @@ class Control(NamedTuple):
     fast: Array
     slow: Array
     weight: Array  # of what the means have seen so far, fast and slow: (2,)
+
+
+class Pace(NamedTuple):
+    """What the controller's arithmetic takes, each rounded once from float64: numbers that a program is given."""
+
+    rate: Array | np.float32
+    drift: Array | np.float32  # rate^2 / 4
+    fast: Array | np.float32  # 1 / window
+    slow: Array | np.float32  # 1 / (4 windows)
 
 
 @dataclass(frozen=True)
@@ -57,17 +67,23 @@ class Controller:
         """The penalty of the coming step."""
         return base * jnp.exp(control.log_gain + self.gain * self._error(control, target))
 
-    def update(self, control: Control, l0: Array, target: Array | float) -> Control:
-        """After a step in which `l0` latents fired on average."""
-        rates = jnp.array([1 / self.window, 1 / (4 * self.window)])
+    def pace(self) -> Pace:
+        """Its numbers as `update` takes them."""
+        numbers = (self.rate, self.rate**2 / 4, 1 / self.window, 1 / (4 * self.window))
+        return Pace(*map(np.float32, numbers))
+
+    def update(self, control: Control, l0: Array, target: Array | float, pace: Pace | None = None) -> Control:
+        """After a step in which `l0` latents fired on average; pace: that of another length of run, None for its own."""
+        pace = self.pace() if pace is None else pace
+        rates = jnp.array([pace.fast, pace.slow])
         value = jnp.log(jnp.maximum(l0, 1e-3))
         fast = control.fast + rates[0] * (value - control.fast)
         slow = control.slow + rates[1] * (value - control.slow)
         weight = control.weight + rates * (1 - control.weight)
         moved = control._replace(fast=fast, slow=slow, weight=weight)
         error = self._error(moved, target)
-        drift = jnp.clip(control.drift + self.rate**2 / 4 * error, -self.rate, self.rate)
-        gain = jnp.clip(control.log_gain + self.rate * error + drift, -LIMIT, LIMIT)
+        drift = jnp.clip(control.drift + pace.drift * error, -pace.rate, pace.rate)
+        gain = jnp.clip(control.log_gain + pace.rate * error + drift, -LIMIT, LIMIT)
         return moved._replace(log_gain=gain, drift=drift)
 
     def _error(self, control: Control, target: Array | float) -> Array:

@@ -3,29 +3,31 @@
 import itertools
 import math
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from superposition import metrics
 from superposition._internal import compilation_cache, validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
-from superposition.errors import ConfigError, CorruptError, StoreError, TrainingError
-from superposition.evaluation.sae import batch_size, evaluate, shortcomings, target_l0
-from superposition.sae import SAE, Params
+from superposition.errors import ConfigError, TrainingError
+from superposition.sae import SAE
 from superposition.sae.transforms import finished
 from superposition.storage import checkpoint
-from superposition.storage.provenance import Environment, distinct, environment, recipe
+from superposition.storage.provenance import distinct, environment, recipe
 from superposition.training import loop
+from superposition.training.as_raised import as_raised
 from superposition.training.begun import checksum, remember
+from superposition.training.clock import clock, log_every, static_part
+from superposition.training.measuring import batch_size, shortcomings, sums_over, target_l0
 from superposition.training.sae import (
     Cells,
     Inputs,
@@ -34,50 +36,20 @@ from superposition.training.sae import (
     State,
     bytes_per_sae,
     is_small,
-    log_every,
+    sized,
     sweepable,
     transpose_encoder,
 )
+from superposition.training.trained import Trained
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
 MAX_SAES = 100_000
 
 
-class Trained(NamedTuple):
-    """One trained SAE in its inference form, and how it came about.
-
-    settings: its place on the axes. history: one array a logged quantity, at `steps`. fault: None, or the
-    step and term at which it stopped being finite (the parameters are those before). environments: those it was
-    trained in, more than one only where a resumed run allowed that. warnings: in words, an L0 far from its target
-    and most latents dead or dense, on a sample apart from training.
-    """
-
-    settings: dict[str, float]
-    sae: SAE
-    params: Params
-    steps: np.ndarray
-    history: dict[str, np.ndarray]
-    fault: str | None
-    environments: tuple[Environment, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-@contextmanager
-def _as_raised() -> Iterator[None]:
-    """A source that reads or computes on the host raises inside XLA, which makes text of it: the error again."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        for kind in (CorruptError, StoreError):
-            if said := re.search(rf"^(?:[a-z.]+\.)?{kind.__name__}: (.*)", str(error), re.MULTILINE):
-                raise kind(said[1]) from error
-        raise
-
-
-@_as_raised()
-def fit(
+@as_raised()
+def fit_grid(
     run: SAERun,
-    stream: Stream,
+    stream: Stream | None = None,
     axes: Mapping[str, Sequence[float]] | None = None,
     *,
     seed: int = 0,
@@ -88,7 +60,7 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     allow_mixed: bool = False,
 ) -> list[Trained]:
-    """Train `run` on `stream` for every combination of the axes; the list is in product order.
+    """Train `run` on `stream`, or on its own data, for every combination of the axes; the list is in product order.
 
     axes: seed, any float field of the architecture or optimizer (penalty, learning_rate ...), k, width,
     l0_target. All SAEs of a block see the same batches and run in one program; blocks keep under memory_gb.
@@ -99,7 +71,10 @@ def fit(
     """
     grid = _grid({"seed": (seed,)} if axes is None or (isinstance(axes, Mapping) and not axes) else axes)
     validate.instance("run", run, SAERun)
+    stream = run.data if stream is None else stream
     validate.instance("stream", stream, Stream)
+    assert stream is not None
+    run = replace(run, data=None, sae=sized(run.sae, stream.source))  # a program holds no data
     validate.integer("seed", seed, 0, validate.MAX_SEED)
     memory_gb = validate.positive("memory_gb", memory_gb)
     validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
@@ -138,8 +113,8 @@ def fit(
         )
         if place is not None and done == run.steps and not complete:
             checkpoint.save(place, done, state, loop.about(environments))
-        trained = _unpack(program, names, blocks[b], state, scales)
-        return [one._replace(environments=tuple(environments)) for one in trained]
+        trained = _unpack(run, program, names, blocks[b], state, scales)
+        return [replace(one, environments=tuple(environments)) for one in trained]
 
     with ExitStack() as stack:
         if directory is not None:
@@ -161,9 +136,10 @@ def _warned(one: Trained, run: SAERun, sample: Batch) -> Trained:
     size = batch_size(max(sample.x.shape[1], one.sae.d_sae))
     starts = range(0, len(sample.x), size)
     parts = (jax.tree.map(lambda a, i=i: a[i : i + size], sample) for i in starts)
-    numbers = evaluate(one.sae, one.params, parts).numbers
+    total = sums_over(one.sae, one.params, parts)
+    numbers = metrics.reconstruction_from(total)._asdict() | {"examples": float(total.examples)}
     target = target_l0(one.sae, one.settings, run.l0_target)
-    return one._replace(warnings=tuple(shortcomings(numbers, target)))
+    return replace(one, warnings=tuple(shortcomings(numbers, target)))
 
 
 def _grid(axes: Any) -> dict[str, tuple[Any, ...]]:
@@ -239,8 +215,16 @@ def _program(
     seeds = columns.pop("seed", np.full(len(rows), seed)).astype(np.uint32)
     integers = {"width"} | ({"k"} if isinstance(getattr(run.sae, "k", None), int) else set())
     swept = {k: jnp.asarray(v, jnp.int32 if k in integers else jnp.float32) for k, v in columns.items()}
-    inputs = Inputs(Cells(jnp.asarray(seeds), swept), stream.inputs, jnp.asarray(scales, jnp.float32))
-    return Program(run, stream.source), inputs
+    cells, both = Cells(jnp.asarray(seeds), swept), jnp.asarray(scales, jnp.float32)
+    return Program(static_part(run), stream.source), Inputs(cells, stream.inputs, both, clock(run))
+
+
+def blocks_of(run: SAERun, stream: Stream, axes: Mapping[str, Sequence[Any]], memory_gb: float) -> int:
+    """How many blocks the grid takes; ConfigError for what is no grid of the run."""
+    grid = _grid(axes)
+    run = _checked(replace(run, data=None, sae=sized(run.sae, stream.source)), stream, grid)
+    cells = math.prod(map(len, grid.values()))
+    return -(-cells // block_size(run, cells, validate.positive("memory_gb", memory_gb)))
 
 
 def block_size(run: SAERun, count: int, memory_gb: float) -> int:
@@ -254,13 +238,13 @@ def _workers(run: SAERun) -> int:
 
 
 def _unpack(
+    run: SAERun,
     program: Program,
     names: tuple[str, ...],
     rows: Sequence[tuple[float, ...]],
     state: State,
     scales: tuple[float, float],
 ) -> list[Trained]:
-    run = program.run
     params, failed, history = jax.tree.map(
         np.asarray, (transpose_encoder(state.params), state.failed, state.history)
     )
@@ -268,23 +252,34 @@ def _unpack(
     result = []
     for c, row in enumerate(rows):
         settings = dict(zip(names, row, strict=True))
-        own = {
-            k: v for k, v in settings.items() if k in ("k", "width") or (k != "seed" and hasattr(run.sae, k))
-        }
-        sae = replace(run.sae, **own)  # type: ignore[arg-type]
-        if hasattr(sae, "slots"):
-            sae = replace(sae, slots=None)  # type: ignore[call-arg]
+        point = _at(run, settings)
         logged = np.isfinite(history[c]).all(1)
         fault = None
         if failed[c, 0] >= 0:
             fault = f"step {failed[c, 0]}: {program.watched[failed[c, 1]]} is not finite"
+        sae, arrays = finished(point.sae, {k: v[c] for k, v in params.items()}, scales)
+        losses = history[c][logged, : len(program._loss_terms)].sum(1, dtype=float)
         result.append(
             Trained(
+                sae,
+                arrays,
+                point,
                 settings,
-                *finished(sae, {k: v[c] for k, v in params.items()}, scales),
-                np.arange(history.shape[1])[logged] * every,
-                {name: history[c][logged, t] for t, name in enumerate(program.terms)},
-                fault,
+                loss=float(losses[-1]) if len(losses) else float("nan"),
+                steps=np.arange(history.shape[1])[logged] * every,
+                history={name: history[c][logged, t] for t, name in enumerate(program.terms)},
+                fault=fault,
             )
         )
     return result
+
+
+def _at(run: SAERun, settings: Mapping[str, Any]) -> SAERun:
+    """The run of one grid point: the settings in their places; seeds have none in a recipe."""
+    placed = {name: value for name, value in settings.items() if name != "seed"}
+    sae = {name: value for name, value in placed.items() if name == "width" or hasattr(run.sae, name)}
+    sae |= {"slots": None} if hasattr(run.sae, "slots") else {}
+    optimizer = {name: value for name, value in placed.items() if name not in sae and name != "l0_target"}
+    target = {"l0_target": placed["l0_target"]} if "l0_target" in placed else {}
+    changed: Any = {"sae": replace(run.sae, **sae), "optimizer": replace(run.optimizer, **optimizer)}
+    return replace(run, **changed, **target)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,8 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.toy import TOY_MODELS, ToyModel
-from superposition.training.toy import Cells, ToyRun, optimizer_fields
+from superposition.training.toy import ToyRun, optimizer_fields
+from superposition.training.toy_state import Cells
 
 CARRIED = ("density", "sparsity", "importance", "importance_base", "seed")
 
@@ -97,11 +98,16 @@ def _try_values(run: ToyRun, axis: Axis) -> None:
 
 
 def _static_names(run: ToyRun) -> tuple[str, ...]:
-    own = ("model", "steps", "batch_size", "objective", "sampling")
+    own = ("model", "steps", "batch_size", "objective", "sampling", *_term_fields(run))
     schedule = ("schedule",) if hasattr(run.optimizer, "schedule") else ()
     model = tuple(f.name for f in fields(run.model))
     law = tuple(f.name for f in fields(run.features) if f.name not in ("density", "sparsity"))
     return (*own, *schedule, *model, *law)
+
+
+def _term_fields(run: ToyRun) -> tuple[str, ...]:
+    """The fields of the run's own term of the loss, where it is a recipe."""
+    return tuple(f.name for f in fields(run.loss)) if is_dataclass(run.loss) else ()
 
 
 def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
@@ -119,7 +125,24 @@ def _with_static(run: ToyRun, changes: Mapping[str, Any]) -> ToyRun:
     if "schedule" in changes:
         optimizer = replace(optimizer, schedule=changes["schedule"])  # type: ignore[type-var]
     own = {f.name: changes[f.name] for f in fields(run) if f.name in changes and f.name != "model"}
+    term = {name: changes[name] for name in _term_fields(run) if name in changes}
+    if term:
+        own["loss"] = replace(run.loss, **term)  # type: ignore[type-var]
     return replace(run, model=model, features=law, optimizer=optimizer, **own)
+
+
+def run_at(run: ToyRun, settings: Mapping[str, Any]) -> ToyRun:
+    """The run of one grid point: every value in its place but the seed, which is no part of a recipe."""
+    carried = {*CARRIED, *optimizer_fields(run)}
+    run = _with_static(run, {name: value for name, value in settings.items() if name not in carried})
+    law: dict[str, Any] = {"density": None, "sparsity": None}
+    law |= {name: settings[name] for name in law if name in settings}
+    if any(value is not None for value in law.values()):
+        run = replace(run, features=replace(run.features, **law))
+    optimizer = {name: settings[name] for name in optimizer_fields(run) if name in settings}
+    if optimizer:
+        run = replace(run, optimizer=replace(run.optimizer, **optimizer))  # type: ignore[type-var]
+    return replace(run, **{n: settings[n] for n in ("importance", "importance_base") if n in settings})
 
 
 def new_model(

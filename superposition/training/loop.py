@@ -24,7 +24,7 @@ from superposition._internal import compilation_cache, memory_maps
 from superposition.errors import Interrupted
 from superposition.storage import checkpoint, provenance
 from superposition.storage.provenance import Environment
-from superposition.typing import PyTree
+from superposition.training.protocol import Inputs, Program, State
 
 CHUNK_SECONDS = 0.5
 FIRST_CHUNK = 16
@@ -86,27 +86,29 @@ def worker_count() -> int:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
-def advance(program: Any, inputs: PyTree, state: PyTree, start: Array, count: Array) -> PyTree:
+def advance(
+    program: Program[Inputs, State], inputs: Inputs, state: State, start: Array, count: Array
+) -> State:
     """`count` steps of program.step(inputs, state, step) from `start`; one compilation for any count."""
     return jax.lax.fori_loop(start, start + count, lambda i, s: program.step(inputs, s, i), state)
 
 
 def train(
-    program: Any,
-    inputs: PyTree,
-    state: PyTree,
+    program: Program[Inputs, State],
+    inputs: Inputs,
+    state: State,
     steps: int,
     *,
     directory: Path | None = None,
     checkpoint_seconds: float = 30.0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda done: None,
-    sound: Callable[[PyTree], bool] = lambda state: True,
+    sound: Callable[[State], bool] = lambda state: True,
     environments: list[Environment] | None = None,
-) -> tuple[PyTree, int]:
+) -> tuple[State, int]:
     """Run program.step until `steps`; returns (state, steps done), fewer than `steps` only if stopped.
 
-    program is hashable, with `step(inputs, state, step) -> state`. With a directory, a checkpoint is
+    program: see `protocol.Program`. With a directory, a checkpoint is
     written every `checkpoint_seconds` and on stopping, and training continues from the newest one there.
     Training also stops after a chunk whose state is not `sound`. environments: those that checkpoints are to name.
     """

@@ -1,8 +1,10 @@
 """The default optimizer as a recipe, so that its numbers can be swept inside one program."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -36,21 +38,38 @@ class AdamW:
         validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
         validate.choice("schedule", self.schedule, SCHEDULES)
 
-    def build(self, steps: int) -> optax.GradientTransformation:
-        """The optax transformation for a run of `steps`; every float may be a traced array."""
+    def build(self, steps: int | Array) -> optax.GradientTransformation:
+        """The optax transformation for a run of `steps`, which and every float may be a traced array."""
         return optax.adamw(self._rate(steps), self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
 
-    def _rate(self, steps: int) -> optax.ScalarOrSchedule:
+    def _rate(self, steps: int | Array) -> optax.ScalarOrSchedule:
         if self.schedule == "constant":
             return self.learning_rate
 
         def rate(count: Array) -> Array:
-            left = 1 - count / steps
+            left = 1 - count * (1.0 / steps)
             if self.schedule == "cosine":
                 left = 0.5 - 0.5 * jnp.cos(jnp.pi * left)
             return self.learning_rate * left
 
         return rate
+
+
+class Ramp(NamedTuple):
+    """What the rates of a run depend on beside its recipe: its length, as numbers that a program is given.
+
+    rise and fall are 1 over the steps of warm-up and of decay, rounded once from float64, as XLA would make them of
+    constants; so a run of another length compiles nothing and every run keeps its bits.
+    """
+
+    steps: Array | np.int32
+    rise: Array | np.float32
+    fall: Array | np.float32
+
+
+def reciprocal(fraction: float, steps: int) -> np.float32:
+    """1 / max(fraction steps, 1), as XLA has it of constants."""
+    return np.float32(1) / np.float32(max(fraction * steps, 1.0))
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,13 @@ class Adam:
         return optax.scale_by_adam().init(params)
 
     def step(
-        self, steps: int, params: PyTree, grads: PyTree, norm: Array, state: optax.ScaleByAdamState, go: Array
+        self,
+        steps: "int | Ramp",
+        params: PyTree,
+        grads: PyTree,
+        norm: Array,
+        state: optax.ScaleByAdamState,
+        go: Array,
     ) -> tuple[PyTree, optax.ScaleByAdamState]:
         """Parameters and moments after one step of a run of `steps`; unchanged where not `go`.
 
@@ -114,8 +139,24 @@ class Adam:
         params, mu, nu = ({k: part[i] for k, part in moved.items()} for i in range(3))
         return params, optax.ScaleByAdamState(count, mu, nu)
 
-    def rate(self, count: Array, steps: int) -> Array:
-        """The learning rate of step `count`, from 0."""
-        rise = (count + 1) / jnp.maximum(self.warmup * steps, 1.0)
-        fall = (steps - count) / jnp.maximum(self.decay * steps, 1.0)
+    def ramp(self, steps: int) -> Ramp:
+        """What `rate` takes of a run of `steps`; of fractions that are swept it is made from those."""
+        rise, fall = (
+            reciprocal(fraction, steps) if isinstance(fraction, float) else np.float32(0)
+            for fraction in (self.warmup, self.decay)
+        )
+        return Ramp(np.int32(steps), rise, fall)
+
+    def rate(self, count: Array, steps: int | Ramp) -> Array:
+        """The learning rate of step `count`, from 0, in a run of `steps`."""
+        length, up, down = steps if isinstance(steps, Ramp) else self.ramp(steps)
+        rise = self._share(count + 1, self.warmup, length, up)
+        fall = self._share(length - count, self.decay, length, down)
         return self.learning_rate * jnp.clip(jnp.minimum(rise, fall), 0.0, 1.0)
+
+    def _share(
+        self, count: Array, fraction: float | Array, length: Array | np.int32, one_over: Array | np.float32
+    ) -> Array:
+        if isinstance(fraction, float):
+            return count * one_over
+        return count / jnp.maximum(fraction * length, 1.0)

@@ -68,7 +68,7 @@ def _record_block(
 ) -> dict[str, np.ndarray]:
     """Parameters and loss of one block's cells, (cell, step, ...)."""
     cells = jax.tree.map(jax.numpy.asarray, cells_at(run, axes, index))
-    inputs, state = program.start(cells)
+    inputs, state = program.start(cells, run.steps)
     kept: list[dict[str, Any]] = []
     done = 0
     for step in at:

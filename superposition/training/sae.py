@@ -11,29 +11,31 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
-from superposition.activations import ASIDE, Source
+from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
 from superposition.training import resampling
+from superposition.training.clock import LOGS, Clock, clock, idle_settings
 from superposition.training.controller import Control, Controller
 from superposition.training.optimizer import Adam
 from superposition.typing import PyTree
 
-LOGS = 256  # rows of the history
-
 
 @dataclass(frozen=True)
 class SAERun:
-    """Train `sae` on a stream: `steps` steps of batch_size examples.
+    """Train `sae` on `data`: `steps` steps of batch_size examples.
 
-    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a
-    controller (default: one paced to the steps) find the penalty at which that many latents fire. normalize:
-    scale x (and y) to a mean norm of sqrt(width) while training; the factor is folded into the weights at
-    the end.
+    data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
+    `sae` leaves out are theirs. They may be left out here and given to `fit` or `sweep`; they are no part of the recipe
+    that is stored and compared. The optimizer may stand in their place.
+    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a controller
+    (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
+    mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
     Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
     """
 
     sae: SAE = field(default_factory=TopK)
+    data: Any = field(default=None, repr=False, compare=False)
     optimizer: Adam = field(default_factory=Adam)
     steps: int = 10_000
     batch_size: int = 1024
@@ -43,8 +45,15 @@ class SAERun:
     normalize: bool = True
 
     def __post_init__(self) -> None:
+        if isinstance(self.data, Adam):
+            object.__setattr__(self, "optimizer", self.data)
+            object.__setattr__(self, "data", None)
         validate.settle(self)
         validate.instance("sae", self.sae, SAE)
+        if self.data is not None:
+            stream = as_stream(self.data)
+            object.__setattr__(self, "data", stream)
+            object.__setattr__(self, "sae", sized(self.sae, stream.source))
         validate.instance("optimizer", self.optimizer, Adam)
         validate.instance("controller", self.controller, (Controller, type(None)))
         validate.integer("steps", self.steps, 1, ASIDE)
@@ -64,6 +73,14 @@ class SAERun:
             raise ConfigError(
                 f"{type(self.sae).__name__} is a baseline and is not trained; use its init_params"
             )
+
+
+def sized(sae: SAE, source: Source) -> SAE:
+    """The architecture, with the widths that it leaves out taken from the data."""
+    if sae.d_in is not None:
+        return sae
+    d_out = source.d_out if sae.d_out is None and sae.transcodes else sae.d_out
+    return replace(sae, d_in=source.d_in, d_out=d_out)
 
 
 class Cells(NamedTuple):
@@ -92,28 +109,27 @@ class State(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """Constants of a program: its cells, the arrays of its source, and the scales of x and y."""
+    """Constants of a program: its cells, the arrays of its source, the scales of x and y, and its clock.
+
+    clock: None for that of the program's own run.
+    """
 
     cells: Cells
     source: PyTree
     scales: Array  # (2,)
+    clock: Clock | None = None
 
 
 def bytes_per_sae(run: SAERun) -> float:
     """Estimated peak bytes of one SAE's training."""
     sae = run.sae
-    weights = 2 * sae.d_sae * (sae.d_in + sae.target_width)
+    weights = 2 * sae.d_sae * ((sae.d_in or 1) + (sae.target_width or 1))  # widths may still be to come
     return 4 * (5 * weights + 6 * run.batch_size * sae.d_sae)
 
 
 def is_small(sae: SAE) -> bool:
     """Whether products are too small to fill a core, so that SAEs share them, and blocks the cores."""
     return sae.d_in * sae.d_sae <= 2**14
-
-
-def log_every(steps: int) -> int:
-    """Steps from one row of the history to the next."""
-    return -(-steps // LOGS)
 
 
 def transpose_encoder(params: Params) -> Params:
@@ -123,14 +139,15 @@ def transpose_encoder(params: Params) -> Params:
 
 def sweepable(run: SAERun) -> tuple[str, ...]:
     """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
-    names = [f.name for part in (run.sae, run.optimizer) for f in fields(part) if _is_float(part, f.name)]
+    names = [
+        f.name
+        for part in (run.sae, run.optimizer)
+        for f in fields(part)
+        if isinstance(getattr(part, f.name), float)
+    ]
     names += ["k"] if hasattr(run.sae, "k") else []
     names += ["l0_target"] if run.sae.penalised else []
     return (*dict.fromkeys(names), "width")
-
-
-def _is_float(part: Any, name: str) -> bool:
-    return isinstance(getattr(part, name), float)
 
 
 @dataclass(frozen=True)
@@ -179,14 +196,15 @@ class Program:
     def _step(self, cell: Cells, state: State, *, inputs: Inputs, x: Array, y: Array, i: Array) -> State:
         run, swept = self.run, cell.swept
         target = swept.get("l0_target", run.l0_target)
-        controller = run.controller or Controller().paced(run.steps)
+        controller = run.controller or Controller()
+        time = clock(run) if inputs.clock is None else inputs.clock
         sae = self._configured(swept)
         penalty = jnp.float32(0)
         if sae.penalised:
             penalty = jnp.asarray(sae.penalty, jnp.float32)  # type: ignore[attr-defined]
             if target is not None:
                 penalty = controller.penalty(state.control, penalty, target)
-            penalty = penalty * jnp.clip((i + 1) / jnp.maximum(run.penalty_warmup * run.steps, 1.0), 0.0, 1.0)
+            penalty = penalty * jnp.clip((i + 1) * time.penalty, 0.0, 1.0)
             sae = replace(sae, penalty=penalty)  # type: ignore[call-arg]
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(cell.seed), 1), i)
 
@@ -201,17 +219,17 @@ class Program:
         alive = state.alive & finite.all()
         rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
         optimizer = replace(run.optimizer, **rates)
-        params, opt_state = optimizer.step(run.steps, state.params, grads, norm, state.opt_state, alive)
+        params, opt_state = optimizer.step(time.ramp, state.params, grads, norm, state.opt_state, alive)
         control = state.control
         if target is not None:
-            control = controller.update(control, info.l0, target)
+            control = controller.update(control, info.l0, target, time.pace)
         new, old = (sae_state, control), (state.sae, state.control)
         sae_state, control = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, old)
         params = transpose_encoder(sae.constrain(transpose_encoder(params), sae_state))
         fault = jnp.stack([i.astype(jnp.int32), jnp.argmin(finite).astype(jnp.int32)])
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
-        every = log_every(run.steps)
+        every = time.every
         history = jnp.where(
             (i % every == 0) & alive,
             state.history.at[i // every].set(row),
@@ -223,10 +241,8 @@ class Program:
         return state
 
     def _configured(self, swept: dict[str, Array]) -> SAE:
-        mine: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
-        run = self.run
-        mine |= run.sae.idle_settings(run.steps * run.batch_size)
-        return replace(run.sae, **mine)  # type: ignore[arg-type]
+        mine = {k: v for k, v in swept.items() if hasattr(self.run.sae, k)}
+        return replace(self.run.sae, **{**mine, **idle_settings(self.run)})  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
         spread = jnp.sum((y - y.mean(0)) ** 2)

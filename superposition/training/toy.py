@@ -1,8 +1,9 @@
 """A training run of a toy model as a recipe, and many of them as one compiled program."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from superposition.features import (
 )
 from superposition.toy import ReLUOutput, Tied, ToyModel
 from superposition.training.optimizer import AdamW
+from superposition.training.toy_state import Cells, Inputs, State
 from superposition.typing import PyTree
 
 OBJECTIVES = ("sampled", "exact")
@@ -43,7 +45,15 @@ class ToyRun:
     `exact`). sampling="conditional" draws examples in which at least one unit is active and adds the all-zero term
     exactly, an unbiased gradient with up to 1/q less variance (q = P(any is active)); "plain" draws as the released
     notebook does, and so does either for a law that does not declare `conditional`. optimizer: an AdamW recipe or any
-    optax transformation. Raises ConfigError.
+    optax transformation. loss: a term to add to what is minimised, loss(params, model, batch) -> scalar, a mean over
+    the examples of batch (batch, n_features), which is None where objective="exact"; a frozen dataclass with `__call__`
+    has its fields as axes. The loss that results report is the plain one. Raises ConfigError.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import ReLUOutput, ToyRun
+    >>> def hidden_l1(params, model, batch):
+    ...     return 0.1 * jnp.abs(batch @ params.W.T).sum(1).mean()
+    >>> run = ToyRun(ReLUOutput(5, 2), loss=hidden_l1)
     """
 
     model: ToyModel = ReLUOutput()
@@ -55,12 +65,15 @@ class ToyRun:
     batch_size: int = 1024
     objective: str = "sampled"
     sampling: str = "conditional"
+    loss: Callable[[Any, Any, Any], Array] | None = field(default=None, metadata={"optional": True})
 
     def __post_init__(self) -> None:
         validate.settle(self)
         validate.instance("model", self.model, ToyModel)
         validate.instance("features", self.features, FeatureLaw)
         validate.instance("optimizer", self.optimizer, (AdamW, optax.GradientTransformation))
+        if self.loss is not None and not callable(self.loss):
+            raise ConfigError(f"loss must be a function of (params, model, batch); got {self.loss!r}")
         validate.in_range("importance", self.importance, 0.0, 1e30, many=True)
         validate.integer("steps", self.steps, 1, 2**31)
         validate.integer("batch_size", self.batch_size, 1)
@@ -108,32 +121,6 @@ class ToyRun:
         return self.features.densities(self.model.n_features)
 
 
-class Cells(NamedTuple):
-    """What differs between the models of one program, one row a model."""
-
-    seed: Array  # (cell,) uint32
-    density: Array  # (cell, n_units)
-    importance: Array  # (cell, n_features)
-    optimizer: dict[str, Array]  # swept optimizer fields, (cell,) each
-
-
-class State(NamedTuple):
-    """What the next step needs. A cell whose update is not finite is frozen at its last good step."""
-
-    params: PyTree  # of `model.init_params`, a row a cell
-    opt_state: PyTree
-    alive: Array  # (cell,) bool
-    steps: Array  # (cell,) int32, steps applied
-
-
-class Inputs(NamedTuple):
-    """Constants of a block: its cells and the words of its random stream, (2,) if all share one seed."""
-
-    cells: Cells
-    words: Array
-    at: PyTree  # the law's constants, a row a cell; narrow: thresholds (unit, 1, cell)
-
-
 @dataclass(frozen=True)
 class Program:
     """The static part of a sweep: one compilation for every block with the same Program and shapes."""
@@ -146,9 +133,12 @@ class Program:
         """Whether models, not examples, fill the vector lanes."""
         return self.run.model.narrow and isinstance(self.run.features, ElementwiseLaw)
 
-    def start(self, cells: Cells) -> tuple[Inputs, State]:
-        """Fresh parameters and random streams, each a function of the cell's own seed alone."""
-        return _start(self, cells)
+    def start(self, cells: Cells, steps: int | None = None) -> tuple[Inputs, State]:
+        """Fresh parameters and random streams, each a function of the cell's own seed alone.
+
+        steps: of the run where they are not those of the program's; they are an input, and compile nothing.
+        """
+        return _start(self, cells, np.int32(self.run.steps if steps is None else steps))
 
     def step(self, inputs: Inputs, state: State, i: Array) -> State:
         """One optimizer step of every cell."""
@@ -159,7 +149,7 @@ class Program:
             grads = self._sampled_gradient(inputs, state.params, i)
 
         def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: PyTree) -> tuple[PyTree, PyTree]:
-            updates, opt = self._transformation(swept).update(g, opt, p)
+            updates, opt = self._transformation(swept, inputs.steps).update(g, opt, p)
             return optax.apply_updates(p, updates), opt
 
         params, opt_state = jax.vmap(update)(cells.optimizer, grads, state.opt_state, state.params)
@@ -173,14 +163,15 @@ class Program:
         params, opt_state = jax.tree.map(keep, (params, opt_state), (state.params, state.opt_state))
         return State(params, opt_state, alive, state.steps + alive)
 
-    def _transformation(self, swept: dict[str, Array]) -> optax.GradientTransformation:
+    def _transformation(self, swept: dict[str, Array], steps: Array) -> optax.GradientTransformation:
         if not isinstance(self.run.optimizer, AdamW):
             return self.run.optimizer
-        return replace(self.run.optimizer, **swept).build(self.run.steps)  # type: ignore[arg-type]
+        return replace(self.run.optimizer, **swept).build(steps)  # type: ignore[arg-type]
 
     def _exact_gradient(self, cells: Cells, params: PyTree) -> PyTree:
         def loss(p: PyTree, importance: Array, density: Array) -> Array:
-            return _exact(self.run, p, importance, density)
+            exact = _exact(self.run, p, importance, density)
+            return exact if self.run.loss is None else exact + self.run.loss(p, self.run.model, None)
 
         return jax.vmap(jax.grad(loss))(params, cells.importance, cells.density)
 
@@ -198,17 +189,21 @@ class Program:
             u = u[..., None] if self.shared_draw else u
             x = law.rows(u, inputs.at, n, conditional=conditional)
             grads = run.model.narrow_gradient(params, cells.importance, x)
+            if run.loss is not None:
+                grads = self._plus_term(grads, params, jnp.stack(x, -1).transpose(1, 0, 2))
         else:
 
             def one(p: PyTree, importance: Array, at: Thresholds, u_cell: Array) -> PyTree:
                 x = law.transform(u_cell, at, n, conditional=conditional)
-                return run.model.gradient(p, importance, x)
+                return self._plus_term(run.model.gradient(p, importance, x), p, x.T)
 
             axes = (0, 0, 0, None if self.shared_draw else 0)
             grads = jax.vmap(one, in_axes=axes)(params, cells.importance, inputs.at, u)
         if not conditional:
             return grads
         silent = jax.vmap(run.model.silent_gradient)(params, cells.importance)
+        if run.loss is not None:
+            silent = self._plus_term(silent, params, jnp.zeros((len(cells.seed), 1, n)))
         any_fires = inputs.at.any.reshape(-1)
 
         def both(g: Array, s: Array) -> Array:
@@ -217,13 +212,21 @@ class Program:
 
         return jax.tree.map(both, grads, silent)
 
+    def _plus_term(self, grads: PyTree, params: PyTree, x: Array) -> PyTree:
+        """With the gradient of the run's own term on x (batch, n), or (cell, batch, n) of parameters (cell, ...)."""
+        if self.run.loss is None:
+            return grads
+        slope = jax.grad(lambda p, batch: self.run.loss(p, self.run.model, batch))  # type: ignore[misc]
+        more = (slope if x.ndim == 2 else jax.vmap(slope))(params, x)
+        return jax.tree.map(jnp.add, grads, more)
+
     def _drawn_gradient(self, inputs: Inputs, params: PyTree, i: Array) -> PyTree:
         """The mean gradient over a batch of a law that is no elementwise function of uniforms."""
         run = self.run
 
         def one(p: PyTree, importance: Array, constants: PyTree, words: Array) -> PyTree:
             x = run.features.draw(constants, words, i, run.model.n_features, run.batch_size)
-            return run.model.gradient(p, importance, x)
+            return self._plus_term(run.model.gradient(p, importance, x), p, x.T)
 
         axes = (0, 0, 0, None if self.shared_draw else 0)
         return jax.vmap(one, in_axes=axes)(params, inputs.cells.importance, inputs.at, inputs.words)
@@ -242,17 +245,19 @@ class Program:
             return np.asarray(_evaluate(self, *wide))
 
 
-def _start_impl(program: Program, cells: Cells) -> tuple[Inputs, State]:
+def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, State]:
     keys = jax.vmap(jax.random.key)(cells.seed)
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     params = jax.vmap(program.run.model.init_params)(fold(keys, 0))
     words = jax.vmap(key_words)(fold(keys, 1))
-    opt_state = jax.vmap(lambda swept, p: program._transformation(swept).init(p))(cells.optimizer, params)
+    opt_state = jax.vmap(lambda swept, p: program._transformation(swept, steps).init(p))(
+        cells.optimizer, params
+    )
     count = cells.seed.shape[0]
     state = State(params, opt_state, jnp.ones(count, bool), jnp.zeros(count, jnp.int32))
     each = jax.vmap(program.run.features.constants)
     at = thresholds(cells.density.T[:, None, :]) if program.narrow else each(cells.density)
-    return Inputs(cells, words[0] if program.shared_draw else words, at), state
+    return Inputs(cells, words[0] if program.shared_draw else words, at, steps), state
 
 
 _start = jax.jit(_start_impl, static_argnums=0)
@@ -317,5 +322,6 @@ def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
 
 
 def static_part(run: ToyRun) -> ToyRun:
-    """The run with everything a cell carries set to a fixed value, so that it keys one compilation."""
-    return replace(run, features=run.features.without_density(), importance=1.0, importance_base=1.0)
+    """The run with all that programs are given (what a cell carries, and the steps) fixed: it keys one compilation."""
+    law = run.features.without_density()
+    return replace(run, features=law, importance=1.0, importance_base=1.0, steps=1)

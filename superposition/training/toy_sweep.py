@@ -1,4 +1,4 @@
-"""sweep(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
+"""sweep_grid(run, axes): every combination of named axes, trained block by block, resumable, labelled."""
 
 import json
 import math
@@ -33,10 +33,11 @@ from superposition.training.store.mending import stored_attributes, sweep_siblin
 from superposition.training.store.reading import DIVERGED, DONE, is_recorded, said
 from superposition.training.store.records import FORMAT
 from superposition.training.store.writing import Store
-from superposition.training.toy import Cells, Program, State, ToyRun, evaluation_of, is_exact, static_part
+from superposition.training.toy import Program, ToyRun, evaluation_of, is_exact, static_part
+from superposition.training.toy_state import Cells, State
 
 
-def sweep(
+def sweep_grid(
     run: ToyRun,
     axes: Mapping[str, Sequence[Any]],
     *,
@@ -274,7 +275,7 @@ def _train_block(
     index = blocks.block_index(block.carried_region, job.plan.cells)
     cells = jax.tree.map(jax.numpy.asarray, cells_at(run, job.carried, index))
     program = Program(static_part(run), job.plan.shared_draw)
-    inputs, state = program.start(cells)
+    inputs, state = program.start(cells, run.steps)
     environments = distinct([*loop.trained_in(directory), here])
     state, done = loop.train(
         program,

@@ -14,7 +14,7 @@ import pytest
 
 from superposition.activations.cache import Cache
 from superposition.cli import main
-from superposition.cli.features import page, toy_page
+from superposition.cli.features import page
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
 from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
@@ -31,6 +31,7 @@ from superposition.storage import formats
 from superposition.toy import ReLUOutput
 from superposition.training import open_sweep, sweep
 from superposition.training.toy import ToyRun
+from superposition.training.toy_results import toy_sweep
 from tests.oracles import tiny_lm
 from tests.support.processes import output, python, started
 from tests.support.server import serving
@@ -332,9 +333,8 @@ def test_pages_of_a_toy_model_beside_an_sae(store, tmp_path, capsys):
 def test_importance_is_that_of_the_cell():
     small = ToyRun(model=ReLUOutput(n_features=3, n_hidden=2), steps=2, batch_size=8, importance=2.0)
     axes = {"importance": [(1.0, 2.0, 3.0), (4.0, 5.0, 6.0)], "importance_base": [1.0, 0.5]}
-    results = sweep(small, axes)
-    cell = {"importance": 1, "importance_base": 0.5}
-    np.testing.assert_allclose(toy_page.importance(results, cell, 3), [4, 2.5, 1.5])
+    one = toy_sweep(sweep(small, axes)).at(importance=(4.0, 5.0, 6.0), importance_base=0.5)
+    np.testing.assert_allclose(one.recipe.importance_vector(), [4, 2.5, 1.5])
 
 
 # --- serve

@@ -203,7 +203,7 @@ def test_evaluate_does_not_depend_on_the_batches():
     whole = evaluate(sae, params, [Batch(x, x)])
     parts = evaluate(sae, params, (Batch(x[i : i + 37], x[i : i + 37]) for i in range(0, 1000, 37)))
     assert whole.numbers == pytest.approx(parts.numbers, rel=1e-5)
-    np.testing.assert_allclose(whole.densities, parts.densities)
+    np.testing.assert_allclose(whole.firing_rates, parts.firing_rates)
     latents, x_hat = sae.reconstruct(params, x)
     assert whole.numbers["fvu"] == pytest.approx(metrics.fvu(x, np.asarray(x_hat)), rel=1e-5)
     assert whole.numbers["dead_fraction"] == metrics.dead_fraction(np.asarray(latents))

@@ -41,7 +41,7 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
 
     stream = planted_stream(jax.random.key(5), world)
     config = main.parse(TrainConfig, arguments, prog="x", config=(main.tyro.conf.OmitArgPrefixes,))
-    (trained,) = fit(*config.plan(WIDTH, None, 7)[:1], stream, {"seed": (3,)})
+    trained = fit(config.plan(WIDTH, None, 7)[0], stream, seed=3)
     read = formats.load(tmp_path / "o" / record["name"])
     truth = stream.dictionary
     np.testing.assert_array_equal(trained.params["W_dec"], read.params["W_dec"])

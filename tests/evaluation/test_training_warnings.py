@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from superposition import Adam, JumpReLU, ReLU, SAERun, fit
+from superposition import Adam, JumpReLU, ReLU, SAERun, fit, sweep
 from superposition.activations import planted_stream
 from superposition.cli import main
 from superposition.evaluation.sae import shortcomings
@@ -83,7 +83,7 @@ def test_a_quadratic_penalty_has_a_target_too(tmp_path, capsys):
 def test_fit_says_it_in_its_result(sae):
     stream = planted_stream(jax.random.key(0), PLANTED["orthogonal"].scaled(8, 8))
     run = SAERun(sae, Adam(), steps=3, batch_size=16, l0_target=0.5)
-    for one in fit(run, stream, {"seed": (0, 1)}):
+    for one in sweep(run, {"seed": (0, 1)}, stream):
         assert isinstance(one.warnings, tuple)
         x = stream.sample(256, batch=16).x
         l0 = float(np.asarray(one.sae.encode(one.params, x) > 0).sum(1).mean())
@@ -91,5 +91,5 @@ def test_fit_says_it_in_its_result(sae):
             one.warnings[0]
             == f"L0 ended at {l0:.3g}, {100 * (l0 / 0.5 - 1):.0f} % over l0_target=0.5; more steps bring it nearer"
         )
-    (one,) = fit(SAERun(sae, Adam(), steps=3, batch_size=16), stream)
+    one = fit(SAERun(sae, Adam(), steps=3, batch_size=16), stream)
     assert not any("L0" in warning for warning in one.warnings)

@@ -12,7 +12,8 @@ from superposition.features import SparseUniform
 from superposition.storage import checkpoint
 from superposition.toy import ReLUOutput
 from superposition.training import loop
-from superposition.training.toy import Cells, Program, ToyRun
+from superposition.training.toy import Program, ToyRun
+from superposition.training.toy_state import Cells
 
 STEPS = 60
 

@@ -1,9 +1,9 @@
 """The activations that settings name: a stream to train on, batches to measure on, and the truth if known."""
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,6 @@ from superposition.activations import (
     file_stream,
     mixed_stream,
     planted_stream,
-    toy_stream,
 )
 from superposition.activations.array import activations
 from superposition.activations.cache import Cache, is_cache
@@ -30,14 +29,15 @@ from superposition.cli.sae.config import DataConfig, choose
 from superposition.cli.sae.files import read_array
 from superposition.errors import ConfigError
 from superposition.evaluation.sae import batch_size, held_out
-from superposition.features import FEATURES, PLANTED
-from superposition.features.stored import from_recipe
+from superposition.features import PLANTED
 from superposition.storage.provenance import recipe
-from superposition.toy import TOY_MODELS, require_tied
-from superposition.typing import PRNGKey, ToyParams
+from superposition.toy import require_tied
+from superposition.typing import PRNGKey
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from superposition.training import Trained
 
 DIGEST_ROWS = 1024
 LOADED = 2**30  # bytes of arrays that are loaded to train on; more are read from their files
@@ -49,7 +49,8 @@ class Data(NamedTuple):
     stream: to train on, None for arrays that are only measured on. arrays: x and y of a file. dictionary: true
     directions (n_features, d_in) of the features in the batches. about: JSON that says what the data are.
     metadata: where the SAE belongs, as SAELens says it. unit: what an example is. available: how many there are, None
-    for any number. keep: writes into the working directory what a resumed run would not find again.
+    for any number. keep: writes into the working directory what a resumed run would not find again. toy: the toy model
+    that the activations are of.
     """
 
     d_in: int
@@ -62,6 +63,7 @@ class Data(NamedTuple):
     unit: str = "samples"
     available: int | None = None
     keep: Callable[[Path], None] | None = None
+    toy: "Trained | None" = None
 
     def batches(self, examples: int, width: int = 1) -> Iterator[Batch]:
         """Batches of `examples` examples in all; `width` is that of what will be computed from them."""
@@ -173,47 +175,31 @@ def _digest(name: str, array: np.ndarray) -> dict[str, Any]:
 
 def _toy(config: DataConfig) -> Data:
     from superposition.training import open_sweep
+    from superposition.training.toy_results import stored, toy_at
 
     assert config.toy is not None
     validate.choice("target", config.target, TARGETS)
     results = open_sweep(config.toy)
-    run: dict[str, Any] = json.loads(results.attrs["config"])["run"]
     at = _cell(results, config.cell, config.toy)
-    row = results.isel(at)
-    labels = {str(name): row[name].values.item() for name in at}
-    sizes: dict[str, Any] = {n: int(labels.get(n, run["model"][n])) for n in ("n_hidden", "n_features")}
-    kinds = {
-        kind.__name__: kind for kind in TOY_MODELS.values()
-    } | TOY_MODELS  # a recipe's name, or an axis's
-    model = require_tied(kinds[str(labels.get("model", run["model"]["recipe"]))](**sizes), "--toy")
-    W = np.asarray(row["W"].values)[: sizes["n_hidden"], : sizes["n_features"]]  # the rest is padding
-    b = np.asarray(row["b"].values)[: sizes["n_features"]]
-    stored = run["features"]
-    features = from_recipe(stored | {"density": _density(config, row, labels, stored)}, FEATURES)
-    key = jax.random.key(config.data_seed)
-    stream = toy_stream(key, model, ToyParams(jnp.asarray(W), jnp.asarray(b)), features, target=config.target)
+    labels = {name: results[name].values[i].item() for name, i in at.items()}
+    run, axes = stored(results)
+    one = toy_at(results, run, axes, tuple(at[name] for name in axes))
+    require_tied(one.model, "--toy")  # type: ignore[arg-type]
+    if config.density is not None:
+        recipe_of: Any = one.recipe
+        one = replace(
+            one, recipe=replace(recipe_of, features=replace(recipe_of.features, density=config.density))
+        )
+    stream = one.activations(config.data_seed, target=config.target)
     about = {
         "toy": str(config.toy),
         "cell": labels,
-        "features": recipe(features),
+        "features": recipe(one.recipe.features),  # type: ignore[union-attr]
         "target": config.target,
         "data_seed": config.data_seed,
-        **_digest("W", W),
+        **_digest("W", np.asarray(one.W)),
     }
-    return Data(sizes["n_hidden"], stream.source.d_out, about, stream, None, stream.dictionary)
-
-
-def _density(config: DataConfig, row: "xr.Dataset", labels: dict[str, Any], stored: dict[str, Any]) -> Any:
-    """The density asked for, or the cell's."""
-    if config.density is not None:
-        return config.density
-    for name in ("density", "sparsity"):
-        if f"{name}_values" in row:
-            values = np.asarray(row[f"{name}_values"].values, float)
-            return tuple(values if name == "density" else 1 - values)
-        if name in labels:
-            return labels[name] if name == "density" else 1 - labels[name]
-    return stored["density"]
+    return Data(stream.source.d_in, stream.source.d_out, about, stream, None, stream.dictionary, toy=one)
 
 
 def _cell(results: "xr.Dataset", wanted: tuple[str, ...], path: Path) -> dict[str, int]:

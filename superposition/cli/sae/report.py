@@ -25,6 +25,7 @@ from superposition.cli.sae.data import Data, open_data
 from superposition.cli.sae.evaluation import finite, names_of, splitting, universality
 from superposition.cli.sae.training import RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError, StoreError
+from superposition.evaluation.metrics import METRICS
 from superposition.evaluation.sae import evaluate
 from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
@@ -33,12 +34,7 @@ from superposition.storage.provenance import provenance
 
 MAX_ROWS = 60
 WIDE = 200
-COLUMNS = {
-    "l0": "l0", "fvu": "fvu", "cosine": "cosine", "dead_fraction": "dead", "dense_fraction": "dense",
-    "mmcs": "mmcs", "mmcs_of_latents": "of latents", "mcc": "mcc", "f1": "F1", "found": "found",
-    "ce": "CE", "ce_spliced": "CE spliced", "kl": "KL", "ce_recovered": "recovered (zero)",
-    "ce_recovered_mean": "(mean)", "decoder_norm": "norm", "tokens": "tokens",
-}  # fmt: skip
+COLUMNS = {name: metric.column for name, metric in METRICS.items() if metric.column is not None}
 
 
 class Named(NamedTuple):
@@ -134,7 +130,7 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
                 "name": one.name,
                 "path": str(one.path),
                 "metrics": measured.numbers,
-                "log10_density": log10_density(measured.densities),
+                "log10_density": log10_density(measured.firing_rates),
             }
         )
     examples = int(records[0]["metrics"]["examples"])  # type: ignore[index]

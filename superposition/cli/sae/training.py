@@ -26,8 +26,8 @@ from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate, shortcomings, target_l0
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
-from superposition.training import SAERun, Trained, fit, loop
-from superposition.training.fitting import block_size
+from superposition.training import SAERun, Trained, loop
+from superposition.training.fitting import block_size, fit_grid
 from superposition.training.sae import bytes_per_sae
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
@@ -166,7 +166,7 @@ def _fit(
     # Blocks are known by number: with another size a number would stand for other SAEs.
     _remember(work / DATA, {"data": json.loads(json.dumps(data.about)), "block": size})
     with progress(run.steps * blocks, run.batch_size, data.unit) as advance, _writing(work):
-        return fit(
+        return fit_grid(
             run,
             data.stream,
             axes,
@@ -220,7 +220,7 @@ def _publish(
             one.sae,
             one.params,
             {**(data.metadata or {}), "superposition": finite(about)},
-            sparsity=log10_densities(measured.densities),
+            sparsity=log10_densities(measured.firing_rates),
         )
         history[name] = {"steps": one.steps.tolist()} | {
             term: [float(f"{v:.6g}") for v in values] for term, values in one.history.items()

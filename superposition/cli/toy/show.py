@@ -1,8 +1,6 @@
 """What a sweep found: one row a setting in the terminal, the paper's drawings as files."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -10,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from superposition import geometry
-from superposition.toy import TOY_MODELS, Tied
+from superposition.toy import Tied
 from superposition.training import DIVERGED, PENDING
+from superposition.training.toy_results import stored
 
 MAX_ROWS = 60
 MONOSEMANTIC = 0.9  # share of a neuron's squared weights from which one feature has it
@@ -33,9 +32,9 @@ def summary(results: xr.Dataset) -> None:
 
 
 def _title(results: xr.Dataset) -> str:
-    run = json.loads(results.attrs["config"])["run"]
-    model = run["model"]
-    return f"{model['recipe']} n={model['n_features']} m={model['n_hidden']}, {run['steps']} steps"
+    run, _ = stored(results)
+    model = run.model
+    return f"{type(model).__name__} n={model.n_features} m={model.n_hidden}, {run.steps} steps"
 
 
 def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
@@ -61,8 +60,7 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
 
 def tied(results: xr.Dataset) -> bool:
     """Whether the columns of W are the features' directions: a model without a hidden activation."""
-    recipe = json.loads(results.attrs["config"])["run"]["model"]["recipe"]
-    return any(kind.__name__ == recipe and issubclass(kind, Tied) for kind in TOY_MODELS.values())
+    return isinstance(stored(results)[0].model, Tied)
 
 
 def _represented(W: np.ndarray) -> list[int]:
@@ -99,7 +97,7 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     """
     from superposition import plot
 
-    run: dict[str, Any] = json.loads(results.attrs["config"])["run"]
+    run, _ = stored(results)
     axes = set(results["loss"].dims) - {"seed"}
     by = "density" if "density" in results.coords else "sparsity"
     density = np.atleast_1d(results[by].values)
@@ -109,7 +107,7 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     title, written = _title(results), []
     if not tied(results):
         W = flat["W" if "W" in flat else "W_in"].values[best]
-        if axes == {by} and W.shape[1:] == (run["model"]["n_hidden"], run["model"]["n_features"]):
+        if axes == {by} and W.shape[1:] == (run.model.n_hidden, run.model.n_features):
             figure = plot.neurons(np.nan_to_num(W), [float(p) for p in density], signed=True, scale="neuron")
             counts = ", ".join(
                 f"{int((geometry.concentration(w) > MONOSEMANTIC).sum())} at 1-S={p:g}"
@@ -124,17 +122,13 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
             np.nan_to_num(W),
             np.nan_to_num(b),
             [float(p) for p in density],
-            importance_label=f"{run['importance_base']:g}^i",
-            groups=[(run["model"]["recipe"], 0, len(density) - 1, "")],
+            importance_label=f"{run.importance_base:g}^i",
+            groups=[(type(run.model).__name__, 0, len(density) - 1, "")],
         )
         counts = ", ".join(f"{c} at 1-S={p:g}" for p, c in zip(density, geometry.represented(W), strict=True))
         alt = f"W^T W, b and feature norms. Features with norm over 1/2: {counts}."
         written.append(plot.save(figure, folder / "columns.png", alt=alt, title=title))
-    if (
-        axes == {by, "importance_base"}
-        and run["model"]["n_features"] == 2
-        and min(results["loss"].shape[:2]) > 1
-    ):
+    if axes == {by, "importance_base"} and run.model.n_features == 2 and min(results["loss"].shape[:2]) > 1:
         grid = results["loss"].isel(seed=0).transpose(by, "importance_base")
         order = results["loss"].isel(seed=0).dims
         shape = tuple(results.sizes[d] for d in order)

@@ -156,8 +156,8 @@ class SweepConfig:
 
     def run(self, **options: Any) -> "xr.Dataset":
         """Train, and return the labelled results; options as for superposition.training."""
-        from superposition.training import sweep
+        from superposition.training.toy_sweep import sweep_grid
 
         run, axes = self.plan()
         mine = {"resume": self.resume, "allow_mixed": self.allow_mixed, "memory_gb": self.memory_gb}
-        return sweep(run, axes, out=self.out, **mine | options)
+        return sweep_grid(run, axes, out=self.out, **mine | options)

@@ -1,0 +1,112 @@
+"""From the dataset of a toy sweep, in memory or from its store, to models with their own recipes: the one place."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import xarray as xr
+
+from superposition._internal import validate
+from superposition.errors import ConfigError, CorruptError
+from superposition.features import FEATURES
+from superposition.features.stored import PARTS
+from superposition.storage.provenance import rebuilt
+from superposition.toy import TOY_MODELS
+from superposition.training.grid import run_at
+from superposition.training.optimizer import AdamW
+from superposition.training.store.reading import DIVERGED, PENDING, said
+from superposition.training.sweeps import STEP, Sweep
+from superposition.training.toy import ToyRun
+from superposition.training.trained import Trained
+
+START = "start"  # the axis of models that were trained on
+
+
+def toy_sweep(
+    results: xr.Dataset, run: ToyRun | None = None, axes: Mapping[str, Sequence[Any]] | None = None
+) -> Sweep:
+    """The sweep of a dataset of toy models; run and axes are read from its attributes where they are not given.
+
+    Raises CorruptError for attributes that are no recipe.
+    """
+    if run is None or axes is None:
+        run, axes = stored(results)
+    named = {name: tuple(values) for name, values in axes.items()}
+    loss = results["loss"].transpose(*named).values
+    if "status" in results:
+        status = results["status"].transpose(*named).values
+        loss = np.where((status == PENDING) | (status == DIVERGED), np.nan, loss)
+
+    def point(index: tuple[int, ...]) -> Trained:
+        return toy_at(results, run, named, index)
+
+    return Sweep(named, point, loss, lambda: results)
+
+
+def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
+    """The run and the axes that a store's attributes hold, the inverse of what `sweep` writes there."""
+    try:
+        config = json.loads(results.attrs["config"])
+        run = rebuilt_run(config["run"])
+        axes = {name: validate.plain([*values]) for name, values in config["axes"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise CorruptError(
+            f"the recipe of the sweep is damaged: {said(error)}; run the sweep again"
+        ) from error
+    return run, axes
+
+
+def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
+    """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
+    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (AdamW, ToyRun)}
+    for registry in (TOY_MODELS, FEATURES, *PARTS.values()):
+        kinds |= {kind.__name__: kind for kind in registry.values()}
+    values = dict(stored)
+    text = values["optimizer"]
+    if isinstance(text, str):  # an optax transformation: functions, which no file holds
+        values["optimizer"] = {"recipe": "AdamW"}
+    term = values.pop("loss", None)
+    run: ToyRun = rebuilt(values, kinds)
+    if isinstance(text, str):
+        refuse = _lost("optimizer", "an optax transformation", text)
+        run = replace(run, optimizer=optax.GradientTransformation(refuse, refuse))
+    return run if term is None else replace(run, loss=_lost("loss", "a function", str(term)))
+
+
+def _lost(name: str, what: str, text: str) -> Callable[..., Any]:
+    def refuse(*_: Any) -> Any:
+        raise ConfigError(
+            f"the {name} of this run was {what}, which no file holds: {text:.200}; give it again"
+        )
+
+    return refuse
+
+
+def toy_at(
+    results: xr.Dataset, run: ToyRun, axes: Mapping[str, Sequence[Any]], index: tuple[int, ...]
+) -> Trained:
+    """The model at one grid point: its own recipe, and its parameters without padding."""
+    settings = {name: values[i] for (name, values), i in zip(axes.items(), index, strict=True)}
+    recipe = run_at(run, {name: value for name, value in settings.items() if name not in (STEP, START)})
+    row = results.isel(dict(zip(axes, index, strict=True)))
+    model = recipe.model
+    sizes = {"n_hidden": model.n_hidden, "n_features": model.n_features}
+    kind: Any = jax.eval_shape(model.init_params, jax.random.key(0))
+    params = type(kind)(
+        **{
+            name: np.asarray(row[name].values)[tuple(slice(sizes[dim]) for dim in dims)]
+            for name, dims in model.shapes.items()
+        }
+    )
+    fault = None
+    if "status" in row:
+        status = int(row["status"].values)
+        fault = {
+            DIVERGED: f"the loss is not finite after step {int(row['steps'].values)}",
+            PENDING: "not trained",
+        }.get(status)
+    return Trained(model, params, recipe, settings, loss=float(row["loss"].values), fault=fault)
