@@ -17,7 +17,6 @@ import pytest
 from superposition.activations.cache import Cache
 from superposition.cli.features import page, toy_page
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
@@ -25,9 +24,10 @@ from superposition.cli.main import main
 from superposition.interventions import firing
 from superposition.llm import LanguageModel
 from superposition.pages import llm as page_llm
-from superposition.pages._served import read_index
 from superposition.pages.pieces import pieces
 from superposition.pages.server import Limits, Server
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from superposition.sae import TopK
 from superposition.storage import formats
 from superposition.toy import ReLUOutput

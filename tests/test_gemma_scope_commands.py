@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from superposition.cli.features.config import OnSAE
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
 from superposition.cli.main import main
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
-from superposition.pages._served import read_index
 from superposition.pages.pieces import pieces
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from tests.oracles import tiny_lm, tiny_models
 from tests.test_page_server import post, serving
 

@@ -7,7 +7,6 @@ import pytest
 
 from superposition.cli.features.ablation import ablate
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.features.page import write_pages
 from superposition.cli.features.steering import steer
@@ -17,6 +16,7 @@ from superposition.cli.llm.needs import text_for
 from superposition.cli.main import main
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
+from superposition.pages.server.live import answers
 from superposition.sae import ReLU
 from superposition.storage import formats
 from tests.oracles import tiny_lm

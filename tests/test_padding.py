@@ -12,8 +12,8 @@ from superposition.interventions import ablations, activations_of, dose_response
 from superposition.llm import LanguageModel
 from superposition.llm.packing import concatenate, token_array
 from superposition.llm.stream import lm_stream
-from superposition.pages.activations import Activations
-from superposition.pages.effects import Effects, decoder_rows
+from superposition.pages.llm.activations import Activations
+from superposition.pages.llm.effects import Effects, decoder_rows
 from superposition.sae import TopK
 from superposition.storage import formats
 from tests.oracles.sae_cases import params_of

@@ -16,16 +16,16 @@ from superposition.interventions import At, splice
 from superposition.llm import LanguageModel
 from superposition.llm.direct import has_direct_path, next_token_loss, to_residual
 from superposition.llm.packing import Tokens, pack_text
-from superposition.pages import activations as page_activations
-from superposition.pages import check, effects, statistics
-from superposition.pages import map as page_map
-from superposition.pages.effects import Effects, decoder_rows
-from superposition.pages.examples import SIDE, Best, drawn, peaks
-from superposition.pages.llm import feature_pages
+from superposition.pages import check
+from superposition.pages.llm import activations as page_activations
+from superposition.pages.llm import effects, feature_pages, statistics
+from superposition.pages.llm import map as page_map
+from superposition.pages.llm.effects import Effects, decoder_rows
+from superposition.pages.llm.examples import SIDE, Best, drawn, peaks
+from superposition.pages.llm.rules import Counts, describe
+from superposition.pages.llm.spill import Fired, Spill
+from superposition.pages.llm.statistics import BINS, INTERVALS, intervals, measure
 from superposition.pages.pieces import piece, pieces
-from superposition.pages.rules import Counts, describe
-from superposition.pages.spill import Fired, Spill
-from superposition.pages.statistics import BINS, INTERVALS, intervals, measure
 from superposition.sae import ReLU, TopK
 from tests.oracles import tiny_lm, tiny_models
 
@@ -535,7 +535,7 @@ def test_nothing_depends_on_how_the_text_is_cut_into_blocks(world, parts, monkey
 
 
 def test_sparse_and_dense_products_agree(world, parts, monkeypatch):
-    from superposition.pages import correlation
+    from superposition.pages.llm import correlation
 
     first, _, _ = parts
     for limit in (0.0, 1.0):
@@ -549,7 +549,7 @@ def test_sparse_and_dense_products_agree(world, parts, monkeypatch):
 
 
 def test_a_coordinate_far_from_zero_keeps_its_correlation():
-    from superposition.pages.correlation import Pairs
+    from superposition.pages.llm.correlation import Pairs
 
     a = RANDOM.normal(size=(4000, 1)).astype(np.float32).clip(0)
     b = (3e4 + a[:, :1] + RANDOM.normal(size=(4000, 2))).astype(np.float32)
@@ -562,7 +562,7 @@ def test_a_coordinate_far_from_zero_keeps_its_correlation():
 
 
 def test_a_first_batch_unlike_the_others_changes_nothing():
-    from superposition.pages.correlation import Pairs
+    from superposition.pages.llm.correlation import Pairs
 
     a = RANDOM.normal(size=(600, 3)).astype(np.float32).clip(0)
     b = (a @ RANDOM.normal(size=(3, 4)) + RANDOM.normal(size=(600, 4)) + 1).astype(np.float32)
@@ -700,7 +700,7 @@ def test_descriptions_are_found_on_even_rows_and_judged_on_odd_ones():
 
 
 def test_rare_tokens_are_lumped_and_never_named(monkeypatch):
-    from superposition.pages import rules
+    from superposition.pages.llm import rules
 
     monkeypatch.setattr(rules, "CLASSES", 3)
     ids = np.array([[0, 4, 4, 4, 2, 2, 3, 3, 1, 1, 5, 5]] * 40)

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from superposition.cli.features.live import _activations, _compared, _encode, answers
 from superposition.cli.features.on_sae import Opened
 from superposition.cli.features.steering import continuations
 from superposition.errors import ConfigError
@@ -16,6 +15,7 @@ from superposition.interventions import latents_of
 from superposition.llm import LanguageModel, generation
 from superposition.pages.pieces import pieces
 from superposition.pages.server import Limits
+from superposition.pages.server.live import _activations, _compared, _encode, answers
 from superposition.sae import TopK
 from tests.test_page_server import post, serving, write
 

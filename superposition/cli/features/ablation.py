@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition._internal import validate
+from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import AblateConfig
 from superposition.cli.features.on_sae import Opened, about, draw, open_sae, prompt_ids, shown, text_ids
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.needs import text_for, within
 from superposition.cli.llm.text import check_text
 from superposition.errors import ConfigError

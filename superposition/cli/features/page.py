@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
 from superposition.cli.features.on_sae import Opened, open_sae
 from superposition.cli.features.serve import made_of
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import _digest, put_together
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.needs import hook_for, requirements_of, text_for
 from superposition.cli.llm.text import check_text
 from superposition.cli.sae.report import visible

@@ -6,15 +6,15 @@ from functools import partial
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import OnSAE, ServeConfig
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import Opened, open_sae
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
-from superposition.pages._served import read_index
 from superposition.pages.pieces import pieces
 from superposition.pages.server import make_server
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from superposition.training import loop
 
 

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.data import about_text, open_model, put_together
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.needs import place, text_for
 from superposition.cli.llm.text import check_text
 from superposition.cli.sae.evaluation import finite

@@ -11,8 +11,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
-from superposition.cli.features.on_sae import text_ids
-from superposition.cli.llm.memory import enough_memory
+from superposition._internal.memory import enough_memory
 from superposition.errors import ConfigError
 from superposition.interventions import From, Requirements, kl, steer
 from superposition.llm.hooks import stop_after
@@ -157,7 +156,7 @@ class _Live:
     def _ids(self, name: str, text: Any) -> list[int]:
         if not isinstance(text, str):
             raise ConfigError(f"{name} must be a string; got {type(text).__name__}")
-        ids = text_ids(self.lm, text)
+        ids = self.lm.token_ids(text)
         most = self._positions - len(self.begin)
         if len(ids) > most:
             raise ConfigError(f"{name} may have {most} tokens; got {len(ids)}: give a shorter one")

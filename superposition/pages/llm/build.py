@@ -1,8 +1,8 @@
 """The numbers of feature pages of an SAE on a language model: what fires it, what it writes, what it is like."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +13,19 @@ from superposition.interventions.splice import fits
 from superposition.llm.direct import has_direct_path
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
-from superposition.pages import map as page_map
-from superposition.pages.activations import Activations
-from superposition.pages.effects import Effects, decoder_rows
-from superposition.pages.logits import logits_of
+from superposition.pages.llm import map as page_map
+from superposition.pages.llm.activations import Activations
+from superposition.pages.llm.effects import Effects, decoder_rows
+from superposition.pages.llm.logits import logits_of
+from superposition.pages.llm.panels import Findings, Likeness
+from superposition.pages.llm.rules import describe
+from superposition.pages.llm.spill import Spill
+from superposition.pages.llm.statistics import intervals, measure
+from superposition.pages.llm.texts import names, text_pages, text_rows
+from superposition.pages.llm.windows import gather
 from superposition.pages.pack import Dictionary, number
-from superposition.pages.panels import Findings, Likeness
 from superposition.pages.pieces import piece
-from superposition.pages.rules import describe
-from superposition.pages.spill import Spill
-from superposition.pages.statistics import intervals, measure
-from superposition.pages.texts import names, text_pages, text_rows
-from superposition.pages.windows import gather
+from superposition.pages.write import Pages
 from superposition.sae import SAE, Params
 
 CELLS = 2**24
@@ -37,14 +38,6 @@ SORTS = [
     ["mean", "mean activation", "desc"],
     ["norm", "decoder norm", "desc"],
 ]
-
-
-class Pages(NamedTuple):
-    """A set of pages: its index, and its features and texts, each made when it is taken (once)."""
-
-    index: dict[str, Any]  # type: ignore[assignment]
-    features: Iterator[dict[str, Any]]
-    texts: Iterator[dict[str, Any]]
 
 
 def feature_pages(
