@@ -1,9 +1,8 @@
 """Pages of a toy model's features, from the store of the sweep that trained it."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,12 +14,10 @@ from superposition.cli.sae.data import open_data
 from superposition.cli.sae.report import load_all
 from superposition.errors import ConfigError
 from superposition.pages.toy import toy_pages
+from superposition.pages.toy.importance import importance
 from superposition.pages.write import Pages
 from superposition.toy import require_tied
 from superposition.training import open_sweep
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 
 def pages_of(config: PageConfig) -> Pages:
@@ -58,19 +55,6 @@ def pages_of(config: PageConfig) -> Pages:
         key=jax.random.key(config.data_seed),
         title=f"Features of a toy model: {cell}" if cell else "Features of a toy model",
     )
-
-
-def importance(results: "xr.Dataset", cell: dict[str, Any], n: int) -> np.ndarray:
-    """I (n,) of a cell: importance x importance_base^i, each the run's own or the cell's."""
-    run = json.loads(results.attrs["config"])["run"]
-
-    def own(name: str) -> Any:
-        if f"{name}_values" in results:  # vectors are labelled by their number
-            return results[f"{name}_values"].values[cell[name]]
-        return cell.get(name, run[name])
-
-    scale = np.asarray(own("importance"), float)
-    return np.broadcast_to(scale, (n,)) * np.asarray(own("importance_base"), float) ** np.arange(n)
 
 
 def _plain(value: Any) -> str:
