@@ -39,12 +39,12 @@ class Attached:
         params: Its parameters: W_enc (d_in, d_sae), W_dec (d_sae, d_in), ...
         requirements: What its metadata say of the model and the text.
         name: Where it came from, for tables and errors.
+        notes: What was done to the model, and which positions count, because the metadata say so.
 
     Raises:
         ConfigError: There is no such hook point, or the SAE does not read and write its width.
 
     Example:
-        >>> import superposition as sp
         >>> from superposition.llm import LanguageModel
         >>> from superposition.storage import formats
         >>> lm = LanguageModel.from_hf()
@@ -61,6 +61,7 @@ class Attached:
     params: Params
     requirements: Requirements = field(default_factory=Requirements)
     name: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fits(self.lm, self.hook, self.sae)
@@ -235,7 +236,7 @@ class Attached:
             ["model", self.lm.name or "a language model"],
             ["hook point", f"{self.hook}, {self.sae.d_in:,} numbers a token"],
             ["SAE", f"{self.name or 'an SAE'}: {type(self.sae).__name__}, {self.sae.d_sae:,} latents"],
-            *(["metadata", line] for line in self.requirements.obeyed(self.lm, self.hook)),
+            *(["note", line] for line in self.notes),
         ]
         return notebook.table("Attached", rows)
 
@@ -271,7 +272,8 @@ def attach(lm: LanguageModel, sae: Any, hook: str | None = None, *, name: str = 
     hook, note = hook_for(lm, recipe, metadata, hook)
     for line in ([] if note is None else [note]) + needs.notes(lm):
         warnings.warn(line, stacklevel=3)
-    return Attached(needs.model(lm, hook), hook, recipe, params, needs, name)
+    model, notes = needs.model(lm, hook), tuple(needs.obeyed(lm, hook))
+    return Attached(model, hook, recipe, params, needs, name, notes)
 
 
 def parts_of(sae: Any) -> tuple[SAE, Params, Mapping[str, Any]]:

@@ -79,8 +79,9 @@ def dose_response(
         >>> from superposition.llm import LanguageModel
         >>> from superposition.storage import formats
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
-        >>> dose_response(attached, ["Once upon a time", "He said"], 136, [0.0, 20.0], [[" there"], [" the", " a"]])
-        DoseResponse(2 amounts from 0 to 20, 2 sets of tokens, 2 rows, KL up to 1.68 nats a token)
+        >>> dose = dose_response(attached, ["Once upon a time", "He said"], 136, [0.0, 20.0], [[" there"], [" the"]])
+        >>> dose.probability.mean.shape, bool(dose.kl.mean[0] < dose.kl.mean[1])
+        ((2, 2), True)
     """
     lm = attached.lm
     doses = np.asarray(amounts, np.float32)

@@ -54,13 +54,13 @@ class Edited:
         >>> from superposition.storage import formats
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> edited = attached.steer(136, 2.0).ablate([12, 7])
-        >>> edited
+        >>> edited  # doctest: +NORMALIZE_WHITESPACE
         Edited(steer latent 136 by 2, then ablate latents 12, 7; TopK(512 -> 1,024 latents) at
         blocks.0.mlp.hook_post of superposition/small-lm)
         >>> edited.logits("Once upon a time").shape
-        (1, 5, 4096)
+        (1, 5, 3072)
         >>> edited.generate("Once upon a time", 8)
-        'Once upon a time, there was a little girl named'
+        'Once upon a time, there was a little girl named Lily'
     """
 
     attached: "Attached"
@@ -206,6 +206,6 @@ def _named(latents: Any) -> str:
 
 def _number(value: Any) -> str:
     """One number as it is, several by their shape; what is traced has no number yet."""
-    if callable(value) or jnp.ndim(value) or isinstance(value, jax.core.Tracer):
+    if callable(value) or np.shape(value) or isinstance(value, jax.core.Tracer):
         return "given values"
     return f"{float(value):g}"

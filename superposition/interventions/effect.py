@@ -65,7 +65,7 @@ def effect(before: Any, after: Any, target: Any) -> Effect:
 
     Example:
         >>> effect([0.0, 1.0, 2.0], [0.0, 3.0, 2.0], 1)
-        Effect(rank 1 -> 0, probability 0.2447 -> 0.7054, KL 0.4411 nats)
+        Effect(rank 1 -> 0, probability 0.2447 -> 0.7054, KL 0.4694 nats)
     """
     return Effect(standing(before, target), standing(after, target), kl(after, before))
 

@@ -92,7 +92,7 @@ def firing(attached: "Attached", tokens: Any) -> Firing:
         >>> from superposition.storage import formats
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> firing(attached, ["Once upon a time", "In the beginning"])
-        Firing(1,024 latents on 7 tokens, 944 of them never)
+        Firing(1,024 latents on 11 tokens, 900 of them never)
     """
     n_latents, n = attached.sae.d_sae, 0
     largest, total, on = np.full(n_latents, -np.inf), np.zeros(n_latents), np.zeros(n_latents)

@@ -66,7 +66,7 @@ def splice(
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> edits = splice(attached, lambda f: f.at[..., 136].set(0.0), error_term=True)
         >>> attached.lm("Once upon a time", edits=edits).shape
-        (1, 5, 4096)
+        (1, 5, 3072)
     """
     g: Any = edit
     if edit is not None and jax.tree_util.all_leaves([edit]):

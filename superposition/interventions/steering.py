@@ -110,7 +110,7 @@ def steer(attached: "Attached", latent: Any, amount: Any) -> dict[str, Steer]:
         >>> from superposition.storage import formats
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> attached.lm("Once upon a time", edits=steer(attached, 136, 12.0)).shape
-        (1, 5, 4096)
+        (1, 5, 3072)
     """
     latents = indices(attached.sae, latent)
     way = direction(attached.sae, attached.params, latents, _amounts(amount, latents))
@@ -136,7 +136,7 @@ def clamp(attached: "Attached", latent: Any, value: Any, *, error_term: bool = T
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> edits = clamp(attached, [136, 7], [5.0, 0.0])
         >>> attached.lm("Once upon a time", edits=edits).shape
-        (1, 5, 4096)
+        (1, 5, 3072)
     """
     latents = indices(attached.sae, latent)
     if not callable(value):
@@ -177,7 +177,7 @@ def ablate(
         >>> from superposition.storage import formats
         >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
         >>> attached.lm("Once upon a time", edits=ablate(attached, [136, 520])).shape
-        (1, 5, 4096)
+        (1, 5, 3072)
     """
     validate.choice("to", to, ABLATIONS)
     sae = attached.sae

@@ -61,9 +61,9 @@ class LanguageModel:
     Example:
         >>> lm = LanguageModel.from_hf()
         >>> lm
-        LanguageModel('superposition/small-lm': 1 layer of width 128, vocabulary 4,096, context 128, 1.25M parameters)
+        LanguageModel('superposition/small-lm': 1 layer of width 128, vocabulary 3,072, context 128, 0.608M parameters)
         >>> lm("Once upon a time").shape
-        (1, 5, 4096)
+        (1, 5, 3072)
         >>> logits, seen = lm.run_with_cache("Once upon a time", ["blocks.0.mlp.hook_post"])
         >>> seen["blocks.0.mlp.hook_post"].shape
         (1, 5, 512)
@@ -165,7 +165,7 @@ class LanguageModel:
             >>> from superposition.storage import formats
             >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
             >>> attached.steer(136, 2.0).generate("Once upon a time", 8)
-            'Once upon a time, there was a little girl named'
+            'Once upon a time, there was a little girl named Lily'
         """
         from superposition.interventions.attach import attach
 

@@ -48,9 +48,10 @@ def place(
             models[changes] = needs.model(lm, hook)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
-    for line in needs.obeyed(lm, hook):
+    done = tuple(needs.obeyed(lm, hook))
+    for line in done:
         note(line, name)
-    return Attached(models[changes], hook, loaded.sae, loaded.params, needs, str(name))
+    return Attached(models[changes], hook, loaded.sae, loaded.params, needs, str(name), done)
 
 
 def requirements_of(loaded: Loaded, name: str | Path) -> Requirements:
