@@ -166,7 +166,7 @@ def test_resampling_of_several_saes_draws_from_the_file(tmp_path):
 CHILD = """
 import sys, threading
 import jax, numpy as np, jax.numpy as jnp
-from superposition import train
+from superposition.training import loop
 from superposition.activations import mixed_stream
 from tests.test_activations_files import KEY, file_stream, mapped_rows
 from tests.test_activations_mixing import Sum
@@ -181,7 +181,7 @@ stream = mixed_stream(KEY, file_stream(KEY, rows), 2)
 def go(steps):
     state = (jnp.zeros(rows.width), stream.start(size))
     program = Sum(stream.source, size)
-    return jax.block_until_ready(train.advance(program, stream.inputs, state, np.int32(0), np.int32(steps)))
+    return jax.block_until_ready(loop.advance(program, stream.inputs, state, np.int32(0), np.int32(steps)))
 
 go(2)
 before = memory("VmRSS")

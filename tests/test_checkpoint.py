@@ -665,7 +665,7 @@ def test_a_place_that_cannot_be_a_directory(tmp_path, place):
 SERVER = """
 import itertools, os, signal, sys
 import numpy as np
-from superposition import checkpoint
+from superposition.storage import checkpoint
 
 def tree_of(step):
     return {"a": np.full(2000, step), "b": [np.random.default_rng(step).bytes(0) or np.float64(step), None]}

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from superposition.cli.main import main
+from superposition.cli import main
 
 TINY = ["--n-features", "2", "--n-hidden", "1", "--steps", "20", "--batch-size", "16"]
 
@@ -17,7 +17,7 @@ def run(*arguments, capsys):
 
 def test_help_does_not_import_jax():
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         "try:\n    cli.main(['sweep', '--help'])\nexcept SystemExit as stop:\n    assert stop.code in (0, None)\n"
         "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
     )

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from superposition.cli import main
 from superposition.cli.features import ablation, on_sae, steering
 from superposition.cli.features.config import AblateConfig, SteerConfig
 from superposition.cli.llm.text import read_tokens
-from superposition.cli.main import main
 from superposition.cli.sae.report import Named
 from superposition.interventions import (
     At,

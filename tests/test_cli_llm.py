@@ -11,11 +11,11 @@ import pytest
 
 from superposition import metrics
 from superposition.activations.cache import Cache
+from superposition.cli import main
 from superposition.cli.llm import activations, memory, text
 from superposition.cli.llm.config import ModelConfig, TextConfig
 from superposition.cli.llm.data import placed
 from superposition.cli.llm.evaluation import decoder_norms
-from superposition.cli.main import main
 from superposition.cli.sae import training
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
@@ -83,7 +83,7 @@ def tokens_of(lm, **options):
 @pytest.mark.parametrize("command", ["train-sae", "eval-sae", "activations", "generate"])
 def test_help_does_not_import_jax(command):
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         f"try:\n    cli.main(['llm', '{command}', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'jax', 'flax', 'transformers', 'xarray', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

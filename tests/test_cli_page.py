@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from superposition.activations.cache import Cache
+from superposition.cli import main
 from superposition.cli.features import page
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
-from superposition.cli.main import main
 from superposition.interventions import Attached, firing
 from superposition.llm import LanguageModel
 from superposition.pages import llm as page_llm
@@ -83,7 +83,7 @@ def pages(own, texts, tmp_path_factory):
 @pytest.mark.parametrize("command", ["page", "serve"])
 def test_help_does_not_import_jax(command):
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         f"try:\n    cli.main(['{command}', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'jax', 'flax', 'transformers', 'xarray', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

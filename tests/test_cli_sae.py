@@ -14,7 +14,7 @@ import pytest
 
 from superposition import metrics
 from superposition.activations import Batch, planted_stream
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.cli.sae import files, training
 from superposition.cli.sae.config import Hyperparameters, OptimizerSettings, TrainConfig
 from superposition.errors import ConfigError
@@ -64,7 +64,7 @@ def trained(tmp_path_factory):
 
 def test_help_does_not_import_jax():
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         "try:\n    cli.main(['sae', 'train', '--help'])\nexcept SystemExit as stop:\n    assert not stop.code\n"
         "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.cli.sae import figures
 from superposition.cli.sae.training import read_results
 from superposition.errors import ConfigError, SuperpositionError

@@ -16,7 +16,7 @@ from superposition.storage.formats import _write
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from superposition import _folder
+from superposition._internal import atomic
 
 at, calls = int(sys.argv[2]), 0
 
@@ -29,11 +29,11 @@ def counted(function):
         return function(*args, **kwargs)
     return call
 
-for module, name in ((os, "mkdir"), (os, "rename"), (os, "rmdir"), (os, "unlink"), (os, "fsync"), (_folder, "put")):
+for module, name in ((os, "mkdir"), (os, "rename"), (os, "rmdir"), (os, "unlink"), (os, "fsync"), (atomic, "put")):
     setattr(module, name, counted(getattr(module, name)))
-with _folder.replacing(Path(sys.argv[1])) as new:
-    _folder.put(new / "who", b"new")
-    _folder.put(new / "more", b"x")
+with atomic.replacing(Path(sys.argv[1])) as new:
+    atomic.put(new / "who", b"new")
+    atomic.put(new / "more", b"x")
 print(calls)
 """
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+from superposition.cli import main
 from superposition.cli.features.config import OnSAE
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
-from superposition.cli.main import main
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
 from superposition.pages.server.live import answers

@@ -148,11 +148,11 @@ def bomb(path, compression=zipfile.ZIP_DEFLATED, rows=5_000_000):
 READ = """
 import resource, sys
 from pathlib import Path
-from superposition import _arrays
+from superposition._internal import arrays
 from superposition.errors import ConfigError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    with _arrays.open_npz(Path(sys.argv[1])) as archive:
+    with arrays.open_npz(Path(sys.argv[1])) as archive:
         archive.read("tokens")
 except ConfigError as error:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)

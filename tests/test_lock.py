@@ -126,7 +126,8 @@ def test_litter_of_dead_processes_is_swept_by_the_next_run_and_that_of_living_on
 
 KILLED = """
 import os, signal, sys
-from superposition.training import records, sweep
+from superposition.training import sweep
+from superposition.training.store import records
 from superposition.toy import ReLUOutput
 from superposition.training.toy import ToyRun
 real, left = os.replace, [int(sys.argv[2])]

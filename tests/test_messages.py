@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from superposition._internal import registry
+from superposition.cli import main
 from superposition.cli.command_line import Leaf, checked, tree
-from superposition.cli.main import main
 from superposition.errors import ConfigError
 
 PLANTED = "sae train --planted orthogonal"
@@ -121,7 +121,7 @@ def test_a_slip_is_answered_in_one_line_that_mends_it(case, tmp_path, monkeypatc
 def test_no_slip_waits_for_jax(tmp_path):
     """All of them in one process, at the end of which JAX must not be there."""
     code = (
-        "import sys\nfrom superposition import cli\n"
+        "import sys\nfrom superposition.cli import main as cli\n"
         "for line in sys.stdin.read().splitlines():\n"
         "    assert cli.main(line.split()) == 2, line\n"
         "    heavy = {'jax', 'xarray', 'zarr', 'flax', 'transformers'} & set(sys.modules)\n"
@@ -153,7 +153,7 @@ def test_no_slip_waits_for_jax(tmp_path):
     ],
 )
 def test_what_can_be_understood_is(given, understood):
-    assert checked(main.Command, given.split(), "superposition") == understood.split()
+    assert checked(main.settings_type(main.COMMANDS), given.split(), "superposition") == understood.split()
 
 
 def test_the_table_of_flags_is_the_parsers():
@@ -166,12 +166,15 @@ def test_the_table_of_flags_is_the_parsers():
             for name, part in node.items():
                 yield from leaves(part, (*path, name))
 
-    for path, leaf in leaves(tree(main.Command)):
+    for path, leaf in leaves(tree(main.settings_type(main.COMMANDS))):
         for flag, kind in leaf.flags.items():
             if kind.kind is bool and not kind.optional:
                 continue
             value = "2" if kind.kind is not None else "None" if kind.optional else "x"
-            assert checked(main.Command, [*path, flag, value], "superposition")[-2:] == [flag, value]
+            assert checked(main.settings_type(main.COMMANDS), [*path, flag, value], "superposition")[-2:] == [
+                flag,
+                value,
+            ]
 
 
 def test_a_bare_command_shows_its_help_and_version_is_said(capsys):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from superposition.cli import main
 from superposition.cli.features.ablation import ablate
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
 from superposition.cli.features.on_sae import open_sae
@@ -13,7 +14,6 @@ from superposition.cli.features.steering import steer
 from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.evaluation import eval_saes
 from superposition.cli.llm.needs import text_for
-from superposition.cli.main import main
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.pages.server.live import answers

@@ -11,7 +11,7 @@ import safetensors.numpy
 import zarr
 
 from superposition.activations import Batch, array_stream
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.cli.sae.config import DataConfig
 from superposition.cli.sae.data import open_data
 from superposition.errors import ConfigError

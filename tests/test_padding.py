@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from superposition.activations.cache import Cache
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.interventions import Attached, ablations, activations_of, dose_response, evaluate, firing
 from superposition.llm import LanguageModel
 from superposition.llm.packing import concatenate, token_array

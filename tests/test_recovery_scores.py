@@ -10,7 +10,7 @@ from oracles.sae_cases import OWN, TRAINED
 
 from superposition import SparseUniform, fit, metrics
 from superposition.activations import planted_stream, toy_stream
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.cli.sae.config import TrainConfig
 from superposition.evaluation.sae import evaluate, held_out
 from superposition.features import PLANTED

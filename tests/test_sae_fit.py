@@ -144,9 +144,9 @@ def test_a_directory_of_other_settings_is_refused_by_their_difference(tmp_path):
 CHILD = """
 import sys, jax, numpy as np
 from pathlib import Path
-from superposition import train
+from superposition.training import loop
 from tests.test_sae_fit import KILLED, STREAM, fit
-train.CHUNK_SECONDS = 1e-9
+loop.CHUNK_SECONDS = 1e-9
 fit(KILLED, STREAM, {"seed": (1, 2)}, directory=Path(sys.argv[1]), checkpoint_seconds=0.0,
     progress=lambda done: print("chunk", flush=True))
 print("done", flush=True)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.llm.packing import pack, pack_text

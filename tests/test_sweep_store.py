@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.errors import ConfigError, CorruptError
 from superposition.toy import ReLUOutput
 from superposition.training import open_sweep, sweep

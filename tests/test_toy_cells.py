@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.training import open_sweep
 
 TINY = ["--architecture", "topk", "--k", "1", "--steps", "5", "--batch-size", "16", "--examples", "64"]

@@ -8,7 +8,7 @@ import pytest
 
 from superposition import Adam, JumpReLU, ReLU, SAERun, fit
 from superposition.activations import planted_stream
-from superposition.cli.main import main
+from superposition.cli import main
 from superposition.evaluation.sae import shortcomings
 from superposition.features import PLANTED
 

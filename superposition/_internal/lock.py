@@ -10,6 +10,9 @@ from pathlib import Path
 from superposition.errors import StoreError
 
 NAME = "lock"
+TRIES = (
+    1000  # a directory that vanishes so often between two calls is one that cannot be made, as under /proc
+)
 
 
 @contextmanager
@@ -36,15 +39,22 @@ def held(work: Path, out: Path) -> Iterator[None]:
 
 
 def _taken(work: Path) -> int:
-    """A descriptor of the locked file that bears the lock's name; BlockingIOError if another process has it."""
+    """A descriptor of the locked file that bears the lock's name.
+
+    Raises BlockingIOError if another process has it, another OSError where the directory cannot be made.
+    """
+    tries = 0
     while True:
+        tries += 1
         try:
             work.mkdir(parents=True, exist_ok=True)
             handle = os.open(work / NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # the last holder removed the directory since
+            if tries >= TRIES:
+                raise
             continue
         except FileExistsError:
-            if os.path.lexists(work) and not work.is_dir():
+            if tries >= TRIES or (os.path.lexists(work) and not work.is_dir()):
                 raise
             continue  # it was there a moment ago
         try:

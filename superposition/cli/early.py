@@ -20,6 +20,7 @@ from superposition.cli.features.config import (
 from superposition.cli.llm.config import ActivationsConfig, LMDataConfig, LMEvalConfig
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
 from superposition.cli.sae.config import DataConfig, TrainSettings, choose
+from superposition.cli.toy.config import ShowConfig
 from superposition.cli.toy.sweep_config import SweepConfig
 from superposition.errors import ConfigError
 
@@ -39,6 +40,8 @@ def check(command: Any) -> None:
     """ConfigError for what is wrong with a command's settings."""
     if isinstance(command, SweepConfig):
         _sweep(command)
+    if isinstance(command, ShowConfig):
+        expect(command.results, "sweep")
     if isinstance(command, DataConfig):
         _data(command)
     if isinstance(command, TrainSettings):

@@ -1,4 +1,4 @@
-"""The command line: a toy model's `sweep` and `show`, `sae ...`, `llm ...`, and features: `page`, `serve`, `steer`, `ablate`.
+"""The `superposition` command: a table of commands, each with its settings and the function that runs it.
 
 JAX is imported only once there is work: settings that can be judged without it are judged before.
 """
@@ -8,47 +8,67 @@ import io
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any
+from dataclasses import make_dataclass
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple, Union
 
 import tyro
 
 from superposition._version import __version__
 from superposition.cli import command_line, early
 from superposition.cli.features.config import AblateConfig, PageConfig, ServeConfig, SteerConfig
-from superposition.cli.llm.config import ActivationsConfig, LLMCommand, LMEvalConfig, LMTrainConfig
-from superposition.cli.sae.commands import ConvertConfig, EvalConfig, SAECommand
-from superposition.cli.sae.config import TrainConfig, TrainSettings
+from superposition.cli.llm.config import ActivationsConfig, GenerateConfig, LMEvalConfig, LMTrainConfig
+from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
+from superposition.cli.sae.config import TrainConfig
+from superposition.cli.toy.config import ShowConfig
 from superposition.cli.toy.sweep_config import SweepConfig
 from superposition.errors import ConfigError, SuperpositionError
 
 
-@dataclass(frozen=True)
-class ShowConfig:
-    """Show the results of a sweep: a table in the terminal, figures to files."""
+class Command(NamedTuple):
+    """A dataclass of settings, whose fields are the flags, and `module:function` in `superposition.cli` that takes it."""
 
-    results: tyro.conf.Positional[Path]
-    """Zarr store that a sweep wrote."""
-    figures: Path | None = None
-    """Folder for the figures. Default: beside the store, named after it."""
+    settings: type
+    function: str
 
 
-Command = (
-    Annotated[SweepConfig, tyro.conf.subcommand("sweep", prefix_name=False)]
-    | Annotated[ShowConfig, tyro.conf.subcommand("show", prefix_name=False)]
-    | Annotated[SAECommand, tyro.conf.subcommand("sae", prefix_name=False)]
-    | Annotated[LLMCommand, tyro.conf.subcommand("llm", prefix_name=False)]
-    | Annotated[PageConfig, tyro.conf.subcommand("page", prefix_name=False)]
-    | Annotated[ServeConfig, tyro.conf.subcommand("serve", prefix_name=False)]
-    | Annotated[SteerConfig, tyro.conf.subcommand("steer", prefix_name=False)]
-    | Annotated[AblateConfig, tyro.conf.subcommand("ablate", prefix_name=False)]
-)
+class Group(NamedTuple):
+    """Commands under one word."""
+
+    help: str
+    commands: dict[str, Command]
+
+
+COMMANDS: dict[str, Command | Group] = {
+    "sweep": Command(SweepConfig, "toy.run:sweep"),
+    "show": Command(ShowConfig, "toy.run:show"),
+    "sae": Group(
+        "Train, measure, convert and show sparse autoencoders.",
+        {
+            "train": Command(TrainConfig, "sae.run:train"),
+            "eval": Command(EvalConfig, "sae.report:eval_saes"),
+            "convert": Command(ConvertConfig, "sae.run:convert"),
+            "show": Command(ShowSAEConfig, "sae.run:show"),
+        },
+    ),
+    "llm": Group(
+        "Train and measure SAEs on a language model, cache its activations, continue texts.",
+        {
+            "train-sae": Command(LMTrainConfig, "llm.run:train"),
+            "eval-sae": Command(LMEvalConfig, "llm.evaluation:eval_saes"),
+            "activations": Command(ActivationsConfig, "llm.run:activations"),
+            "generate": Command(GenerateConfig, "llm.run:continuations"),
+        },
+    ),
+    "page": Command(PageConfig, "features.run:page"),
+    "serve": Command(ServeConfig, "features.serve:serve"),
+    "steer": Command(SteerConfig, "features.steering:steer"),
+    "ablate": Command(AblateConfig, "features.ablation:ablate"),
+}
 TITLE = """Toy models of superposition and sparse autoencoders.
 
 Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
 """
-FeatureConfig = PageConfig | ServeConfig | SteerConfig | AblateConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,11 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"superposition {__version__}")
         return 0
     try:
-        _run(
-            parse(
-                Command, given, prog="superposition", description=TITLE, config=(tyro.conf.OmitArgPrefixes,)
-            )
+        settings = parse(
+            settings_type(COMMANDS),
+            given,
+            prog="superposition",
+            description=TITLE,
+            config=(tyro.conf.OmitArgPrefixes,),
         )
+        settings = getattr(settings, "command", settings)
+        early.check(settings)
+        _function(type(settings))(settings)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -78,22 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(command: SweepConfig | ShowConfig | SAECommand | LLMCommand | FeatureConfig) -> None:
-    early.check(command.command if isinstance(command, SAECommand | LLMCommand) else command)
-    if isinstance(command, SweepConfig):
-        _sweep(command)
-    elif isinstance(command, ShowConfig):
-        _show(command)
-    elif isinstance(command, SAECommand):
-        _sae(command)
-    elif isinstance(command, LLMCommand):
-        _llm(command)
-    else:
-        _features(command)
-
-
 def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> Any:
-    """What tyro makes of a command line; ConfigError, in one line, where it makes nothing of it."""
+    """Settings of a `kind` from a command line; ConfigError, in one line, where they cannot be read from it."""
     known = command_line.checked(kind, arguments, prog)
     complaint = io.StringIO()
     try:
@@ -105,6 +116,29 @@ def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> 
         raise ConfigError(f"{_sentences(complaint.getvalue())} (see {prog} --help)") from stop
 
 
+def settings_type(commands: dict[str, Any]) -> Any:
+    """The type that tyro reads: one named alternative a command, a group as a dataclass of its own alternatives."""
+    parts = []
+    for name, entry in commands.items():
+        kind = entry.settings if isinstance(entry, Command) else _group(name, entry)
+        parts.append(Annotated[kind, tyro.conf.subcommand(name, prefix_name=False)])
+    return Union[tuple(parts)]  # noqa: UP007 - the alternatives are known only when this runs
+
+
+def _group(name: str, group: Group) -> type:
+    return make_dataclass(
+        name, [("command", settings_type(group.commands))], frozen=True, namespace={"__doc__": group.help}
+    )
+
+
+def _function(settings: type) -> Any:
+    """What runs the command that has these settings, imported now."""
+    groups = (entry.commands if isinstance(entry, Group) else {"": entry} for entry in COMMANDS.values())
+    place = next(c.function for group in groups for c in group.values() if c.settings is settings)
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"superposition.cli.{module}"), name)
+
+
 def _sentences(boxed: str) -> str:
     """What a parser's boxed complaint says, in one line: without its title, rules, and where to find help."""
     lines = [line.strip("│ ") for line in boxed.splitlines()]
@@ -113,102 +147,6 @@ def _sentences(boxed: str) -> str:
     ]  # an ASCII box is rules of hyphens alone
     words = " ".join(rest or [title]).split("For full helptext")[0].strip()
     return words.removeprefix("Error parsing Config: ")  # a Config's own words say what is wrong
-
-
-def _sweep(config: SweepConfig) -> None:
-    if min(config.n_hidden) >= min(config.n_features):
-        print(
-            f"n_hidden={min(config.n_hidden)} is no less than n_features={min(config.n_features)}: every feature has"
-            " room for a dimension of its own, and none needs superposition",
-            file=sys.stderr,
-        )
-    from superposition.cli.toy.show import summary
-    from superposition.training.progress import terminal
-
-    summary(config.run(progress=terminal))
-    print(f"results in {config.out}; see them with: superposition show {config.out}")
-
-
-def _show(config: ShowConfig) -> None:
-    early.expect(config.results, "sweep")
-    from superposition.cli.toy.show import figures, summary
-    from superposition.training import open_sweep
-
-    results = open_sweep(config.results)
-    summary(results)
-    folder = config.figures or config.results.with_suffix(".figures")
-    for path in figures(results, folder):
-        print(path)
-
-
-def _sae(config: SAECommand) -> None:
-    command = config.command
-    if isinstance(command, TrainConfig):
-        from superposition.cli.sae.data import open_data
-        from superposition.cli.sae.training import train_saes
-
-        _trained(command, train_saes(command, lambda work: open_data(command, train=True)))
-    elif isinstance(command, EvalConfig):
-        from superposition.cli.sae.report import eval_saes
-
-        eval_saes(command)
-    elif isinstance(command, ConvertConfig):
-        from superposition.cli.sae.report import convert_sae
-
-        print(convert_sae(command))
-    else:
-        from superposition.cli.sae.figures import show_saes
-
-        for path in show_saes(command):
-            print(path)
-
-
-def _trained(config: TrainSettings, results: dict[str, Any]) -> None:
-    from superposition.cli.sae.report import table
-
-    sae = results["run"]["sae"]
-    sizes = " ".join(f"{name}={sae[name]:g}" for name in ("d_in", "d_sae", "k") if sae.get(name) is not None)
-    table(results["records"], f"{config.architecture}, {sizes}, {config.steps} steps")
-    print(f"SAEs in {config.out}; see them with: superposition sae show {config.out}")
-
-
-def _llm(config: LLMCommand) -> None:
-    command = config.command
-    if isinstance(command, LMTrainConfig):
-        from superposition.cli.llm.training import train
-
-        _trained(command, train(command))
-    elif isinstance(command, LMEvalConfig):
-        from superposition.cli.llm.evaluation import eval_saes
-
-        eval_saes(command)
-    elif isinstance(command, ActivationsConfig):
-        from superposition.cli.llm.activations import write_activations
-
-        print(write_activations(command))
-    else:
-        from superposition.cli.llm.generation import generate
-
-        print("\n---\n".join(generate(command)))
-
-
-def _features(command: FeatureConfig) -> None:
-    if isinstance(command, PageConfig):
-        from superposition.cli.features.page import write_pages
-
-        print(write_pages(command))
-    elif isinstance(command, ServeConfig):
-        from superposition.cli.features.serve import serve
-
-        serve(command)
-    elif isinstance(command, SteerConfig):
-        from superposition.cli.features.steering import steer
-
-        steer(command)
-    else:
-        from superposition.cli.features.ablation import ablate
-
-        ablate(command)
 
 
 def entry() -> None:

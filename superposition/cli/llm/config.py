@@ -123,15 +123,3 @@ class GenerateConfig(ModelConfig):
     """Draw from the least set of tokens that holds this much probability."""
     seed: int = 0
     """Seed of the draws."""
-
-
-@dataclass(frozen=True)
-class LLMCommand:
-    """Train and measure SAEs on a language model, cache its activations, continue texts."""
-
-    command: (
-        Annotated[LMTrainConfig, tyro.conf.subcommand("train-sae", prefix_name=False)]
-        | Annotated[LMEvalConfig, tyro.conf.subcommand("eval-sae", prefix_name=False)]
-        | Annotated[ActivationsConfig, tyro.conf.subcommand("activations", prefix_name=False)]
-        | Annotated[GenerateConfig, tyro.conf.subcommand("generate", prefix_name=False)]
-    )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from superposition.cli.sae.config import DataConfig, TrainConfig
+from superposition.cli.sae.config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,3 @@ class ShowSAEConfig:
     """Folder for the figures. Default: beside the SAE, named after it."""
     allow_pt: bool = False
     """Read PyTorch checkpoints (tensors only; nothing in them runs)."""
-
-
-@dataclass(frozen=True)
-class SAECommand:
-    """Train, measure, convert and show sparse autoencoders."""
-
-    command: (
-        Annotated[TrainConfig, tyro.conf.subcommand("train", prefix_name=False)]
-        | Annotated[EvalConfig, tyro.conf.subcommand("eval", prefix_name=False)]
-        | Annotated[ConvertConfig, tyro.conf.subcommand("convert", prefix_name=False)]
-        | Annotated[ShowSAEConfig, tyro.conf.subcommand("show", prefix_name=False)]
-    )
