@@ -110,7 +110,7 @@ def bare(lm: LanguageModel, stream: Stream, size: int) -> Callable[[int], None]:
     def run(inputs: Any, start: Any, count: Any) -> Any:
         def step(i: Any, total: Any) -> Any:
             rows = jax.lax.dynamic_slice_in_dim(inputs["tokens"], i % 8, source.rows(size)).astype(jnp.int32)
-            from superposition.llm.model import capture
+            from superposition.llm.forward import capture
 
             _, seen = capture(source.spec, inputs["params"], rows, jnp.arange(source.ctx)[None], None,
                               (source.hook,), stop_at_layer=LAYER)  # fmt: skip

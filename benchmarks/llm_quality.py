@@ -84,7 +84,8 @@ def main() -> None:
     mine = [(t.sae, t.params) for t in fit(run, stream, {"seed": range(seeds)})]
     rows = []
     for name, saes in (("sae-lens", peers), ("ours", mine)):
-        numbers = [interventions.evaluate(lm, sae, params, test, floor).numbers for sae, params in saes]
+        attached = [interventions.Attached(lm, HOOK, sae, params) for sae, params in saes]
+        numbers = [interventions.evaluate(one, test, floor).numbers for one in attached]
         rows.append({"who": name} | {k: [round(n[k], 5) for n in numbers] for k in SHOWN})
         print(json.dumps(rows[-1]), flush=True)
     config = {

@@ -69,9 +69,7 @@ def one(folder: Path, features: int, sae: str) -> dict[str, Any]:
         tokens = Tokens(held["tokens"], held["usable"], held["source"], tuple(map(str, held["sources"])))
     start, worked = time.perf_counter(), time.process_time()
     chosen = range(min(features, loaded.sae.d_sae))
-    pages = feature_pages(
-        lm, loaded.sae, loaded.params, HOOK, tokens, cache=Cache(folder / "cache"), features=chosen
-    )
+    pages = feature_pages(lm.attach(loaded, HOOK), tokens, cache=Cache(folder / "cache"), features=chosen)
     found = time.perf_counter()
     sizes = [
         len(json.dumps(page, separators=(",", ":"), ensure_ascii=False).encode()) for page in pages.features

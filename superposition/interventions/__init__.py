@@ -1,8 +1,11 @@
-"""Acts on a language model through an SAE: pure edits at a hook point, and what they cost."""
+"""Act on a language model through an SAE: `attached = lm.attach(sae)`, edits at its hook point, and what they cost."""
 
 from superposition.interventions.at import At, From, Replace
+from superposition.interventions.attach import Attached, attach
 from superposition.interventions.attribution import Attribution, Logit, ablation_effects, attribute
+from superposition.interventions.continuations import Continuation, Steering, continuations
 from superposition.interventions.dose import DoseResponse, Estimate, dose_response
+from superposition.interventions.edited import Edited
 from superposition.interventions.effect import Effect, Standing, effect, kl, standing
 from superposition.interventions.evaluation import Ablations, Spliced, ablations, evaluate
 from superposition.interventions.latents import (
@@ -21,11 +24,14 @@ from superposition.interventions.steering import Clamp, Draw, Steer, ablate, cla
 __all__ = [
     "Ablations",
     "At",
+    "Attached",
     "Attribution",
     "Clamp",
+    "Continuation",
     "Contrast",
     "DoseResponse",
     "Draw",
+    "Edited",
     "Effect",
     "Estimate",
     "Firing",
@@ -37,12 +43,15 @@ __all__ = [
     "Spliced",
     "Standing",
     "Steer",
+    "Steering",
     "ablate",
     "ablation_effects",
     "ablations",
     "activations_of",
+    "attach",
     "attribute",
     "clamp",
+    "continuations",
     "contrast",
     "dose_response",
     "effect",

@@ -1,4 +1,4 @@
-r"""Which latents a number of the model's output rests on: gradient x activation, integrated gradients, the truth.
+r"""Attributes a number of the model's output to latents: gradient x activation, integrated gradients, true effects.
 
 The hook point is x = decode(f) + e with the error e (and a run-time norm's scale) held at the unedited run's, so the
 metric is a function m(f) of the latents at every position alone. Against a baseline f0:
@@ -13,23 +13,25 @@ the first is its first-order shortcut; both are the true effect of ablating a la
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition._internal import validate
+from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
 from superposition.interventions.at import Replace
-from superposition.interventions.effect import is_text
-from superposition.interventions.splice import fits
 from superposition.interventions.steering import indices
-from superposition.llm.model import LanguageModel, capture
-from superposition.llm.prompts import one_token
+from superposition.llm.forward import capture
+from superposition.llm.model import LanguageModel
+from superposition.llm.prompts import is_text, target_ids
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
+
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 Metric = Callable[[Array], Array]
 
@@ -47,7 +49,7 @@ class Logit:
 
     def of(self, lm: LanguageModel) -> "Logit":
         """The same with ids in place of text; ConfigError for a text that is not one token."""
-        return Logit(_ids(lm, self.target), None if self.other is None else _ids(lm, self.other))
+        return Logit(target_ids(lm, self.target), None if self.other is None else target_ids(lm, self.other))
 
     def __call__(self, logits: Array) -> Array:
         """Of logits (batch, pos, d_vocab)."""
@@ -55,14 +57,8 @@ class Logit:
             raise ConfigError(f"the target {text[0]!r} is text; Logit(...).of(lm) looks its token up")
         last = logits[:, -1].astype(jnp.float32)
         rows = jnp.arange(len(last))
-        own = last[rows, self.target].sum()
-        return own if self.other is None else own - last[rows, self.other].sum()
-
-
-def _ids(lm: LanguageModel, target: Any) -> Any:
-    if isinstance(target, str):
-        return one_token(lm, target)
-    return jnp.asarray([_ids(lm, one) for one in target]) if is_text(target) else target
+        logit = last[rows, self.target].sum()
+        return logit if self.other is None else logit - last[rows, self.other].sum()
 
 
 class Attribution(NamedTuple):
@@ -74,12 +70,28 @@ class Attribution(NamedTuple):
     metric: Array
     at_baseline: Array
 
+    def heaviest(self, top: int = 10) -> np.ndarray:
+        """The latents of most weight, by |sum over rows and positions of `integrated`|; those of weight 0 left out."""
+        weight = np.asarray(self.integrated, np.float64).sum((0, 1))
+        order = np.argsort(-np.abs(weight), kind="stable")[:top]
+        return order[weight[order] != 0]
+
+    def __repr__(self) -> str:
+        rows, pos, latents = self.latents.shape
+        some = ", ".join(map(str, self.heaviest(4).tolist()))
+        return (
+            f"Attribution({rows} x {pos} tokens, {latents:,} latents, metric {float(self.metric):.4g}, at the baseline "
+            f"{float(self.at_baseline):.4g}; most rests on latents {some or 'none'})"
+        )
+
+    def _repr_html_(self) -> str:
+        columns = [np.asarray(a, np.float64).sum((0, 1)) for a in (self.gradient, self.integrated)]
+        rows = [[int(j), *(column[j] for column in columns)] for j in self.heaviest()]
+        return notebook.table(repr(self), rows, ["latent", "gradient x activation", "integrated gradients"])
+
 
 def attribute(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
+    attached: "Attached",
     tokens: Any,
     metric: Metric,
     *,
@@ -91,25 +103,38 @@ def attribute(
 ) -> Attribution:
     """Attribute metric(logits (batch, pos, d_vocab)) -> () to the latents at every position.
 
-    steps: gradients along the path, at Gauss-Legendre nodes. baseline: broadcasts to the latents, such as their means
-    (d_sae,). where (batch, pos): positions whose latents count, all by default; the others stay. at: a hook point the
-    metric reads instead of the logits. metric is a pytree such as `Logit`, whose numbers compile nothing, or a plain
-    function.
+    Args:
+        attached: The SAE on its model.
+        tokens: A prompt, several, or ids (batch, pos).
+        metric: A pytree such as `Logit`, whose numbers compile nothing, or a plain function.
+        steps: Gradients along the path, at Gauss-Legendre nodes.
+        baseline: Broadcasts to the latents, such as their means (d_sae,).
+        where: Positions whose latents count (batch, pos); the others stay. Default: all.
+        at: A hook point that the metric reads in place of the logits.
+        mask: False for padding, (batch, pos).
+
+    Raises:
+        ConfigError: As the forward pass does, and for a target that is not one token.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> found = attribute(attached, "Once upon a time, there was a little girl named", Logit(" Lily"))
+        >>> bool(abs(found.integrated.sum() - (found.metric - found.at_baseline)) < 0.01)  # completeness
+        True
     """
     validate.integer("steps", steps, 1)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     # Both ends are points of the path too, with no weight in the integral: one program for all gradients.
     points, shares = np.array([1, *(nodes + 1) / 2, 0]), np.array([0, *weights / 2, 0])
     path = jnp.asarray(points, jnp.float32), jnp.asarray(shares, jnp.float32)
-    static, given = _prepared(lm, hook, sae, params, tokens, metric, baseline, where, at, mask)
+    static, given = _prepared(attached, tokens, metric, baseline, where, at, mask)
     return _attribute(*static, *given, path)
 
 
 def ablation_effects(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
+    attached: "Attached",
     tokens: Any,
     metric: Metric,
     latents: Any,
@@ -119,33 +144,34 @@ def ablation_effects(
     at: str | None = None,
     mask: Any = None,
 ) -> Array:
-    """The truth beside `attribute`: m(f) - m(f with one latent at its baseline wherever it counts), (k,)."""
-    own = jnp.asarray(indices(sae, latents))
-    static, given = _prepared(lm, hook, sae, params, tokens, metric, baseline, where, at, mask)
-    return _ablations(*static, *given, own)
+    """The true effects beside `attribute`: m(f) - m(f with one latent at its baseline wherever it counts), (k,).
+
+    Arguments and errors are those of `attribute`; latents: an index or several (k,), each ablated alone.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> ablation_effects(attached, "Once upon a time", Logit(","), [12, 7]).shape
+        (2,)
+    """
+    chosen = jnp.asarray(indices(attached.sae, latents))
+    static, given = _prepared(attached, tokens, metric, baseline, where, at, mask)
+    return _ablations(*static, *given, chosen)
 
 
 def _prepared(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    tokens: Any,
-    metric: Metric,
-    baseline: Any,
-    where: Any,
-    at: str | None,
-    mask: Any,
+    attached: "Attached", tokens: Any, metric: Metric, baseline: Any, where: Any, at: str | None, mask: Any
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """What is static of a problem, and its arrays."""
-    fits(lm, hook, sae)
+    lm = attached.lm
     ids, positions, valid = lm.prepared(tokens, mask)
     metric = metric.of(lm) if isinstance(metric, Logit) else metric
-    held = jax.tree_util.Partial(metric) if jax.tree_util.all_leaves([metric]) else metric
+    traced = jax.tree_util.Partial(metric) if jax.tree_util.all_leaves([metric]) else metric
     where = jnp.ones(ids.shape, bool) if where is None else jnp.asarray(where, bool)
-    static = (lm.spec, lm.resolve(hook), None if at is None else lm.resolve(at), sae)
-    arrays = (lm.params, dict(params), ids, positions, valid, jnp.asarray(baseline, jnp.float32), where)
-    return static, (*arrays, held)
+    static = (lm.spec, attached.hook, None if at is None else lm.resolve(at), attached.sae)
+    sae_params, start = dict(attached.params), jnp.asarray(baseline, jnp.float32)
+    return static, (lm.params, sae_params, ids, positions, valid, start, where, traced)
 
 
 def _problem(
@@ -154,7 +180,7 @@ def _problem(
     at: str | None,
     sae: SAE,
     params: Any,
-    own: Params,
+    sae_params: Params,
     ids: Array,
     positions: Array,
     valid: Array | None,
@@ -166,12 +192,12 @@ def _problem(
     x = capture(spec, params, ids, positions, valid, (hook,))[1][hook]
     flat = x.reshape(*ids.shape, -1).astype(jnp.float32)
     inside, undo = sae.norm_in(flat)
-    latents = sae.activate(own, sae.pre_acts(own, inside))
-    clean = undo(sae.decode(own, latents, inside))
+    latents = sae.activate(sae_params, sae.pre_acts(sae_params, inside))
+    clean = undo(sae.decode(sae_params, latents, inside))
     names = () if at is None else (at,)
 
     def value(f: Array) -> Array:
-        new = (flat - (clean - undo(sae.decode(own, f, inside)))).reshape(x.shape)
+        new = (flat - (clean - undo(sae.decode(sae_params, f, inside)))).reshape(x.shape)
         edits = {hook: Replace(new)}
         logits, seen = capture(spec, params, ids, positions, valid, names, edits=edits)
         return metric(logits if at is None else seen[at])
@@ -198,7 +224,7 @@ def _attribute(*problem: Any) -> Attribution:
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _ablations(*problem: Any) -> Array:
-    *given, own = problem
+    *given, chosen = problem
     latents, start, value = _problem(*given)
     whole = value(latents)
-    return jax.lax.map(lambda j: whole - value(latents.at[..., j].set(start[..., j])), own)
+    return jax.lax.map(lambda j: whole - value(latents.at[..., j].set(start[..., j])), chosen)

@@ -2,22 +2,25 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition._internal import notebook
 from superposition.errors import ConfigError
 from superposition.interventions.at import At
-from superposition.interventions.evaluation import Rows, batches
-from superposition.interventions.splice import fits
 from superposition.interventions.steering import Steer, direction, indices
-from superposition.llm.model import LanguageModel, capture
-from superposition.llm.prompts import rows_given
+from superposition.llm.batches import Rows, batches
+from superposition.llm.forward import capture
+from superposition.llm.prompts import target_ids
 from superposition.llm.spec import Spec
-from superposition.sae import SAE, Params
+from superposition.sae import SAE
+
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 
 class Estimate(NamedTuple):
@@ -36,38 +39,66 @@ class DoseResponse(NamedTuple):
     log_probability: Estimate
     kl: Estimate
 
+    def __repr__(self) -> str:
+        return (
+            f"DoseResponse({len(self.amounts)} amounts from {self.amounts.min():.4g} to {self.amounts.max():.4g}, "
+            f"{self.probability.mean.shape[1]} sets of tokens, {self.kl.rows.shape[-1]} rows, "
+            f"KL up to {self.kl.mean.max():.3g} nats a token)"
+        )
+
+    def _repr_html_(self) -> str:
+        """A table, and the log-probability of each set against the amount with standard errors."""
+        n = self.probability.mean.shape[1]
+        names = [f"set {i}" for i in range(n)]
+        rows = [[a, k, *p] for a, k, p in zip(self.amounts, self.kl.mean, self.probability.mean, strict=True)]
+        table = notebook.table(repr(self), rows, ["amount", "KL (nats)", *(f"P({name})" for name in names)])
+        lines = {name: self.log_probability.mean[:, i] for i, name in enumerate(names)}
+        bars = {name: self.log_probability.error[:, i] for i, name in enumerate(names)}
+        return table + notebook.chart(self.amounts, lines, ("amount", "log-probability (nats)"), bars)
+
 
 def dose_response(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    latent: Any,
-    amounts: Any,
-    tokens: Any,
-    sets: Sequence[Any],
+    attached: "Attached", tokens: Any, latent: Any, amounts: Any, sets: Sequence[Any]
 ) -> DoseResponse:
-    """Steer a latent by each amount at every usable position; what the next-token distributions there put on sets of ids.
+    """Steer a latent by each amount at every usable position, and see what the next-token distributions put on sets.
 
     The mass of a set is the sum over its tokens, a row's value the mean over its usable positions (of the log: the mean
-    log-mass), kl is of the steered distribution from the unsteered (nats a token). sets: the latent's own tokens,
-    controls, ... One program for all amounts. Raises ConfigError for no usable position, amount or set.
+    log-mass), kl is of the steered distribution from the unsteered (nats a token). One program for all amounts.
+
+    Args:
+        attached: The SAE on its model.
+        tokens: Tokens, or rows of ids or prompts as a model takes them.
+        latent: An index, or several that are steered together.
+        amounts: In units of the latent's activation, (amounts,).
+        sets: Sets of tokens, each of ids or of texts of one token each: the latent's own tokens, controls, ...
+
+    Raises:
+        ConfigError: There is no usable position, amount or set; a set is empty or names a token twice.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> dose = dose_response(attached, ["Once upon a time", "He said"], 136, [0.0, 20.0], [[" there"], [" the"]])
+        >>> dose.probability.mean.shape, bool(dose.kl.mean[0] < dose.kl.mean[1])
+        ((2, 2), True)
     """
-    fits(lm, hook, sae)
+    lm = attached.lm
     doses = np.asarray(amounts, np.float32)
     if doses.ndim != 1 or not doses.size or not np.isfinite(doses).all():
         raise ConfigError(f"amounts must be finite numbers, at least one; got {amounts!r}")
-    latents = indices(sae, latent)
-    tokens = rows_given(lm, tokens)
-    ways = jnp.stack([direction(sae, params, latents, dose) for dose in doses])
-    ids, filled = _sets(sets, lm.spec.d_vocab)
-    kept = np.flatnonzero(tokens.usable.any(1))
-    if not kept.size:
+    latents = indices(attached.sae, latent)
+    tokens = attached.rows(tokens)
+    ways = jnp.stack([direction(attached.sae, attached.params, latents, dose) for dose in doses])
+    ids, filled = _sets([target_ids(lm, one) for one in sets], lm.spec.d_vocab)
+    with_text = np.flatnonzero(tokens.usable.any(1))
+    if not with_text.size:
         raise ConfigError("tokens have no usable position; every one is special: give text")
-    own, parts = lm.resolve(hook), []
-    for rows in batches(lm, tokens, lm.width(hook)):
-        parts.append([np.asarray(a) for a in _doses(lm.spec, lm.params, own, sae, ways, rows, ids, filled)])
-    whole = (np.concatenate([p[i] for p in parts], -1)[..., kept] for i in range(3))
+    parts = []
+    for rows in batches(lm, tokens, lm.width(attached.hook)):
+        response = _doses(lm.spec, lm.params, attached.hook, attached.sae, ways, rows, ids, filled)
+        parts.append([np.asarray(a) for a in response])
+    whole = (np.concatenate([p[i] for p in parts], -1)[..., with_text] for i in range(3))
     return DoseResponse(doses, *(_estimate(a) for a in whole))
 
 

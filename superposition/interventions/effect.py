@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from superposition._internal import notebook
 from superposition.errors import ConfigError
+from superposition.llm.prompts import is_text
 
 
 class Standing(NamedTuple):
@@ -17,6 +20,10 @@ class Standing(NamedTuple):
     probability: Array
     log_probability: Array
 
+    def __repr__(self) -> str:
+        fields = (f"{name.replace('_', '-')} {_shown(value)}" for name, value in self._asdict().items())
+        return f"Standing({', '.join(fields)})"
+
 
 class Effect(NamedTuple):
     """A target's standing before and after an edit; kl (nats) of the edited distribution from the unedited."""
@@ -25,9 +32,41 @@ class Effect(NamedTuple):
     after: Standing
     kl: Array
 
+    def __repr__(self) -> str:
+        before, after = self.before, self.after
+        return (
+            f"Effect(rank {_shown(before.rank)} -> {_shown(after.rank)}, probability {_shown(before.probability)} -> "
+            f"{_shown(after.probability)}, KL {_shown(self.kl)} nats)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, *(_shown(value) for value in standing), kl]
+            for name, standing, kl in (("before", self.before, ""), ("after", self.after, _shown(self.kl)))
+        ]
+        head = ["", "rank", "logit", "probability", "log-probability", "KL (nats)"]
+        return notebook.table("The target token", rows, head)
+
+
+def _shown(value: Any) -> str:
+    """One number as it is, several by their shape."""
+    if isinstance(value, jax.core.Tracer) or np.size(value) != 1:
+        return f"{np.shape(value)}"
+    return f"{np.asarray(value).item():.4g}"
+
 
 def effect(before: Any, after: Any, target: Any) -> Effect:
-    """Logits (..., d_vocab) before and after, target a token id or one of each leading index."""
+    """What an edit does to a token: its standing before and after, and the KL.
+
+    Args:
+        before: Logits (..., d_vocab) of the model without the edit.
+        after: Those with it.
+        target: A token id, or one of each leading index.
+
+    Example:
+        >>> effect([0.0, 1.0, 2.0], [0.0, 3.0, 2.0], 1)
+        Effect(rank 1 -> 0, probability 0.2447 -> 0.7054, KL 0.4694 nats)
+    """
     return Effect(standing(before, target), standing(after, target), kl(after, before))
 
 
@@ -39,15 +78,9 @@ def standing(logits: Any, target: Any) -> Standing:
         )
     logits = jnp.asarray(logits, jnp.float32)
     at = jnp.broadcast_to(jnp.asarray(target), logits.shape[:-1])[..., None]
-    own = jnp.take_along_axis(logits, at, -1)
+    logit = jnp.take_along_axis(logits, at, -1)
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), at, -1)[..., 0]
-    return Standing((logits > own).sum(-1), own[..., 0], jnp.exp(log_p), log_p)
-
-
-def is_text(target: Any) -> bool:
-    """Whether a target is a text, or a list of them, and no ids."""
-    listed = target if isinstance(target, list | tuple) else [target]
-    return any(isinstance(one, str) for one in listed)
+    return Standing((logits > logit).sum(-1), logit[..., 0], jnp.exp(log_p), log_p)
 
 
 def kl(logits: Any, reference: Any) -> Array:

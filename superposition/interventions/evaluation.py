@@ -1,8 +1,8 @@
 """What it costs a language model to run on an SAE's reconstruction, whole and by source."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +10,20 @@ import numpy as np
 from jax import Array
 
 from superposition import metrics
+from superposition._internal import notebook
 from superposition.errors import ConfigError
 from superposition.interventions.at import At, Replace
-from superposition.interventions.splice import Splice, fits
-from superposition.llm.model import LanguageModel, capture, positions
-from superposition.llm.packing import Tokens
+from superposition.interventions.splice import Splice
+from superposition.llm import batches as batching
+from superposition.llm.batches import Rows, batches
+from superposition.llm.forward import capture
+from superposition.llm.model import LanguageModel
 from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
 
-CELLS = 2**25  # numbers in the widest array of a batch (logits or latents)
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 
 class Ablations(NamedTuple):
@@ -37,16 +41,6 @@ class Ablations(NamedTuple):
     scored: np.ndarray
 
 
-class Rows(NamedTuple):
-    """Rows of tokens (rows, ctx) as the model is run on them; scored (rows, ctx - 1): next tokens that count."""
-
-    tokens: Array
-    usable: Array
-    scored: Array
-    positions: Array
-    valid: Array | None
-
-
 class Spliced(NamedTuple):
     """An SAE spliced in at the usable positions.
 
@@ -58,57 +52,103 @@ class Spliced(NamedTuple):
     by_source: dict[str, dict[str, float]]
     densities: np.ndarray
 
+    def __repr__(self) -> str:
+        n = self.numbers
+        return (
+            f"Spliced(l0 {n['l0']:.4g}, fvu {n['fvu']:.3g}, ce {n['ce']:.4g} -> {n['ce_spliced']:.4g} nats a token, "
+            f"{n['ce_recovered']:.1%} recovered, {n['tokens']:,.0f} tokens)"
+        )
+
+    def _repr_html_(self) -> str:
+        head = ["text", "ce", "ce_spliced", "ce_zero", "ce_mean", "kl", "ce_recovered", "tokens"]
+        every = {"all": self.numbers} | (self.by_source if len(self.by_source) > 1 else {})
+        rows = [[name, *(losses[k] for k in head[1:])] for name, losses in every.items()]
+        return notebook.table(repr(self), rows, head)
+
 
 def ablations(lm: LanguageModel, hook: str, tokens: Any) -> Ablations:
-    """One pass for the mean, one for the losses; ConfigError for text without a usable next token.
+    """The losses between which an SAE at a hook point is measured: one pass for the mean, one for the losses.
 
-    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+    Args:
+        lm: The model as the SAE expects it (`attached.lm`).
+        hook: The hook point.
+        tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+
+    Raises:
+        ConfigError: The text has no usable next token.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> losses = ablations(LanguageModel.from_hf(), "mlp.hook_post", "Once upon a time, there was a girl.")
+        >>> bool(losses.clean.sum() < losses.zero.sum())
+        True
     """
     tokens = rows_given(lm, tokens)
-    own = lm.resolve(hook)
+    hook = lm.resolve(hook)
     scored = tokens.scored.sum(1)
     if not scored.any():
         raise ConfigError("there is no usable next token to score; give more text")
     total, count = np.zeros(()), 0
     for rows in batches(lm, tokens, lm.width(hook)):
-        total = total + np.asarray(_sum(lm.spec, lm.params, own, rows), np.float64)
+        total = total + np.asarray(_sum(lm.spec, lm.params, hook, rows), np.float64)
         count += int(rows.usable.sum())
     mean = (total / count).astype(np.float32)
-    parts = [_ablated(lm.spec, lm.params, own, rows, mean) for rows in batches(lm, tokens, 1)]
+    parts = [_ablated(lm.spec, lm.params, hook, rows, mean) for rows in batches(lm, tokens, 1)]
     clean, zero, without = (np.concatenate([np.asarray(p[i], np.float64) for p in parts]) for i in range(3))
     n = len(scored)
-    return Ablations(own, mean, clean[:n], zero[:n], without[:n], scored)
+    return Ablations(hook, mean, clean[:n], zero[:n], without[:n], scored)
 
 
-def evaluate(lm: LanguageModel, sae: SAE, params: Params, tokens: Any, floor: Ablations) -> Spliced:
-    """Splice an SAE in at floor's hook point and measure; tokens are those of `ablations`.
+def evaluate(attached: "Attached", tokens: Any, floor: Ablations | None = None) -> Spliced:
+    r"""Run the model on the SAE's reconstruction at the usable positions, and measure what it loses.
 
     $CE_{recovered} = (CE_{zero} - CE_{SAE}) / (CE_{zero} - CE)$, and the same against the mean. KL is of the clean
-    next-token distribution from the spliced. Positions that are not usable (BOS, specials, the first) keep their
-    activation, as SAEs are not trained on them. Raises ConfigError for an SAE of another width.
+    next-token distribution from the spliced. Positions that are not usable (BOS, special tokens, the first) keep their
+    activation, as SAEs are not trained on them.
+
+    Args:
+        attached: The SAE on its model.
+        tokens: Tokens, or rows of ids or prompts as a model takes them.
+        floor: `ablations` of the same tokens, which do not depend on the SAE; computed here if not given.
+
+    Raises:
+        ConfigError: The ablations are of another hook point or of other rows; there is no next token to score.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> text = ["Once upon a time, there was a little girl.", "He said that he would go."]
+        >>> evaluate(attached, text).numbers["l0"]
+        16.0
     """
-    fits(lm, floor.hook, sae)
-    tokens = rows_given(lm, tokens)
+    lm, sae, hook = attached.lm, attached.sae, attached.hook
+    tokens = attached.rows(tokens)
+    floor = ablations(lm, hook, tokens) if floor is None else floor
+    if floor.hook != hook:
+        raise ConfigError(
+            f"the ablations are at {floor.hook}, the SAE at {hook}; give those of its hook point"
+        )
     if len(tokens.tokens) != len(floor.scored):
         raise ConfigError(f"the ablations are of {len(floor.scored)} rows, tokens have {len(tokens.tokens)}")
     sums: metrics.Sums | None = None
-    losses, kls, held, waiting = [], [], [], 0
-    own = {k: jnp.asarray(v) for k, v in params.items()}
-    size = int(np.clip(CELLS // sae.d_sae, 64, 4096))
+    losses, kls, waiting_rows, waiting = [], [], [], 0
+    params = dict(attached.params)
+    size = int(np.clip(batching.CELLS // sae.d_sae, 64, 4096))
     parts = list(batches(lm, tokens, sae.d_sae))
     for n, part in enumerate(parts, 1):
-        loss, kl, x = _spliced(lm.spec, lm.params, floor.hook, sae, own, part)
+        loss, kl, x = _spliced(lm.spec, lm.params, hook, sae, params, part)
         losses.append(np.asarray(loss, np.float64))
         kls.append(np.asarray(kl, np.float64))
-        held.append(np.asarray(x)[np.asarray(part.usable)])
-        waiting += len(held[-1])
+        waiting_rows.append(np.asarray(x)[np.asarray(part.usable)])
+        waiting += len(waiting_rows[-1])
         if waiting >= size or n == len(parts):  # whole blocks, so that one shape is compiled
-            rows = np.concatenate(held)
+            rows = np.concatenate(waiting_rows)
             whole = len(rows) if n == len(parts) else waiting // size * size
             for start in range(0, whole, size):
-                new = _sums(sae, own, jnp.asarray(rows[start : min(start + size, whole)]))
+                new = _sums(sae, params, jnp.asarray(rows[start : min(start + size, whole)]))
                 sums = new if sums is None else metrics.add(sums, new)
-            held, waiting = [rows[whole:]], waiting - whole
+            waiting_rows, waiting = [rows[whole:]], waiting - whole
     assert sums is not None
     loss, kl = (np.concatenate(a)[: len(floor.scored)] for a in (losses, kls))
     result = metrics.reconstruction_from(sums)
@@ -137,18 +177,6 @@ def _losses(floor: Ablations, loss: np.ndarray, kl: np.ndarray, rows: np.ndarray
         "ce_recovered_mean": recovered(mean),
         "tokens": float(count),
     }
-
-
-def batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[Rows]:
-    """As many rows as memory is meant for; the last batch is filled up with unusable rows."""
-    n, ctx = tokens.tokens.shape
-    size = int(np.clip(CELLS // (ctx * max(width, lm.spec.d_vocab)), 1, n))
-    for start in range(0, n, size):
-        part = tokens.rows(slice(start, start + size))
-        fill = ((0, size - len(part.tokens)), (0, 0))
-        ids, usable, scored = (jnp.asarray(np.pad(a, fill)) for a in (part.tokens, part.usable, part.scored))
-        valid = None if part.valid is None else jnp.asarray(np.pad(part.valid, fill))
-        yield Rows(ids.astype(jnp.int32), usable, scored, positions(ids, valid), valid)
 
 
 def _forward(spec: Spec, params: Any, rows: Rows, edits: dict[str, Any]) -> Array:
@@ -181,17 +209,17 @@ def _ablated(spec: Spec, params: Any, hook: str, rows: Rows, mean: Array) -> tup
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def _spliced(
-    spec: Spec, params: Any, hook: str, sae: SAE, own: Params, rows: Rows
+    spec: Spec, params: Any, hook: str, sae: SAE, sae_params: Params, rows: Rows
 ) -> tuple[Array, Array, Array]:
     logits, seen = capture(spec, params, rows.tokens, rows.positions, rows.valid, (hook,))
     clean = jax.nn.log_softmax(logits.astype(jnp.float32))
-    new = _forward(spec, params, rows, {hook: At(Splice(own, sae), rows.usable)})
+    new = _forward(spec, params, rows, {hook: At(Splice(sae_params, sae), rows.usable)})
     kl = jnp.where(rows.scored, (jnp.exp(clean) * (clean - new)).sum(-1)[:, :-1], 0.0).sum(1)
     x = seen[hook].reshape(*rows.tokens.shape, -1).astype(jnp.float32)
     return _loss(new, rows), kl, x
 
 
 @partial(jax.jit, static_argnums=0)
-def _sums(sae: SAE, own: Params, x: Array) -> metrics.Sums:
-    latents, x_hat = sae.reconstruct(own, x)
+def _sums(sae: SAE, sae_params: Params, x: Array) -> metrics.Sums:
+    latents, x_hat = sae.reconstruct(sae_params, x)
     return metrics.accumulate(x, x_hat, latents)

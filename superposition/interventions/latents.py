@@ -2,23 +2,24 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition._internal import validate
+from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
-from superposition.interventions.evaluation import batches
-from superposition.interventions.splice import fits
 from superposition.interventions.steering import indices
+from superposition.llm.batches import batches
+from superposition.llm.forward import capture
 from superposition.llm.hooks import stop_after
-from superposition.llm.model import LanguageModel, capture
-from superposition.llm.prompts import rows_given
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
+
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 Tally = tuple[Array, Array, Array]
 
@@ -31,6 +32,16 @@ class Firing(NamedTuple):
     density: np.ndarray
     tokens: int
 
+    def __repr__(self) -> str:
+        dead = int((self.density == 0).sum())
+        return f"Firing({len(self.density):,} latents on {self.tokens:,} tokens, {dead:,} of them never)"
+
+    def _repr_html_(self) -> str:
+        most = np.argsort(-self.density, kind="stable")[:10]
+        rows = [[int(j), self.largest[j], self.mean[j], self.density[j]] for j in most]
+        head = ["latent", "largest activation", "mean", "share of tokens"]
+        return notebook.table(f"{self!r}; those that fire most often", rows, head)
+
 
 class Contrast(NamedTuple):
     """Latents (top,) that differ most between a and b, and their mean activations there; difference = a - b."""
@@ -41,47 +52,69 @@ class Contrast(NamedTuple):
     b: np.ndarray
 
 
-def latents_of(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    tokens: Any,
-    *,
-    mask: Any = None,
-    edits: Any = None,
-) -> Array:
-    """Latents (batch, pos, d_sae) of tokens (batch, pos); mask and edits as for the model."""
-    fits(lm, hook, sae)
-    ids, positions, valid = lm.prepared(tokens, mask)
-    own = lm.resolve(hook)
-    return _latents(lm.spec, lm.params, own, sae, dict(params), ids, positions, valid, lm.edits(edits))
+def latents_of(attached: "Attached", tokens: Any, *, mask: Any = None, edits: Any = None) -> Array:
+    """Latents f (batch, pos, d_sae) at every position of tokens.
 
+    Args:
+        attached: The SAE on its model.
+        tokens: A prompt, several, or ids (batch, pos).
+        mask: False for padding, (batch, pos).
+        edits: {hook: edit}, as the model takes them; the latents are read after edits at the same hook point.
 
-def firing(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any) -> Firing:
-    """How latents fire on a text, in one pass of constant memory; ConfigError for text without a usable token.
+    Raises:
+        ConfigError: As the forward pass does.
 
-    tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> latents_of(attached, "Once upon a time").shape
+        (1, 5, 1024)
     """
-    largest, total, on, n = np.full(sae.d_sae, -np.inf), np.zeros(sae.d_sae), np.zeros(sae.d_sae), 0
-    for latents, usable in _stream(lm, hook, sae, params, tokens):
+    lm = attached.lm
+    ids, positions, valid = lm.prepared(tokens, mask)
+    rest = (ids, positions, valid, lm.edits(edits))
+    return _latents(lm.spec, lm.params, attached.hook, attached.sae, dict(attached.params), *rest)
+
+
+def firing(attached: "Attached", tokens: Any) -> Firing:
+    """How latents fire on a text, in one pass of constant memory.
+
+    Args:
+        attached: The SAE on its model.
+        tokens: Tokens, as `pack_text` and `token_array` give them, or rows of ids or prompts as a model takes them.
+
+    Raises:
+        ConfigError: The text has no usable token.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> firing(attached, ["Once upon a time", "In the beginning"])
+        Firing(1,024 latents on 11 tokens, 900 of them never)
+    """
+    n_latents, n = attached.sae.d_sae, 0
+    largest, total, on = np.full(n_latents, -np.inf), np.zeros(n_latents), np.zeros(n_latents)
+    for latents, usable in _stream(attached, tokens):
         top, added, active = (np.asarray(a, np.float64) for a in _tally(latents, usable))
         largest, total, on = np.maximum(largest, top), total + added, on + active
         n += int(usable.sum())
     return Firing(largest.astype(np.float32), (total / n).astype(np.float32), (on / n).astype(np.float32), n)
 
 
-def max_activations(lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any) -> np.ndarray:
+def max_activations(attached: "Attached", tokens: Any) -> np.ndarray:
     """The largest activation of each latent over the usable tokens, (d_sae,); 0 for one that never fires."""
-    return firing(lm, hook, sae, params, tokens).largest
+    return firing(attached, tokens).largest
 
 
-def activations_of(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any, latents: Any
-) -> np.ndarray:
-    """Activations (usable tokens, k) of some latents, in the order of tokens[usable]; a pool to resample from."""
-    own = indices(sae, latents)
-    parts = [np.asarray(f[..., own])[np.asarray(u)] for f, u in _stream(lm, hook, sae, params, tokens)]
+def activations_of(attached: "Attached", tokens: Any, latents: Any) -> np.ndarray:
+    """Activations (usable tokens, k) of some latents, in the order of tokens[usable]; a pool to resample from.
+
+    Raises ConfigError as `firing` does, and for latents that do not exist.
+    """
+    chosen = indices(attached.sae, latents)
+    parts = [np.asarray(f[..., chosen])[np.asarray(u)] for f, u in _stream(attached, tokens)]
     return np.concatenate(parts)
 
 
@@ -95,18 +128,15 @@ def contrast(a: Any, b: Any, top: int = 10) -> Contrast:
     return Contrast(best, (first - second)[best], first[best], second[best])
 
 
-def _stream(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, tokens: Any
-) -> Iterator[tuple[Array, Array]]:
+def _stream(attached: "Attached", tokens: Any) -> Iterator[tuple[Array, Array]]:
     """(latents, usable) by batches of rows."""
-    fits(lm, hook, sae)
-    tokens = rows_given(lm, tokens)
-    if not tokens.usable.any():
+    lm, rows_of_text = attached.lm, attached.rows(tokens)
+    if not rows_of_text.usable.any():
         raise ConfigError("tokens have no usable position; every one is special: give text")
-    own, held = lm.resolve(hook), {k: jnp.asarray(v) for k, v in params.items()}
-    for rows in batches(lm, tokens, sae.d_sae):
+    static, params = (attached.hook, attached.sae), dict(attached.params)
+    for rows in batches(lm, rows_of_text, attached.sae.d_sae):
         run = (rows.tokens, rows.positions, rows.valid)
-        yield _latents(lm.spec, lm.params, own, sae, held, *run, {}), rows.usable
+        yield _latents(lm.spec, lm.params, *static, params, *run, {}), rows.usable
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
@@ -115,7 +145,7 @@ def _latents(
     params: Any,
     hook: str,
     sae: SAE,
-    own: Params,
+    sae_params: Params,
     ids: Array,
     positions: Array,
     valid: Array | None,
@@ -123,7 +153,7 @@ def _latents(
 ) -> Array:
     stop = None if edits else stop_after([hook], spec.n_layers)
     x = capture(spec, params, ids, positions, valid, (hook,), edits=edits, stop_at_layer=stop)[1][hook]
-    return sae.encode(own, x.reshape(*ids.shape, -1).astype(jnp.float32))
+    return sae.encode(sae_params, x.reshape(*ids.shape, -1).astype(jnp.float32))
 
 
 @jax.jit

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ from superposition.errors import ConfigError
 from superposition.llm.hooks import Context
 from superposition.llm.model import LanguageModel
 from superposition.sae import SAE, Params
+
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 Latents = Callable[[Array], Array]
 
@@ -45,20 +48,30 @@ class Splice:
 
 
 def splice(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    edit: Latents | None = None,
-    *,
-    error_term: bool = False,
+    attached: "Attached", edit: Latents | None = None, *, error_term: bool = False
 ) -> dict[str, Splice]:
-    """{hook: Splice}, to give to the model as `edits`; ConfigError where the SAE does not fit the hook point."""
-    fits(lm, hook, sae)
-    held: Any = edit
+    r"""Run the model on the SAE's reconstruction: {hook: edit}, to give to the model as `edits`.
+
+    $x' = \mathrm{decode}(g(f))$, or with error_term $x' = x + \mathrm{decode}(g(f)) - \mathrm{decode}(f)$, where
+    f = encode(x).
+
+    Args:
+        attached: The SAE on its model.
+        edit: g, from latents (..., d_sae) to latents; a pytree, whose arrays compile nothing, or a plain function.
+        error_term: Keep what the SAE leaves out of the activation.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> edits = splice(attached, lambda f: f.at[..., 136].set(0.0), error_term=True)
+        >>> attached.lm("Once upon a time", edits=edits).shape
+        (1, 5, 3072)
+    """
+    g: Any = edit
     if edit is not None and jax.tree_util.all_leaves([edit]):
-        held = jax.tree_util.Partial(edit)
-    return {lm.resolve(hook): Splice(dict(params), sae, held, error_term)}
+        g = jax.tree_util.Partial(edit)
+    return {attached.hook: Splice(dict(attached.params), attached.sae, g, error_term)}
 
 
 def fits(lm: LanguageModel, hook: str, sae: SAE) -> None:

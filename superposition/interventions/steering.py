@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,13 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.interventions.splice import Splice, fits
+from superposition.interventions.splice import Splice
 from superposition.llm.hooks import Context
-from superposition.llm.model import LanguageModel
 from superposition.sae import SAE, Params
 from superposition.typing import PRNGKey
+
+if TYPE_CHECKING:
+    from superposition.interventions.attach import Attached
 
 ABLATIONS = ("zero", "mean", "resample")
 
@@ -88,51 +90,67 @@ class Draw:
         return self.pool[jax.vmap(jax.vmap(draw))(rows, positions)]
 
 
-def steer(
-    lm: LanguageModel, hook: str, sae: SAE, params: Params, latent: Any, amount: Any
-) -> dict[str, Steer]:
-    """Add amount x the latent's decoder direction: {hook: edit}, to give to the model as `edits`.
+def steer(attached: "Attached", latent: Any, amount: Any) -> dict[str, Steer]:
+    r"""Add amount x the latent's decoder direction: {hook: edit}, to give to the model as `edits`.
 
-    The activation moves as if the latent were larger by `amount` (through the run-time norm), which is customarily
-    a strength times its largest activation. latent: an index or several, amount: one number or one a latent.
-    Raises ConfigError for a latent that does not exist, and where the SAE does not fit the hook point.
+    $x' = x + s(x) \sum_k a_k d_k$, with decoder rows d_k and the scale s of the SAE's run-time norm, 1 without one: the
+    activation moves as if the latent were larger by the amount (Templeton et al. 2024, "Scaling Monosemanticity").
+
+    Args:
+        attached: The SAE on its model.
+        latent: An index, or several (k,).
+        amount: In units of the latent's activation, one number or one a latent; customarily a strength times the
+            latent's largest activation (`firing(attached, text).largest`).
+
+    Raises:
+        ConfigError: There is no such latent, it is given twice, or the amount is not finite.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> attached.lm("Once upon a time", edits=steer(attached, 136, 12.0)).shape
+        (1, 5, 3072)
     """
-    fits(lm, hook, sae)
-    latents = indices(sae, latent)
-    return {lm.resolve(hook): Steer(direction(sae, params, latents, _amounts(amount, latents)), sae)}
+    latents = indices(attached.sae, latent)
+    way = direction(attached.sae, attached.params, latents, _amounts(amount, latents))
+    return {attached.hook: Steer(way, attached.sae)}
 
 
-def clamp(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    latent: Any,
-    value: Any,
-    *,
-    error_term: bool = True,
-) -> dict[str, Clamp]:
-    """Set a latent (or several) to a value: {hook: edit}. error_term: keep what the SAE leaves out of the activation.
+def clamp(attached: "Attached", latent: Any, value: Any, *, error_term: bool = True) -> dict[str, Clamp]:
+    """Set a latent (or several) to a value: {hook: edit}, to give to the model as `edits`.
 
-    value: one number; one a latent, (k,); or one a token as well, (batch, pos) of one latent, (batch, pos, k) of
-    several. Raises ConfigError as `steer` does.
+    Args:
+        attached: The SAE on its model.
+        latent: An index, or several (k,).
+        value: One number; one a latent, (k,); or one a token as well, (batch, pos) of one latent, (batch, pos, k) of
+            several.
+        error_term: Keep what the SAE leaves out of the activation; without it the model runs on the reconstruction.
+
+    Raises:
+        ConfigError: As `steer` does, and for a value of another shape.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> edits = clamp(attached, [136, 7], [5.0, 0.0])
+        >>> attached.lm("Once upon a time", edits=edits).shape
+        (1, 5, 3072)
     """
-    fits(lm, hook, sae)
-    latents = indices(sae, latent)
+    latents = indices(attached.sae, latent)
     if not callable(value):
         value = jnp.asarray(value, jnp.float32)
         value = value[..., None] if np.ndim(latent) == 0 else value
         value = value if value.ndim else jnp.full(len(latents), value)  # one shape, one program
         if value.shape[-1] not in (1, len(latents)):
             raise ConfigError(f"value must be one number or {len(latents)}; got shape {value.shape}")
-    return {lm.resolve(hook): Clamp(dict(params), sae, jnp.asarray(latents), value, error_term)}
+    edit = Clamp(dict(attached.params), attached.sae, jnp.asarray(latents), value, error_term)
+    return {attached.hook: edit}
 
 
 def ablate(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
+    attached: "Attached",
     latents: Any,
     to: str = "zero",
     *,
@@ -140,28 +158,44 @@ def ablate(
     key: PRNGKey | None = None,
     error_term: bool = True,
 ) -> dict[str, Clamp]:
-    """Take latents out: {hook: edit}. error_term=False runs the model on the SAE's reconstruction without them.
+    """Take latents out: {hook: edit}, to give to the model as `edits`.
 
-    to: "zero"; "mean", values (d_sae,) or (k,) as `firing(...).mean` has them; "resample", values (n, d_sae) or
-    (n, k), of which each token is given a row drawn with `key`. Raises ConfigError as `steer` does, and for values
-    or a key that are missing or have no use.
+    Args:
+        attached: The SAE on its model.
+        latents: An index, or several (k,), ablated together.
+        to: "zero"; "mean", where values (d_sae,) or (k,) are as `firing(...).mean` has them; "resample", where each
+            token is given a row of values (n, d_sae) or (n, k), drawn with `key` (causal scrubbing, Chan et al. 2022).
+        values: What latents are set to.
+        key: Of the rows that are drawn.
+        error_term: Keep what the SAE leaves out of the activation; without it the model runs on the reconstruction.
+
+    Raises:
+        ConfigError: As `steer` does, and for values or a key that are missing or have no use.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> attached.lm("Once upon a time", edits=ablate(attached, [136, 520])).shape
+        (1, 5, 3072)
     """
     validate.choice("to", to, ABLATIONS)
-    own = np.atleast_1d(indices(sae, latents))
+    sae = attached.sae
+    chosen = np.atleast_1d(indices(sae, latents))
     for name, given, takers in (("values", values, ("mean", "resample")), ("key", key, ("resample",))):
         if (given is None) is (to in takers):
             raise ConfigError(f"to={to!r} {'needs' if given is None else 'takes no'} {name}")
     if values is None:
-        return clamp(lm, hook, sae, params, own, 0.0, error_term=error_term)
+        return clamp(attached, chosen, 0.0, error_term=error_term)
     pool, axes = jnp.asarray(values, jnp.float32), 1 if to == "mean" else 2
-    if pool.ndim != axes or not pool.size or pool.shape[-1] not in (len(own), sae.d_sae):
+    if pool.ndim != axes or not pool.size or pool.shape[-1] not in (len(chosen), sae.d_sae):
         rows = "" if to == "mean" else "n, "
         raise ConfigError(
-            f"values must be ({rows}{sae.d_sae}) or ({rows}{len(own)}) to {to}; got shape {pool.shape}"
+            f"values must be ({rows}{sae.d_sae}) or ({rows}{len(chosen)}) to {to}; got shape {pool.shape}"
         )
-    pool = pool[..., own] if pool.shape[-1] == sae.d_sae else pool
+    pool = pool[..., chosen] if pool.shape[-1] == sae.d_sae else pool
     value = pool if key is None else Draw(pool, key)
-    return clamp(lm, hook, sae, params, own, value, error_term=error_term)
+    return clamp(attached, chosen, value, error_term=error_term)
 
 
 def direction(sae: SAE, params: Mapping[str, Array], latents: Any, amounts: Any) -> Array:

@@ -1,17 +1,23 @@
 """Generation with a key-value cache: one prefill, then a scan; edits act in both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from superposition._internal import validate
+from superposition.errors import ConfigError
 from superposition.llm.decoder import Cache, Decoder
 from superposition.llm.hooks import Edit, Taps
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey
+
+if TYPE_CHECKING:
+    from superposition.llm.model import LanguageModel
 
 
 def empty_cache(decoder: Decoder, batch: int, slots: int, dtype: Any) -> Cache:
@@ -86,3 +92,43 @@ def generate(
     start = (first, positions[:, -1] + 1, jnp.zeros(batch, bool), cache)
     _, rest = jax.lax.scan(step, start, jnp.arange(1, n))
     return jnp.concatenate([first[:, None], rest.T], 1)
+
+
+def continued(
+    lm: "LanguageModel",
+    tokens: Any,
+    n: int,
+    key: PRNGKey | None,
+    *,
+    temperature: float,
+    top_p: float,
+    mask: Any,
+    edits: Mapping[str, Edit] | None,
+    end: int | Sequence[int] | None,
+) -> np.ndarray:
+    """`LanguageModel.generate`: what is asked for checked, and run."""
+    validate.integer("n", n, 1)
+    validate.in_range("temperature", temperature, 0.0, float("inf"))
+    validate.in_range("top_p", top_p, 0.0, 1.0, open_low=True)
+    ends = () if end is None else tuple(np.atleast_1d(np.asarray(end, int)).tolist())
+    if temperature > 0 and key is None:
+        raise ConfigError("drawing at a temperature above 0 needs a key; give key=jax.random.key(0)")
+    tokens, _, valid = lm.prepared(tokens, mask, more=n)
+    if valid is None:
+        valid = jnp.ones(tokens.shape, bool)
+    elif not bool(valid[:, -1].all()):
+        raise ConfigError("prompts must be padded on the left; got a mask that ends with padding")
+    drawn = generate(
+        lm.spec,
+        lm.params,
+        jax.random.key(0) if key is None else key,
+        tokens,
+        valid,
+        lm.edits(edits),
+        jnp.float32(temperature),
+        None if top_p == 1 else jnp.float32(top_p),
+        n=n,
+        greedy=temperature == 0,
+        end=ends,
+    )
+    return np.asarray(drawn)

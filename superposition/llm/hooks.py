@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 from jax import Array
 
 from superposition.errors import ConfigError
@@ -107,6 +108,18 @@ def stop_after(names: Iterable[str], n_layers: int) -> int | None:
             return None
         last = max(last, 0 if layer is None else layer + 1)
     return last if last <= n_layers else None
+
+
+def as_pytrees(edits: Mapping[str, Edit], resolve: Callable[[str], str]) -> dict[str, Any]:
+    """Edits by the hook points that their names mean, each a pytree; ConfigError for two at one hook point."""
+    result: dict[str, Any] = {}
+    for name, edit in edits.items():
+        hook = resolve(name)
+        if hook in result:
+            raise ConfigError(f"two edits at {hook}; make them one")
+        plain = jax.tree_util.all_leaves([edit])  # a function is no pytree: it is held as static
+        result[hook] = jax.tree_util.Partial(edit) if plain else edit
+    return result
 
 
 class Taps:

@@ -1,22 +1,21 @@
 """A language model at hand: tokens to logits, activations at hook points, edits, generation."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-from superposition._internal import validate
+from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
 from superposition.llm import generation, hooks, prompts, sharding
 from superposition.llm.decoder import Decoder, shapes
-from superposition.llm.hooks import Edit, Taps
+from superposition.llm.forward import capture, positions, run
+from superposition.llm.hooks import Edit
 from superposition.llm.spec import Spec
 from superposition.llm.token_facts import TokenFacts
 from superposition.typing import PRNGKey
@@ -24,18 +23,54 @@ from superposition.typing import PRNGKey
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from superposition.interventions.attach import Attached
     from superposition.llm.fast_tokenizer import FastTokenizer
+
+__all__ = ["DTYPES", "SMALL_LM", "LanguageModel", "capture", "positions"]
 
 SMALL_LM = "superposition/small-lm"
 DTYPES = ("float32", "bfloat16")
+SHOWN = (
+    "family",
+    "d_model",
+    "n_heads",
+    "n_kv_heads",
+    "d_head",
+    "d_mlp",
+    "d_vocab",
+    "n_ctx",
+    "norm",
+    "activation",
+)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LanguageModel:
-    """A Spec (static), flat parameters named as `decoder.shapes` has them, and the names it is known by.
+    """A decoder-only language model: a Spec (static) and flat parameters named as `decoder.shapes` has them.
 
-    tokens are integers (batch, pos), or text: a prompt, or several. mask is False (or 0) for padding, whose
-    positions do not count. facts: special tokens and how text is put together, in place of what the folder says.
+    Wherever it takes tokens they are integers (batch, pos), `Tokens`, or text: a prompt, or several, which begin with
+    BOS where the tokenizer puts it. mask is False (or 0) for padding, whose positions do not count.
+
+    Attributes:
+        spec: The architecture.
+        params: Weights by name.
+        name: What it is called: a folder, or a name on the hub.
+        folder: Where its files are, the tokenizer among them; None for a model made from parameters alone.
+        aliases: Other names of its hook points, such as Hugging Face module paths.
+        facts: Special tokens and how text is put together, in place of what the folder says.
+
+    Example:
+        >>> lm = LanguageModel.from_hf()
+        >>> lm
+        LanguageModel('superposition/small-lm': 1 layer of width 128, vocabulary 3,072, context 128, 0.608M parameters)
+        >>> lm("Once upon a time").shape
+        (1, 5, 3072)
+        >>> logits, seen = lm.run_with_cache("Once upon a time", ["blocks.0.mlp.hook_post"])
+        >>> seen["blocks.0.mlp.hook_post"].shape
+        (1, 5, 512)
+        >>> prompt = lm.prompt_ids("Once upon a time")
+        >>> lm.continuation(prompt, lm.generate([prompt], 4)[0])
+        ', there was a'
     """
 
     spec: Spec
@@ -54,9 +89,17 @@ class LanguageModel:
         mesh: Mesh | None = None,
         revision: str | None = None,
     ) -> "LanguageModel":
-        """The model in a folder (config.json, *.safetensors), of a name on the hub, or the one we ship.
+        """The model in a folder, of a name on the Hugging Face hub, or the one that ships.
 
-        Raises ConfigError for what is not there, not supported or does not fit, CorruptError for damage.
+        Args:
+            source: A folder (config.json, *.safetensors, the tokenizer's files), or a name such as "gpt2".
+            dtype: "float32" or "bfloat16", of the parameters and of the computation.
+            mesh: Devices that the parameters are spread over.
+            revision: Branch, tag or commit of a name on the hub.
+
+        Raises:
+            ConfigError: It is not there, is of a family or has a setting that is not supported, or does not fit.
+            CorruptError: A file is damaged.
         """
         from superposition.llm.hub import read, resolve
 
@@ -113,6 +156,22 @@ class LanguageModel:
         """The text that new tokens add to a prompt's, as it reads after it."""
         return prompts.continuation(self, prompt, new)
 
+    def attach(self, sae: Any, hook: str | None = None, *, name: str = "") -> "Attached":
+        """An SAE at its hook point of this model, to steer, ablate, attribute and evaluate with.
+
+        The hook point is the one in the SAE's metadata, or `hook`. What the metadata ask of the model is done (BOS,
+        centred weights) or refused; `interventions.attach` says more.
+
+        Example:
+            >>> from superposition.storage import formats
+            >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+            >>> attached.steer(136, 2.0).generate("Once upon a time", 8)
+            'Once upon a time, there was a little girl named Lily'
+        """
+        from superposition.interventions.attach import attach
+
+        return attach(self, sae, hook, name=name)
+
     def hook_names(self) -> list[str]:
         """Every hook point, in the order of firing."""
         return list(hooks.hook_shapes(self.spec))
@@ -133,7 +192,7 @@ class LanguageModel:
         return hooks.resolve(name, self.hook_names(), self.aliases, self.spec.n_layers)
 
     def __call__(self, tokens: Any, *, mask: Any = None, edits: Mapping[str, Edit] | None = None) -> Array:
-        """Logits (batch, pos, d_vocab)."""
+        """Logits (batch, pos, d_vocab); arguments and errors as for `run_with_cache`."""
         return self.run_with_cache(tokens, (), mask=mask, edits=edits)[0]  # type: ignore[return-value]
 
     def run_with_cache(
@@ -145,12 +204,19 @@ class LanguageModel:
         mask: Any = None,
         edits: Mapping[str, Edit] | None = None,
     ) -> tuple[Array | None, dict[str, Array]]:
-        """Logits and the activations at the named hook points (or those a predicate accepts).
+        """Logits (batch, pos, d_vocab), and activations by the names asked for.
 
-        stop_at_layer: run blocks 0 .. stop_at_layer - 1 only; the logits are then None. edits: what to do to
-        the activation at a hook point, `edit(x, context) -> x`, a pytree (its arrays are traced, so a new
-        vector compiles nothing) or a plain function; records come after edits.
-        Raises ConfigError for names that are unknown or never fire, and for tokens outside the vocabulary.
+        Args:
+            tokens: Ids (batch, pos), a prompt or several.
+            names: Hook points, or a predicate over them; see `hook_names`, and `shape` for what passes there.
+            stop_at_layer: Run blocks 0 .. stop_at_layer - 1 only; the logits are then None.
+            mask: False for padding, (batch, pos).
+            edits: What to do to the activation at a hook point, `edit(x, context) -> x`: a pytree (its arrays are
+                traced, so that a new vector compiles nothing) or a plain function. Records come after edits.
+
+        Raises:
+            ConfigError: Names are unknown or never fire, tokens lie outside the vocabulary, or there are more of them
+                than the model has positions.
         """
         if callable(names):
             wanted = [n for n in self.hook_names() if names(n)]
@@ -162,7 +228,7 @@ class LanguageModel:
         if stop_at_layer is not None:
             validate.integer("stop_at_layer", stop_at_layer, 0, self.spec.n_layers + 1)
         tokens, places, valid = self.prepared(tokens, mask)
-        out, seen = _run(
+        out, seen = run(
             self.spec,
             self.params,
             tokens,
@@ -186,112 +252,42 @@ class LanguageModel:
         edits: Mapping[str, Edit] | None = None,
         end: int | Sequence[int] | None = None,
     ) -> np.ndarray:
-        """`n` tokens after each row of tokens (batch, pos): greedy at temperature 0, else drawn with `key`.
+        """`n` tokens after each row of tokens, as ids (batch, n).
 
-        Rows of unequal length are padded on the left, mask False there. After a token of `end` a row repeats it.
-        Edits act on the prompt and on every new token. Raises ConfigError as the forward pass does, and where
-        the model has no positions for so many tokens.
+        Args:
+            tokens: Ids (batch, pos), a prompt or several.
+            n: How many to add.
+            key: Of the draws; needed above temperature 0.
+            temperature: 0 takes the likeliest token; else the softmax is of logits / temperature.
+            top_p: Draw from the least set of tokens that holds this much probability (Holtzman et al. 2020).
+            mask: False for padding, (batch, pos), which must be on the left.
+            edits: As for `run_with_cache`; they act on the prompt and on every new token.
+            end: Tokens after which a row repeats that token.
+
+        Raises:
+            ConfigError: As the forward pass does, and where the model has no positions for so many tokens.
         """
-        validate.integer("n", n, 1)
-        validate.in_range("temperature", temperature, 0.0, float("inf"))
-        validate.in_range("top_p", top_p, 0.0, 1.0, open_low=True)
-        ends = () if end is None else tuple(np.atleast_1d(np.asarray(end, int)).tolist())
-        if temperature > 0 and key is None:
-            raise ConfigError("drawing at a temperature above 0 needs a key; give key=jax.random.key(0)")
-        tokens, _, valid = self.prepared(tokens, mask, more=n)
-        if valid is None:
-            valid = jnp.ones(tokens.shape, bool)
-        elif not bool(valid[:, -1].all()):
-            raise ConfigError("prompts must be padded on the left; got a mask that ends with padding")
-        drawn = generation.generate(
-            self.spec,
-            self.params,
-            jax.random.key(0) if key is None else key,
-            tokens,
-            valid,
-            self.edits(edits),
-            jnp.float32(temperature),
-            None if top_p == 1 else jnp.float32(top_p),
-            n=n,
-            greedy=temperature == 0,
-            end=ends,
+        return generation.continued(
+            self, tokens, n, key, temperature=temperature, top_p=top_p, mask=mask, edits=edits, end=end
         )
-        return np.asarray(drawn)
 
     def prepared(self, tokens: Any, mask: Any = None, more: int = 0) -> tuple[Array, Array, Array | None]:
-        """Tokens as int32, positions and validity, or ConfigError for what cannot be run."""
-        ids, mask = prompts.rows_of(self, tokens, mask)
-        if ids.ndim != 2 or 0 in ids.shape or ids.dtype.kind not in "iu":
-            raise ConfigError(
-                f"tokens must be integers (batch, pos) or text; got shape {ids.shape}, {ids.dtype}"
-            )
-        if ids.min() < 0 or ids.max() >= self.spec.d_vocab:
-            row, column = np.argwhere((ids < 0) | (ids >= self.spec.d_vocab))[0]
-            raise ConfigError(
-                f"tokens must lie in [0, {self.spec.d_vocab}); row {row}, position {column} is {ids[row, column]}"
-            )
-        length = ids.shape[1]
-        valid = None
-        if mask is not None:
-            valid = np.asarray(mask).astype(bool)
-            if valid.shape != ids.shape:
-                raise ConfigError(f"mask must have the shape of tokens, {ids.shape}; got {valid.shape}")
-            length = int(valid.sum(1).max())
-        if self.spec.learned_positions and length + more > self.spec.n_ctx:
-            raise ConfigError(
-                f"the model has {self.spec.n_ctx} positions; got {length}"
-                + (f" and {more} to come" if more else "")
-                + ": give fewer tokens"
-            )
-        row, seen = jnp.asarray(ids, jnp.int32), None if valid is None else jnp.asarray(valid)
-        return row, positions(row, seen), seen
+        """Tokens as int32 (batch, pos), their positions and validity, or ConfigError for what cannot be run."""
+        return prompts.prepared(self, tokens, mask, more)
+
+    def __repr__(self) -> str:
+        spec, count = self.spec, sum(np.size(value) for value in self.params.values())
+        layers = f"{spec.n_layers} layer{'s' * (spec.n_layers > 1)} of width {spec.d_model}"
+        return (
+            f"LanguageModel({self.name!r}: {layers}, vocabulary {spec.d_vocab:,}, context {spec.n_ctx:,}, "
+            f"{count / 1e6:.3g}M parameters)"
+        )
+
+    def _repr_html_(self) -> str:
+        spec = self.spec
+        rows = [[name, getattr(spec, name)] for name in SHOWN] + [["n_layers", spec.n_layers]]
+        return notebook.table(repr(self), rows)
 
     def edits(self, edits: Mapping[str, Edit] | None) -> dict[str, Any]:
         """Edits by hook point, each a pytree."""
-        result: dict[str, Any] = {}
-        for name, edit in (edits or {}).items():
-            own = self.resolve(name)
-            if own in result:
-                raise ConfigError(f"two edits at {own}; make them one")
-            leaf = jax.tree_util.all_leaves([edit])  # a plain function is no pytree: hold it as static
-            result[own] = jax.tree_util.Partial(edit) if leaf else edit
-        return result
-
-
-def positions(tokens: Array, valid: Array | None) -> Array:
-    """Positions (batch or 1, pos) of tokens, which count those of a row that are no padding."""
-    if valid is None:
-        return jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
-    return jnp.maximum(jnp.cumsum(valid, 1) - 1, 0).astype(jnp.int32)
-
-
-@partial(jax.jit, static_argnames=("spec", "names", "stop_at_layer"))
-def _run(
-    spec: Spec,
-    params: Mapping[str, Array],
-    tokens: Array,
-    positions: Array,
-    valid: Array | None,
-    edits: Mapping[str, Edit],
-    *,
-    names: tuple[str, ...],
-    stop_at_layer: int | None,
-) -> tuple[Array, dict[str, Array]]:
-    return capture(spec, params, tokens, positions, valid, names, edits=edits, stop_at_layer=stop_at_layer)
-
-
-def capture(
-    spec: Spec,
-    params: Mapping[str, Array],
-    tokens: Array,
-    positions: Array,
-    valid: Array | None,
-    names: Iterable[str],
-    *,
-    edits: Mapping[str, Edit] | None = None,
-    stop_at_layer: int | None = None,
-) -> tuple[Array, dict[str, Array]]:
-    """The forward pass as a pure function: output, and activations by (resolved) name."""
-    taps = Taps(names, edits or {}, positions, valid)
-    out, _ = Decoder(spec, params)(tokens, positions, valid, tap=taps, stop_at_layer=stop_at_layer)
-    return out, taps.finish(stop_at_layer)
+        return hooks.as_pytrees(edits or {}, self.resolve)

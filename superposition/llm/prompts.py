@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from superposition.errors import ConfigError
 from superposition.llm import tokenizing
+from superposition.llm.forward import positions
 from superposition.llm.token_facts import TokenFacts, token_facts
 from superposition.llm.tokens import Tokens, token_array, usable_positions
 
@@ -46,6 +49,14 @@ def prompt_ids(lm: "LanguageModel", text: str) -> list[int]:
     return begin + ids
 
 
+def completed(lm: "LanguageModel", texts: Sequence[str], new: Any) -> list[str]:
+    """Texts with the tokens (rows, n) that a model added to them, up to the end of each text."""
+    rows = zip(texts, np.asarray(new).tolist(), strict=True)
+    return [
+        text + continuation(lm, prompt_ids(lm, text), lm.token_facts.until_eos(row)) for text, row in rows
+    ]
+
+
 def one_token(lm: "LanguageModel", text: str) -> int:
     """The one token that a text is; ConfigError for a text of several or none."""
     ids = token_ids(lm, text)
@@ -55,8 +66,23 @@ def one_token(lm: "LanguageModel", text: str) -> int:
     return ids[0]
 
 
+def is_text(target: Any) -> bool:
+    """Whether a target is a text, or a list of them, and no ids."""
+    listed = target if isinstance(target, list | tuple) else [target]
+    return any(isinstance(one, str) for one in listed)
+
+
+def target_ids(lm: "LanguageModel", target: Any) -> Any:
+    """The ids that texts of one token each stand for; ids as they are. ConfigError for a text of several tokens."""
+    if isinstance(target, str):
+        return one_token(lm, target)
+    return jnp.asarray([target_ids(lm, one) for one in target]) if is_text(target) else target
+
+
 def rows_of(lm: "LanguageModel", tokens: Any, mask: Any) -> tuple[np.ndarray, Any]:
-    """Tokens as an array and their mask; a text is a prompt, several texts are rows padded on their left."""
+    """Ids (batch, pos) and their mask; a text is a prompt, several texts are rows padded on their left."""
+    if isinstance(tokens, Tokens):
+        return tokens.tokens, tokens.valid if mask is None else mask
     texts = [tokens] if isinstance(tokens, str) else tokens
     if isinstance(texts, list | tuple) and texts and all(isinstance(text, str) for text in texts):
         if mask is not None:
@@ -74,6 +100,38 @@ def rows_of(lm: "LanguageModel", tokens: Any, mask: Any) -> tuple[np.ndarray, An
             "tokens must be integers (batch, pos), every row of one length; pad shorter rows on their left and give "
             "mask, or give the prompts as text"
         ) from error
+
+
+def prepared(
+    lm: "LanguageModel", tokens: Any, mask: Any = None, more: int = 0
+) -> tuple[Array, Array, Array | None]:
+    """Tokens as int32 (batch, pos), their positions and validity; ConfigError for what cannot be run.
+
+    more: how many tokens are to come after these.
+    """
+    ids, mask = rows_of(lm, tokens, mask)
+    if ids.ndim != 2 or 0 in ids.shape or ids.dtype.kind not in "iu":
+        raise ConfigError(f"tokens must be integers (batch, pos) or text; got shape {ids.shape}, {ids.dtype}")
+    if ids.min() < 0 or ids.max() >= lm.spec.d_vocab:
+        row, column = np.argwhere((ids < 0) | (ids >= lm.spec.d_vocab))[0]
+        raise ConfigError(
+            f"tokens must lie in [0, {lm.spec.d_vocab}); row {row}, position {column} is {ids[row, column]}"
+        )
+    length = ids.shape[1]
+    valid = None
+    if mask is not None:
+        valid = np.asarray(mask).astype(bool)
+        if valid.shape != ids.shape:
+            raise ConfigError(f"mask must have the shape of tokens, {ids.shape}; got {valid.shape}")
+        length = int(valid.sum(1).max())
+    if lm.spec.learned_positions and length + more > lm.spec.n_ctx:
+        raise ConfigError(
+            f"the model has {lm.spec.n_ctx} positions; got {length}"
+            + (f" and {more} to come" if more else "")
+            + ": give fewer tokens"
+        )
+    row, shown = jnp.asarray(ids, jnp.int32), None if valid is None else jnp.asarray(valid)
+    return row, positions(row, shown), shown
 
 
 def rows_given(lm: "LanguageModel", tokens: Any) -> Tokens:

@@ -7,8 +7,9 @@ from jax import Array
 
 from superposition.activations import Stream
 from superposition.errors import ConfigError
+from superposition.llm.forward import capture, positions
 from superposition.llm.hooks import stop_after
-from superposition.llm.model import LanguageModel, capture, positions
+from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.prompts import rows_given
 from superposition.llm.rows import MIXED, RowActivations, row_stream, some_usable

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from superposition._internal import arrays, validate
+from superposition._internal import arrays, notebook, validate
 from superposition.errors import ConfigError
 from superposition.llm.token_facts import TokenFacts
 
@@ -24,6 +24,17 @@ class Tokens(NamedTuple):
     source: np.ndarray
     sources: tuple[str, ...]
     valid: np.ndarray | None = None
+
+    def __repr__(self) -> str:
+        rows, ctx = np.shape(self.tokens)
+        padding = "" if self.valid is None else f", {int((~self.valid).sum()):,} of them padding"
+        some = ", ".join(self.sources[:4]) + (", ..." if len(self.sources) > 4 else "")
+        return f"Tokens({rows:,} rows of {ctx:,}{padding}, {int(self.usable.sum()):,} usable, from {some})"
+
+    def _repr_html_(self) -> str:
+        each = [(name, self.source == i) for i, name in enumerate(self.sources)]
+        rows = [[name, int(mine.sum()), int(self.usable[mine].sum())] for name, mine in each]
+        return notebook.table(repr(self), rows, ["source", "rows", "usable tokens"])
 
     def of(self, source: str) -> "Tokens":
         """The rows of one source."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from superposition._internal import atomic
 from superposition.errors import ConfigError, StoreError
@@ -21,6 +21,14 @@ _SIBLING = re.compile(r"(0|[1-9][0-9]*)\.js")
 # < and & begin and end markup, U+2028 and U+2029 lines of JavaScript, and a lone surrogate is not UTF-8.
 _UNSAFE = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _ASSETS = resources.files("superposition.pages") / "assets"
+
+
+class Pages(NamedTuple):
+    """A set of pages: its index, and its features and texts, each made when it is taken (once)."""
+
+    index: dict[str, Any]  # type: ignore[assignment]
+    features: Iterator[dict[str, Any]]
+    texts: Iterator[dict[str, Any]]
 
 
 def write(

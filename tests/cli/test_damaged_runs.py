@@ -11,7 +11,7 @@ from superposition.cli import main
 from superposition.cli.sae import figures
 from superposition.cli.sae.training import read_results
 from superposition.errors import ConfigError, SuperpositionError
-from superposition.pages._served import first_page, read_index
+from superposition.pages.server.served import first_page, read_index
 from superposition.pages.write import write
 from tests.oracles.pages import pages
 from tests.oracles.unsealed import unsealed

@@ -7,15 +7,16 @@ import pytest
 from superposition.cli import main
 from superposition.cli.features import ablation, on_sae, steering
 from superposition.cli.features.config import AblateConfig, SteerConfig
-from superposition.cli.features.on_sae import prompt_ids
 from superposition.cli.llm.text import read_tokens
 from superposition.cli.sae.report import Named
 from superposition.interventions import (
     At,
+    Attached,
     Logit,
     ablate,
     attribute,
     clamp,
+    continuations,
     effect,
     firing,
     kl,
@@ -89,16 +90,16 @@ def test_steering_returns_what_the_library_gives(model, sae, texts, lm, params, 
     config = SteerConfig(**options, latent=TOP, strength=(-4.0, 0.0, 2.0), prompt_too=True, clamp=clamped)
     result = steering.steer(config)
     printed = capsys.readouterr().out
-    prompt = prompt_ids(lm, PROMPT)
+    prompt = lm.prompt_ids(PROMPT)
     assert result["prompt_tokens"] == prompt == [0, *prompt[1:]]
     assert lm.tokenizer.decode(prompt[1:]) == PROMPT
-    largest = firing(lm, HOOK, SAE, params, read_tokens(config, lm)).largest[TOP]
+    largest = firing(Attached(lm, HOOK, SAE, params), read_tokens(config, lm)).largest[TOP]
     assert result["largest"] == pytest.approx(largest)
     assert len(result["rows"]) == 3
     changed = set()
     for strength, row in zip(config.strength, result["rows"], strict=True):
         assert row["amount"] == pytest.approx(strength * largest)
-        (edit,) = (clamp if clamped else steer)(lm, HOOK, SAE, params, TOP, row["amount"]).values()
+        (edit,) = (clamp if clamped else steer)(Attached(lm, HOOK, SAE, params), TOP, row["amount"]).values()
         ids = np.array([row["tokens"]])
         new, begin = row["tokens"][len(prompt) :], len(prompt) - 1
         edits = {HOOK: At(edit, jnp.asarray(np.arange(ids.shape[1])[None] > 0))}  # at all but BOS
@@ -107,7 +108,7 @@ def test_steering_returns_what_the_library_gives(model, sae, texts, lm, params, 
         chosen = np.take_along_axis(predicted, np.array(new)[:, None], -1)[:, 0]
         assert (predicted.max(-1) - chosen).max() < 1e-4
         assert row["kl"] == pytest.approx(float(kl(predicted, plain[begin:-1]).mean()), rel=1e-3, abs=1e-6)
-        own = np.asarray(latents_of(lm, HOOK, SAE, params, ids))[0, :, TOP]
+        own = np.asarray(latents_of(Attached(lm, HOOK, SAE, params), ids))[0, :, TOP]
         np.testing.assert_allclose(row["activations"], own, rtol=1e-4, atol=1e-5)
         assert (row["max"], row["mean"]) == pytest.approx(
             (own[begin + 1 :].max(), own[begin + 1 :].mean()), rel=1e-4
@@ -143,7 +144,7 @@ def test_steering_begins_at_the_prompts_last_token(lm, params, model, sae, texts
     assert row["amount"] == 10
     ids = np.array([row["tokens"]])
     begin = len(result["prompt_tokens"]) - 1
-    (edit,) = steer(lm, HOOK, SAE, params, TOP, 10.0).values()
+    (edit,) = steer(Attached(lm, HOOK, SAE, params), TOP, 10.0).values()
     predicted = np.asarray(
         lm(ids, edits={HOOK: At(edit, jnp.asarray(np.arange(ids.shape[1])[None] >= begin))})
     )
@@ -202,11 +203,11 @@ def test_a_text_that_ends_ends_the_row(lm, params, model, sae, monkeypatch):
             return new
 
         monkeypatch.setattr(LanguageModel, "generate", ends)
-        opened = steering.Opened(lm, HOOK, SAE, params, "one")
-        prompt = prompt_ids(lm, PROMPT)
-        (text,) = steering.continuations(opened, TOP, [3.0], prompt, 6)
+        attached = Attached(lm, HOOK, SAE, params)
+        prompt = lm.prompt_ids(PROMPT)
+        (text,) = continuations(attached, TOP, [3.0], prompt, 6).rows
         assert len(text.tokens) == len(text.activations) == len(prompt) + count
-        (edit,) = steer(lm, HOOK, SAE, params, TOP, 3.0).values()
+        (edit,) = steer(Attached(lm, HOOK, SAE, params), TOP, 3.0).values()
         ids = np.array([text.tokens + [lm.spec.eos] * (6 - count)])
         begin = len(prompt) - 1
         where = jnp.asarray(np.arange(ids.shape[1])[None] >= begin)
@@ -232,22 +233,22 @@ def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, 
     options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
     result = ablation.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
     printed = capsys.readouterr().out
-    prompt = prompt_ids(lm, PROMPT)
+    prompt = lm.prompt_ids(PROMPT)
     (target,) = lm.token_ids("e")
     assert (result["prompt_tokens"], result["target"]) == (prompt, target)
     where = np.arange(len(prompt))[None] > 0
     before = lm([prompt])[0, -1]
     tokens = read_tokens(AblateConfig(**options), lm)
-    baseline = firing(lm, HOOK, SAE, params, tokens).mean if to == "mean" else 0.0
+    baseline = firing(Attached(lm, HOOK, SAE, params), tokens).mean if to == "mean" else 0.0
     runs = [row["run"] for row in result["effects"]]
     assert runs[1::2] == [f"latents {TOP}, {OTHER} to {to}", f"on it, latents {TOP}, {OTHER} to {to}"]
     extra = {"mean": {"values": baseline}, "zero": {}}.get(to)
     if extra is not None:
         edits = [
             {},
-            ablate(lm, HOOK, SAE, params, [TOP, OTHER], to, **extra),
-            splice(lm, HOOK, SAE, params),
-            ablate(lm, HOOK, SAE, params, [TOP, OTHER], to, error_term=False, **extra),
+            ablate(Attached(lm, HOOK, SAE, params), [TOP, OTHER], to, **extra),
+            splice(Attached(lm, HOOK, SAE, params)),
+            ablate(Attached(lm, HOOK, SAE, params), [TOP, OTHER], to, error_term=False, **extra),
         ]
         for row, edit in zip(result["effects"], edits, strict=True):
             after = lm([prompt], edits={h: At(e, jnp.asarray(where)) for h, e in edit.items()})[0, -1]
@@ -258,7 +259,7 @@ def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, 
             assert row["kl"] == pytest.approx(float(seen.kl), rel=1e-3, abs=1e-6)
     assert all(row["kl"] > 1e-4 for row in result["effects"][1:])
     found = attribute(
-        lm, HOOK, SAE, params, [prompt], Logit(target), steps=16, baseline=baseline, where=where
+        Attached(lm, HOOK, SAE, params), [prompt], Logit(target), steps=16, baseline=baseline, where=where
     )
     by_latent = np.asarray(found.integrated)[0].sum(0)
     rows = result["attribution"]
@@ -271,7 +272,7 @@ def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, 
         assert row["gradient"] == pytest.approx(np.asarray(found.gradient)[0, :, j].sum(), rel=1e-3, abs=1e-5)
         activations = np.asarray(found.latents)[0, 1:, j]
         assert row["activation"] == pytest.approx(activations.max(), rel=1e-4)
-        one = ablate(lm, HOOK, SAE, params, j, "mean", values=np.zeros(30) + baseline)[HOOK]
+        one = ablate(Attached(lm, HOOK, SAE, params), j, "mean", values=np.zeros(30) + baseline)[HOOK]
         after = lm([prompt], edits={HOOK: At(one, jnp.asarray(where))})[0, -1]
         assert row["true"] == pytest.approx(float(before[target] - after[target]), rel=1e-2, abs=1e-4)
     sums = result["sums"]
@@ -284,7 +285,7 @@ def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, 
 def test_without_latents_and_target_the_likeliest_token_is_attributed(where, lm, capsys):
     status, out, errors = run("ablate", *where, "--prompt", PROMPT, "--top", 2, capsys=capsys)
     assert status == 0, errors
-    likeliest = int(lm([prompt_ids(lm, PROMPT)])[0, -1].argmax())
+    likeliest = int(lm([lm.prompt_ids(PROMPT)])[0, -1].argmax())
     assert f"(token {likeliest}), the likeliest" in out
     assert " to zero" not in out
 

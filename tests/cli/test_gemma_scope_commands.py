@@ -1,21 +1,19 @@
 """A Gemma-2 checkpoint with a Gemma Scope SAE goes through every command: a small random one of each, in their layouts."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 
 from superposition.cli import main
 from superposition.cli.features.config import OnSAE
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
-from superposition.pages._served import read_index
-from superposition.pages.pieces import pieces
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from tests.oracles import tiny_lm, tiny_models
 from tests.support.server import post, serving
 
@@ -173,15 +171,15 @@ def test_pages_and_what_they_ask_of_the_server(shared, scope, model, texts, tmp_
     columns = read_index(out)["columns"]
     assert columns["id"] == list(range(LATENTS))
     assert any(columns["top"])
-    opened = open_sae(OnSAE(sae=str(scope), model=str(model), hook=HOOK))
-    lm, hook, sae, params, _ = opened
+    attached = open_sae(OnSAE(sae=str(scope), model=str(model), hook=HOOK))
+    lm = attached.lm
     tokens = read_tokens(TextConfig(text=(texts,), ctx=32), lm)
-    seen = firing(lm, hook, sae, params, tokens)
+    seen = firing(attached, tokens)
     np.testing.assert_allclose(columns["density"], seen.density, rtol=1e-3)
     assert columns["density"][DEAD] == 0
     assert min(np.delete(columns["density"], DEAD)) > 0.05
     maxima = dict(zip(columns["id"], columns["max"], strict=True))
-    live = answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
+    live = answers(attached, maxima)
     with serving(out, live) as server:
         status, found, _ = post(server, {"text": "the waves 你"}, "/api/activations")
         assert status == 200
@@ -189,7 +187,7 @@ def test_pages_and_what_they_ask_of_the_server(shared, scope, model, texts, tmp_
         assert len(found["tokens"]) == len(found["top"]) == len(ids)
         assert "".join(found["tokens"][:-3]) == "the waves "
         assert found["tokens"][-3:] == ["⟨E4⟩", "⟨BD⟩", "你"]
-        latents = np.asarray(latents_of(lm, hook, sae, params, [[lm.spec.bos, *ids]]))[0, 1:]
+        latents = np.asarray(latents_of(attached, [[lm.spec.bos, *ids]]))[0, 1:]
         assert [{i for i, *_ in top} for top in found["top"]] == [set(np.flatnonzero(row)) for row in latents]
         asked = {
             "prompt": "the waves came",

@@ -18,7 +18,7 @@ from superposition.cli.llm.evaluation import decoder_norms
 from superposition.cli.sae import training
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
-from superposition.interventions import ablations, evaluate
+from superposition.interventions import Attached, ablations, evaluate
 from superposition.llm import SMALL_LM, LanguageModel
 from superposition.llm.packing import RanDryError
 from superposition.storage import formats
@@ -256,7 +256,7 @@ def test_eval_measures_every_sae_where_it_was_trained(trained, model, texts, lm,
     assert [one["name"] for one in result["saes"]] == ["k=2,seed=0", "k=6,seed=0"]
     for one in result["saes"]:
         loaded = formats.load(out / one["name"])
-        measured = evaluate(lm, loaded.sae, loaded.params, tokens, floor)
+        measured = evaluate(Attached(lm, POST, loaded.sae, loaded.params), tokens, floor)
         norms = np.linalg.norm(np.asarray(loaded.params["W_dec"]), axis=1)
         expected = {k: v if np.isfinite(v) else None for k, v in measured.numbers.items()}
         assert one["metrics"] == pytest.approx(expected | {"decoder_norm": np.median(norms)})

@@ -8,7 +8,6 @@ import pytest
 from superposition.cli import main
 from superposition.cli.features.ablation import ablate
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.features.page import write_pages
 from superposition.cli.features.steering import steer
@@ -17,6 +16,7 @@ from superposition.cli.llm.evaluation import eval_saes
 from superposition.cli.llm.needs import text_for
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
+from superposition.pages.server.live import answers
 from superposition.sae import ReLU
 from superposition.storage import formats
 from tests.oracles import tiny_lm
@@ -84,9 +84,9 @@ def test_a_config_from_before_version_6_is_obeyed_too(tmp_path, model, text):
 def test_steering_ablation_pages_and_the_server_run_the_centred_model(tmp_path, model, text):
     path = str(exact(tmp_path / "sae", CENTRED))
     common = {"sae": path, "model": model, "text": text, "ctx": 16}
-    opened = open_sae(OnSAE(**common))
-    ids = [opened.lm.prompt_ids(PROMPT)]
-    x = np.asarray(opened.lm.run_with_cache(ids, [HOOK])[1][HOOK])[0]
+    attached = open_sae(OnSAE(**common))
+    ids = [attached.lm.prompt_ids(PROMPT)]
+    x = np.asarray(attached.lm.run_with_cache(ids, [HOOK])[1][HOOK])[0]
     assert np.abs(x.mean(-1)).max() < 1e-4
     latent = int(np.argmax(np.abs(x[-1])))
     latent += D * (x[-1, latent] < 0)
@@ -98,15 +98,7 @@ def test_steering_ablation_pages_and_the_server_run_the_centred_model(tmp_path, 
     spliced = next(row for row in rows if row["run"] == "on the SAE's reconstruction")
     assert abs(spliced["kl"]) < 1e-5
     write_pages(PageConfig(**common, out=tmp_path / "pages", latents=(latent,)))
-    live = answers(
-        opened.lm,
-        HOOK,
-        opened.sae,
-        opened.params,
-        lambda ids: [str(i) for i in ids],
-        {latent: 1.0},
-        opened.needs,
-    )
+    live = answers(attached, {latent: 1.0}, lambda ids: [str(i) for i in ids])
     top = live["/api/activations"]({"text": PROMPT})["top"][-1]
     assert top[0][1] == pytest.approx(np.abs(x[-1]).max(), rel=1e-3)
 
@@ -129,18 +121,18 @@ def test_a_model_with_rms_norm_is_refused(tmp_path, text, capsys):
 
 def rows_of(tmp_path, model, text, metadata, **options):
     config = OnSAE(sae=str(exact(tmp_path / "sae", metadata)), model=model, text=text, **options)
-    opened = open_sae(config)
-    return opened, text_for(config, opened.placed, opened.name)
+    attached = open_sae(config)
+    return attached, text_for(config, attached)
 
 
 def test_rows_are_such_as_the_sae_was_trained_on(tmp_path, model, text, capsys):
     said = {"prepend_bos": False, "context_size": 12, "seqpos_slice": [3, -1], "exclude_special_tokens": True}
-    opened, tokens = rows_of(tmp_path, model, text, said)
+    attached, tokens = rows_of(tmp_path, model, text, said)
     assert tokens.tokens.shape[1] == 12
     assert (tokens.tokens[:, 0] != 0).any()  # 0 is BOS
     assert not tokens.usable[:, [0, 1, 2, 11]].any()
     assert tokens.usable[:, 3:11].any(0).all()
-    assert opened.lm.prompt_ids(PROMPT) == opened.lm.token_ids(PROMPT)
+    assert attached.lm.prompt_ids(PROMPT) == attached.lm.token_ids(PROMPT)
     noted = capsys.readouterr().err
     assert "rows and prompts begin without BOS" in noted
     assert "positions [3, -1, null] of each row count" in noted
@@ -148,7 +140,7 @@ def test_rows_are_such_as_the_sae_was_trained_on(tmp_path, model, text, capsys):
 
 def test_flags_win_and_are_said_to(tmp_path, model, text, capsys):
     said = {"prepend_bos": False, "context_size": 12, "seqpos_slice": [3, -1], "exclude_special_tokens": True}
-    opened, tokens = rows_of(tmp_path, model, text, said, ctx=20, bos=True, keep_bos=True)
+    attached, tokens = rows_of(tmp_path, model, text, said, ctx=20, bos=True, keep_bos=True)
     assert tokens.tokens.shape[1] == 20
     assert (tokens.tokens[:, 0] == 0).all()
     assert tokens.usable.all()
@@ -161,7 +153,7 @@ def test_flags_win_and_are_said_to(tmp_path, model, text, capsys):
             "--keep-bos wins over seqpos_slice [3, -1, null] and exclude_special_tokens in its metadata",
         ),
     ):
-        assert f"{kind}: {opened.name}: {line}\n" in noted
+        assert f"{kind}: {attached.name}: {line}\n" in noted
 
 
 def test_metadata_that_agree_with_the_model_are_not_spoken_of(tmp_path, model, text, capsys):
@@ -206,13 +198,12 @@ def test_another_model_is_warned_of_in_one_line(tmp_path, model, text, capsys):
 
 
 def test_latents_are_ablated_and_shown_where_the_sae_was_trained(tmp_path, model, text):
-    opened, _ = rows_of(tmp_path, model, text, {"seqpos_slice": [3, None], "context_size": 16})
-    live = answers(opened.lm, HOOK, opened.sae, opened.params, lambda ids: [str(i) for i in ids],
-                   dict.fromkeys(range(2 * D), 1.0), opened.needs)  # fmt: skip
+    attached, _ = rows_of(tmp_path, model, text, {"seqpos_slice": [3, None], "context_size": 16})
+    live = answers(attached, dict.fromkeys(range(2 * D), 1.0), lambda ids: [str(i) for i in ids])
     top = live["/api/activations"]({"text": PROMPT})["top"]
     assert [bool(one) for one in top] == [False, False, *[True] * (len(top) - 2)]  # BOS is position 0
-    common = {"sae": opened.name, "model": model, "text": text, "steps": 1, "top": 2}
-    few = opened.lm.tokenizer.decode(opened.lm.token_ids(PROMPT)[:2])
+    common = {"sae": attached.name, "model": model, "text": text, "steps": 1, "top": 2}
+    few = attached.lm.tokenizer.decode(attached.lm.token_ids(PROMPT)[:2])
     with pytest.raises(
         ConfigError, match=r"was trained on the positions \[3, null, null\], and the prompt has 3 tokens"
     ):
@@ -255,6 +246,6 @@ def test_a_cache_of_the_model_as_it_is_has_no_activations_of_a_centred_one(tmp_p
 
 
 def test_the_sae_that_ships_runs_without_a_word(capsys):
-    opened = open_sae(OnSAE())
-    assert isinstance(opened.lm, LanguageModel)
+    attached = open_sae(OnSAE())
+    assert isinstance(attached.lm, LanguageModel)
     assert capsys.readouterr().err == ""

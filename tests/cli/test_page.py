@@ -16,16 +16,15 @@ from superposition.activations.cache import Cache
 from superposition.cli import main
 from superposition.cli.features import page
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
-from superposition.cli.features.live import answers
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
-from superposition.interventions import firing
+from superposition.interventions import Attached, firing
 from superposition.llm import LanguageModel
 from superposition.pages import llm as page_llm
-from superposition.pages._served import read_index
-from superposition.pages.pieces import pieces
 from superposition.pages.server import Limits, Server
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from superposition.sae import TopK
 from superposition.storage import formats
 from superposition.toy import ReLUOutput
@@ -113,7 +112,7 @@ def test_pages_of_every_latent_with_the_numbers_of_the_text(pages, model, texts,
     index = read_index(pages)
     lm, loaded = LanguageModel.from_hf(model), formats.load(sae)
     tokens = read_tokens(TextConfig(text=(texts,)), lm)
-    seen = firing(lm, POST, loaded.sae, loaded.params, tokens)
+    seen = firing(Attached(lm, POST, loaded.sae, loaded.params), tokens)
     assert index["columns"]["id"] == list(range(12))
     np.testing.assert_allclose(index["columns"]["max"], seen.largest, rtol=1e-3)
     np.testing.assert_allclose(index["columns"]["density"], seen.density, rtol=1e-3)
@@ -430,9 +429,9 @@ def test_a_browser_reads_and_steers_on_served_pages_of_the_shipped_model(browser
     assert status == 0, err
     index = read_index(out)
     alive = next(id for id, most in zip(index["columns"]["id"], index["columns"]["max"], strict=True) if most)
-    lm, hook, sae, params, _ = open_sae(PageConfig())
+    attached = open_sae(PageConfig())
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
-    own = answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
+    own = answers(attached, maxima)
     wait = WebDriverWait(browser, 120)
 
     def field(form, name):

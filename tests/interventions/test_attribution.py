@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from superposition.errors import ConfigError
-from superposition.interventions import At, Logit, ablate, ablation_effects, attribute, attribution
+from superposition.interventions import At, Attached, Logit, ablate, ablation_effects, attribute, attribution
 from superposition.llm import LanguageModel
 from superposition.sae import JumpReLU, ReLU, TopK
 from tests.oracles import tiny_models
@@ -39,23 +39,23 @@ def lab(tmp_path_factory):
 
 @pytest.mark.parametrize("case", ["gemma2", "llama"])
 def test_integrated_gradients_add_up_to_what_the_latents_do(lab, case):
-    problem = (*lab(case), IDS[:1], Logit(17))
+    problem = (Attached(*lab(case)), IDS[:1], Logit(17))
     found = attribute(*problem, steps=64)
     whole = float(found.metric - found.at_baseline)
     assert abs(whole) > 0.1
     assert float(found.integrated.sum()) == pytest.approx(whole, rel=1e-3)
     assert abs(float(found.gradient.sum()) - whole) > 0.02 * abs(whole)  # one gradient does not
-    lm, hook, sae, params = problem[:4]
+    lm, hook, sae, params = lab(case)
     plain = float(lm(IDS[:1])[0, -1, 17])
     assert float(found.metric) == pytest.approx(plain, rel=1e-6, abs=1e-6)  # the error term is kept
-    every = ablate(lm, hook, sae, params, np.arange(60))
+    every = ablate(Attached(lm, hook, sae, params), np.arange(60))
     assert float(found.at_baseline) == pytest.approx(float(lm(IDS[:1], edits=every)[0, -1, 17]), rel=1e-3)
 
 
 def test_the_integral_along_the_path_is_the_one_of_a_fine_sum(lab):
     """Latent by latent, against 400 midpoints of gradients of the run by hand."""
     lm, hook, sae, params = lab("gpt_neox")
-    found = attribute(lm, hook, sae, params, IDS[:1], Logit(3, 50), steps=48)
+    found = attribute(Attached(lm, hook, sae, params), IDS[:1], Logit(3, 50), steps=48)
     latents = found.latents
     x = jnp.asarray(lm.run_with_cache(IDS[:1], [hook])[1][hook])
     error = x - sae.decode(params, latents)
@@ -86,7 +86,7 @@ def test_where_the_model_is_linear_all_three_are_the_truth(lab, case):
     hook, at = "blocks.1.hook_mlp_out", "blocks.1.hook_resid_post"
     v = np.random.default_rng(0).normal(size=sae.d_in).astype(np.float32)
     metric = jax.tree_util.Partial(lambda v, x: (x @ v).sum(), v)
-    problem = (lm, hook, sae, params, IDS, metric)
+    problem = (Attached(lm, hook, sae, params), IDS, metric)
     found = attribute(*problem, steps=3, at=at)
     W = np.asarray(params["W_dec"])
     if case == "gpt2":
@@ -101,7 +101,7 @@ def test_where_the_model_is_linear_all_three_are_the_truth(lab, case):
     summed = expected.sum((0, 1))[chosen]
     np.testing.assert_allclose(ablation_effects(*problem, chosen, at=at), summed, rtol=1e-3)
     for latent, effect in zip(chosen[:2], summed, strict=False):
-        edits = ablate(lm, hook, sae, params, latent)
+        edits = ablate(Attached(lm, hook, sae, params), latent)
         runs = [lm.run_with_cache(IDS, [at], edits=e)[1][at] for e in (None, edits)]
         assert float(metric(runs[0]) - metric(runs[1])) == pytest.approx(effect, rel=1e-3)
 
@@ -113,13 +113,13 @@ def test_the_true_effect_is_that_of_an_edited_run(lab):
     where[0, [2, 5, 8]] = True
     baseline = np.linspace(0, 3, 60)
     options = {"baseline": baseline, "where": where}
-    problem = (lm, hook, sae, params, IDS[:1], Logit(17))
+    problem = (Attached(lm, hook, sae, params), IDS[:1], Logit(17))
     chosen = [4, 59, 30]
     effects = ablation_effects(*problem, chosen, **options)
     plain = lm(IDS[:1])[0, -1, 17]
     assert np.abs(effects).min() > 1e-3
     for latent, effect in zip(chosen, effects, strict=True):
-        edits = ablate(lm, hook, sae, params, latent, "mean", values=baseline)
+        edits = ablate(Attached(lm, hook, sae, params), latent, "mean", values=baseline)
         after = lm(IDS[:1], edits={hook: At(edits[hook], jnp.asarray(where))})[0, -1, 17]
         assert float(plain - after) == pytest.approx(float(effect), rel=5e-3, abs=1e-5)
     found = attribute(*problem, steps=64, **options)
@@ -133,8 +133,8 @@ def test_rows_are_attributed_apart_and_padding_does_not_count(lab):
     lm, hook, sae, params = lab("llama")
     mask = np.ones((2, 9), int)
     mask[1, :3] = 0
-    both = attribute(lm, hook, sae, params, IDS, Logit(np.array([17, 3]), 50), mask=mask)
-    one = attribute(lm, hook, sae, params, IDS[1:, 3:], Logit(3, 50))
+    both = attribute(Attached(lm, hook, sae, params), IDS, Logit(np.array([17, 3]), 50), mask=mask)
+    one = attribute(Attached(lm, hook, sae, params), IDS[1:, 3:], Logit(3, 50))
     np.testing.assert_allclose(both.integrated[1, 3:], one.integrated[0], rtol=1e-2, atol=1e-4)
     np.testing.assert_array_equal(both.gradient[1, :3], 0)
     last = lm(IDS[1:, 3:])[0, -1]
@@ -142,7 +142,7 @@ def test_rows_are_attributed_apart_and_padding_does_not_count(lab):
 
 
 def test_new_targets_and_baselines_compile_nothing(lab):
-    problem = (*lab("gpt_neox"), IDS[:1])
+    problem = (Attached(*lab("gpt_neox")), IDS[:1])
     attribute(*problem, Logit(3, 50), steps=4)
     before = attribution._attribute._cache_size()
     attribute(*problem, Logit(9, 2), steps=4)
@@ -150,7 +150,8 @@ def test_new_targets_and_baselines_compile_nothing(lab):
 
 
 def test_what_cannot_be_attributed_is_refused(lab):
-    problem = (*lab("gpt2"), IDS, Logit(3))
+    lm, hook, sae, params = lab("gpt2")
+    problem = (Attached(lm, hook, sae, params), IDS, Logit(3))
     with pytest.raises(ConfigError, match="no latent 60"):
         ablation_effects(*problem, [1, 60])
     with pytest.raises(ConfigError, match="steps must be an integer >= 1"):
@@ -158,4 +159,4 @@ def test_what_cannot_be_attributed_is_refused(lab):
     with pytest.raises(ConfigError, match="no hook point named 'nowhere'"):
         attribute(*problem, at="nowhere")
     with pytest.raises(ConfigError, match="the SAE reads 48 numbers"):
-        attribute(problem[0], "blocks.0.mlp.hook_post", *problem[2:])
+        Attached(lm, "blocks.0.mlp.hook_post", sae, params)

@@ -9,8 +9,8 @@ import pytest
 
 from superposition import metrics
 from superposition.errors import ConfigError
-from superposition.interventions import At, Replace, ablations, evaluate, evaluation, splice
-from superposition.llm import LanguageModel
+from superposition.interventions import At, Attached, Replace, ablations, evaluate, splice
+from superposition.llm import LanguageModel, batches
 from superposition.llm.packing import Tokens
 from superposition.sae import ARCHITECTURES, PCA, Identity, JumpReLU, ReLU, TopK
 from tests.oracles import decoder, tiny_lm
@@ -57,7 +57,7 @@ def test_an_unedited_splice_with_its_error_changes_no_bit(name):
     """Neither without an edit nor with one that gives the latents back."""
     edits = {}
     for hook, edit in zip(HOOKS, (None, lambda f: 1.0 * f, None, lambda f: 1.0 * f), strict=True):
-        edits |= splice(LM, hook, *sae_of(name, LM.width(hook)), edit, error_term=True)
+        edits |= splice(Attached(LM, hook, *sae_of(name, LM.width(hook))), edit, error_term=True)
     assert set(edits) == set(HOOKS)
     logits, seen = LM.run_with_cache(IDS, HOOKS, edits=edits)
     np.testing.assert_array_equal(bits(logits), bits(plain()[0]))
@@ -68,7 +68,7 @@ def test_an_unedited_splice_with_its_error_changes_no_bit(name):
 @pytest.mark.parametrize("edit", [None, lambda f: 1.0 * f], ids=["none", "identity"])
 def test_not_even_a_negative_zero_changes(edit):
     x = jnp.asarray(np.where(np.arange(32).reshape(1, 2, 16) % 3 == 0, -0.0, 1.5), jnp.float32)
-    (one,) = splice(LM, LAST, *sae_of("relu", 16), edit, error_term=True).values()
+    (one,) = splice(Attached(LM, LAST, *sae_of("relu", 16)), edit, error_term=True).values()
     for new in (one(x, None), jax.jit(lambda one, x: one(x, None))(one, x)):
         np.testing.assert_array_equal(bits(new), bits(x))
 
@@ -77,19 +77,21 @@ def test_an_unedited_splice_changes_no_generated_token_and_an_edited_one_does():
     saes = {hook: sae_of("topk", LM.width(hook)) for hook in HOOKS}
     options = {"key": KEY, "temperature": 1.0}
     tokens = LM.generate(IDS[:, :5], 12, **options)
-    same = {k: v for hook in HOOKS for k, v in splice(LM, hook, *saes[hook], error_term=True).items()}
+    same = {
+        k: v for hook in HOOKS for k, v in splice(Attached(LM, hook, *saes[hook]), error_term=True).items()
+    }
     np.testing.assert_array_equal(LM.generate(IDS[:, :5], 12, edits=same, **options), tokens)
     hook = HOOKS[-1]
-    silent = splice(LM, hook, *saes[hook], lambda f: 0 * f, error_term=True)
+    silent = splice(Attached(LM, hook, *saes[hook]), lambda f: 0 * f, error_term=True)
     assert (LM.generate(IDS[:, :5], 12, edits=silent, **options) != tokens).any()
 
 
 def test_a_run_time_norm_is_applied_and_undone():
     sae, params = sae_of("relu", 16, normalize_activations="layer_norm")
     x = jnp.asarray(7 * RANDOM.normal(size=(2, 3, 16)) + 2, jnp.float32)
-    (one,) = splice(LM, LAST, sae, params).values()
+    (one,) = splice(Attached(LM, LAST, sae, params)).values()
     np.testing.assert_allclose(one(x, None), sae.reconstruct(params, x)[1], rtol=1e-5)
-    (one,) = splice(LM, LAST, sae, params, lambda f: 2 * f, error_term=True).values()
+    (one,) = splice(Attached(LM, LAST, sae, params), lambda f: 2 * f, error_term=True).values()
     latents = sae.encode(params, x)
     std = x.std(-1, keepdims=True, ddof=1)
     np.testing.assert_allclose(one(x, None), x + std * (latents @ params["W_dec"]), rtol=1e-3, atol=1e-3)
@@ -100,10 +102,10 @@ def test_a_splice_is_the_reconstruction_and_an_edit_moves_along_the_decoder():
     sae, params = sae_of("jumprelu", LM.width(hook))
     x = np.asarray(LM.run_with_cache(IDS, [hook])[1][hook])
     latents, x_hat = sae.reconstruct(params, jnp.asarray(x.reshape(-1, 16)))
-    got = LM.run_with_cache(IDS, [hook], edits=splice(LM, hook, sae, params))[1][hook]
+    got = LM.run_with_cache(IDS, [hook], edits=splice(Attached(LM, hook, sae, params)))[1][hook]
     np.testing.assert_allclose(got, np.asarray(x_hat).reshape(x.shape), rtol=1e-5, atol=1e-6)
     unit = int(np.argmax(np.asarray(latents > 0).sum(0)))
-    edits = splice(LM, hook, sae, params, lambda f: f.at[..., unit].multiply(3.0), error_term=True)
+    edits = splice(Attached(LM, hook, sae, params), lambda f: f.at[..., unit].multiply(3.0), error_term=True)
     moved = np.asarray(LM.run_with_cache(IDS, [hook], edits=edits)[1][hook]).reshape(-1, 16)
     along = 2 * np.asarray(latents)[:, unit, None] * np.asarray(params["W_dec"])[unit]
     assert np.abs(along).max() > 0.1
@@ -116,7 +118,7 @@ def test_gradients_flow_through_the_activation_and_the_latents():
 
     def total(x, v):
         (one,) = splice(
-            LM, LAST, sae, params, jax.tree_util.Partial(lambda v, f: f + v, v), error_term=True
+            Attached(LM, LAST, sae, params), jax.tree_util.Partial(lambda v, f: f + v, v), error_term=True
         ).values()
         return one(x, None).sum()
 
@@ -167,11 +169,11 @@ def expected_costs(x, x_hat, usable, rows):
 
 @pytest.mark.parametrize("cells", [2**25, 10 * 40 * 5])
 def test_costs_are_those_of_numpy_in_float64_whole_and_by_source(monkeypatch, cells):
-    monkeypatch.setattr(evaluation, "CELLS", cells)  # the second: five rows at a time, 12 rows
+    monkeypatch.setattr(batches, "CELLS", cells)  # the second: five rows at a time, 12 rows
     tokens = text()
     sae, params = sae_of("topk", 16)
     floor = ablations(LM, LAST, tokens)
-    measured = evaluate(LM, sae, params, tokens, floor)
+    measured = evaluate(Attached(LM, LAST, sae, params), tokens, floor)
     x = decoder.forward(SPEC, PARAMS, IDS)[LAST]
     latents, x_hat = (np.asarray(a) for a in sae.reconstruct(params, jnp.asarray(x, jnp.float32)))
     np.testing.assert_allclose(floor.mean, x[tokens.usable].mean(0), rtol=1e-4, atol=1e-5)
@@ -201,7 +203,7 @@ def test_the_identity_recovers_everything_and_nothing_recovers_nothing():
     floor, width = ablations(LM, hook, tokens), LM.width(hook)
 
     def numbers_of(sae, params):
-        return evaluate(LM, sae, params, tokens, floor).numbers
+        return evaluate(Attached(LM, hook, sae, params), tokens, floor).numbers
 
     off = ReLU(d_in=width, d_sae=4)
     zero = {"W_enc": jnp.zeros((width, 4)), "b_enc": jnp.zeros(4), "W_dec": jnp.zeros((4, width))}
@@ -226,17 +228,18 @@ def test_what_does_not_fit_is_refused_by_name():
     with pytest.raises(
         ConfigError, match=r"reads 24 numbers, .*resid_post has 16; .* width: blocks.0.mlp.hook_pre"
     ):
-        splice(LM, LAST, sae, params)
+        Attached(LM, LAST, sae, params)
     with pytest.raises(ConfigError, match=r"reads 7 numbers.*no hook point has that width"):
-        splice(LM, LAST, TopK(d_in=7, d_sae=8, k=2), {})
+        Attached(LM, LAST, TopK(d_in=7, d_sae=8, k=2), {})
     with pytest.raises(ConfigError, match="a transcoder"):
-        splice(LM, LAST, JumpReLU(d_in=16, d_sae=4, d_out=16), {})
+        Attached(LM, LAST, JumpReLU(d_in=16, d_sae=4, d_out=16), {})
     with pytest.raises(ConfigError, match="no activation per token"):
-        splice(LM, "blocks.0.attn.hook_pattern", PCA(d_in=10, d_sae=4), {})
+        Attached(LM, "blocks.0.attn.hook_pattern", PCA(d_in=10, d_sae=4), {})
     floor = ablations(LM, LAST, tokens)
-    with pytest.raises(ConfigError, match="reads 24 numbers"):
-        evaluate(LM, sae, params, tokens, floor)
+    elsewhere = Attached(LM, "hook_embed", *sae_of("topk", 16))
+    with pytest.raises(ConfigError, match=f"the ablations are at {LAST}, the SAE at hook_embed"):
+        evaluate(elsewhere, tokens, floor)
     with pytest.raises(ConfigError, match="ablations are of 12 rows, tokens have 5"):
-        evaluate(LM, *sae_of("topk", 16), tokens.of("one"), floor)
+        evaluate(Attached(LM, LAST, *sae_of("topk", 16)), tokens.of("one"), floor)
     with pytest.raises(ConfigError, match="no usable next token"):
         ablations(LM, LAST, tokens._replace(usable=np.zeros(IDS.shape, bool)))

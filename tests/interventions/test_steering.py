@@ -11,6 +11,7 @@ import pytest
 from superposition.errors import ConfigError
 from superposition.interventions import (
     At,
+    Attached,
     From,
     ablate,
     activations_of,
@@ -18,14 +19,13 @@ from superposition.interventions import (
     contrast,
     dose_response,
     effect,
-    evaluation,
     firing,
     latents_of,
     max_activations,
     splice,
     steer,
 )
-from superposition.llm import LanguageModel, model
+from superposition.llm import LanguageModel, batches, forward, model
 from superposition.llm.packing import Tokens
 from superposition.sae import JumpReLU, ReLU, TopK
 from tests.oracles import decoder, tiny_models
@@ -107,7 +107,7 @@ def test_edits_are_those_of_a_forward_pass_by_hand(lab, case):
     error = x - recon(latents)
     every = np.arange(sae.d_sae)
     late = np.isin(np.arange(12), range(4, 10))[:, None]
-    own = (lm, HOOK, sae, params)
+    own = (Attached(lm, HOOK, sae, params),)
 
     def held(values):
         new = latents.copy()
@@ -147,12 +147,15 @@ def test_generation_is_that_of_a_loop_without_a_cache(lab, case):
     prompt = np.where(mask, IDS[:, :6], 0)
     pool = np.abs(np.random.default_rng(0).normal(size=(50, 2))) * 4
     last, own = "blocks.1.hook_resid_post", (sae, params)
-    (resampled,) = ablate(lm, HOOK, *own, pair, "resample", values=pool, key=KEY).values()
+    (resampled,) = ablate(Attached(lm, HOOK, *own), pair, "resample", values=pool, key=KEY).values()
     if case == "llama":
-        edits = {HOOK: From(resampled, 3), last: From(steer(lm, last, *own, pair[0], 4.0)[last], 4, 9)}
+        edits = {
+            HOOK: From(resampled, 3),
+            last: From(steer(Attached(lm, last, *own), pair[0], 4.0)[last], 4, 9),
+        }
     else:
-        edits = {HOOK: From(clamp(lm, HOOK, *own, pair[0], 5.0)[HOOK], 3, 9)}
-        edits |= {last: From(ablate(lm, last, *own, pair, error_term=False)[last], 4)}
+        edits = {HOOK: From(clamp(Attached(lm, HOOK, *own), pair[0], 5.0)[HOOK], 3, 9)}
+        edits |= {last: From(ablate(Attached(lm, last, *own), pair, error_term=False)[last], 4)}
     new = lm.generate(prompt, 8, mask=mask, edits=edits)
     whole = np.concatenate([prompt, new], 1)
     valid = np.concatenate([mask, np.ones_like(new)], 1)
@@ -166,20 +169,20 @@ def test_generation_is_that_of_a_loop_without_a_cache(lab, case):
 @pytest.mark.parametrize("case", ["gpt2", "llama"])
 def test_no_amount_changes_no_bit_and_a_latents_own_value_hardly_one(lab, case):
     lm, sae, params, _ = lab(case)
-    latents = latents_of(lm, HOOK, sae, params, IDS)
+    latents = latents_of(Attached(lm, HOOK, sae, params), IDS)
     one, two = (int(j) for j in busiest(np.asarray(latents), 2))
     plain = lm.run_with_cache(IDS, [HOOK])
     negative = jnp.where(jnp.arange(IDS.size * sae.d_in).reshape(*IDS.shape, -1) % 3 == 0, -0.0, 1.5)
     for zero in (0.0, -0.0):
-        edits = steer(lm, HOOK, sae, params, one, zero)
+        edits = steer(Attached(lm, HOOK, sae, params), one, zero)
         logits, seen = lm.run_with_cache(IDS, [HOOK], edits=edits)
         np.testing.assert_array_equal(bits(logits), bits(plain[0]))
         np.testing.assert_array_equal(bits(seen[HOOK]), bits(plain[1][HOOK]))
         new = jax.jit(lambda edit, x: edit(x, None))(edits[HOOK], negative)
         np.testing.assert_array_equal(bits(new), bits(negative))
     for edits in (
-        clamp(lm, HOOK, sae, params, one, latents[..., one]),
-        clamp(lm, HOOK, sae, params, [one, two], latents[..., jnp.array([one, two])]),
+        clamp(Attached(lm, HOOK, sae, params), one, latents[..., one]),
+        clamp(Attached(lm, HOOK, sae, params), [one, two], latents[..., jnp.array([one, two])]),
     ):
         seen = lm.run_with_cache(IDS, [HOOK], edits=edits, stop_at_layer=1)[1][HOOK]
         np.testing.assert_allclose(seen, plain[1][HOOK], atol=1e-6 * np.abs(seen).max())
@@ -190,7 +193,7 @@ def test_generation_steered_by_nothing_is_the_same(lab):
     options = {"key": KEY, "temperature": 1.0}
     tokens = lm.generate(IDS[:, :6], 8, **options)
     for amount, same in ((0.0, True), (9.0, False)):
-        new = lm.generate(IDS[:, :6], 8, edits=steer(lm, HOOK, sae, params, 3, amount), **options)
+        new = lm.generate(IDS[:, :6], 8, edits=steer(Attached(lm, HOOK, sae, params), 3, amount), **options)
         assert (new == tokens).all() == same
 
 
@@ -200,25 +203,25 @@ def test_heads_are_flattened_for_the_sae(lab):
     sae = TopK(d_in=lm.width(hook), d_sae=40, k=5)
     params = params_of(sae)
     plain = np.asarray(lm.run_with_cache(IDS, [hook])[1][hook])
-    got = lm.run_with_cache(IDS, [hook], edits=steer(lm, hook, sae, params, 3, 2.0))[1][hook]
+    got = lm.run_with_cache(IDS, [hook], edits=steer(Attached(lm, hook, sae, params), 3, 2.0))[1][hook]
     along = 2 * np.asarray(params["W_dec"])[3].reshape(plain.shape[2:])
     assert plain.ndim == 4
     np.testing.assert_allclose(got, plain + along, rtol=1e-5, atol=1e-6)
-    assert latents_of(lm, hook, sae, params, IDS).shape == (*IDS.shape, 40)
+    assert latents_of(Attached(lm, hook, sae, params), IDS).shape == (*IDS.shape, 40)
 
 
 def test_new_latents_amounts_and_positions_compile_nothing(lab):
     lm, sae, params, _ = lab("gpt2")
 
     def run(latent, amount, first):
-        edit = clamp(lm, HOOK, sae, params, latent, amount)[HOOK]
-        lm(IDS, edits=steer(lm, HOOK, sae, params, latent, amount))
+        edit = clamp(Attached(lm, HOOK, sae, params), latent, amount)[HOOK]
+        lm(IDS, edits=steer(Attached(lm, HOOK, sae, params), latent, amount))
         lm(IDS, edits={HOOK: From(edit, first, first + 3)})
 
     run(3, 1.0, 2)
-    before = model._run._cache_size()
+    before = forward.run._cache_size()
     run(7, -4.5, 5)
-    assert model._run._cache_size() == before
+    assert forward.run._cache_size() == before
 
 
 def test_resampling_gives_each_token_one_row_of_the_pool(lab):
@@ -228,7 +231,7 @@ def test_resampling_gives_each_token_one_row_of_the_pool(lab):
     wide[:, [5, 9]] = pool
 
     def values(key, pool=pool):
-        (edit,) = ablate(lm, HOOK, sae, params, [5, 9], "resample", values=pool, key=key).values()
+        (edit,) = ablate(Attached(lm, HOOK, sae, params), [5, 9], "resample", values=pool, key=key).values()
         context = model.hooks.Context(HOOK, jnp.arange(12)[None], None)
         return np.asarray(edit.values(context, (2, 12)))
 
@@ -248,7 +251,7 @@ def test_gradients_flow_to_the_amount(lab):
     v = np.random.default_rng(0).normal(size=x.shape)
 
     def along(amount):
-        (edit,) = steer(lm, HOOK, sae, params, 4, amount).values()
+        (edit,) = steer(Attached(lm, HOOK, sae, params), 4, amount).values()
         return (edit(jnp.asarray(x, jnp.float32), None) * v).sum()
 
     one = np.zeros((*x.shape[:2], sae.d_sae))
@@ -287,36 +290,36 @@ def text(rows=7):
 
 @pytest.mark.parametrize("cells", [2**25, 101 * 12 * 2])
 def test_firing_is_that_of_all_usable_tokens_at_once(lab, monkeypatch, cells):
-    monkeypatch.setattr(evaluation, "CELLS", cells)  # the second: two rows at a time, seven rows
+    monkeypatch.setattr(batches, "CELLS", cells)  # the second: two rows at a time, seven rows
     lm, sae, params, _ = lab("gpt2")
     tokens = text()
     x = lm.run_with_cache(tokens.tokens, [HOOK])[1][HOOK]
     latents = np.asarray(sae.encode(params, x))
     np.testing.assert_allclose(
-        latents_of(lm, HOOK, sae, params, tokens.tokens), latents, rtol=1e-4, atol=1e-5
+        latents_of(Attached(lm, HOOK, sae, params), tokens.tokens), latents, rtol=1e-4, atol=1e-5
     )
     used = latents[tokens.usable]
-    seen = firing(lm, HOOK, sae, params, tokens)
+    seen = firing(Attached(lm, HOOK, sae, params), tokens)
     assert used.max(0).min() == 0 < used.max()  # some never fire
     np.testing.assert_allclose(seen.largest, used.max(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen.mean, used.mean(0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen.density, (used != 0).mean(0), rtol=1e-6)
     assert seen.tokens == tokens.usable.sum()
-    np.testing.assert_array_equal(max_activations(lm, HOOK, sae, params, tokens), seen.largest)
-    some = activations_of(lm, HOOK, sae, params, tokens, [7, 2])
+    np.testing.assert_array_equal(max_activations(Attached(lm, HOOK, sae, params), tokens), seen.largest)
+    some = activations_of(Attached(lm, HOOK, sae, params), tokens, [7, 2])
     np.testing.assert_allclose(some, used[:, [7, 2]], rtol=1e-4, atol=1e-5)
     nothing = tokens._replace(usable=np.zeros_like(tokens.usable))
     with pytest.raises(ConfigError, match="no usable position"):
-        firing(lm, HOOK, sae, params, nothing)
+        firing(Attached(lm, HOOK, sae, params), nothing)
 
 
 def test_latents_of_an_edited_run(lab):
     lm, sae, params, _ = lab("gemma2")
-    later, edits = "blocks.1.hook_resid_post", steer(lm, HOOK, sae, params, 5, 4.0)
+    later, edits = "blocks.1.hook_resid_post", steer(Attached(lm, HOOK, sae, params), 5, 4.0)
     x = lm.run_with_cache(IDS, [later], edits=edits)[1][later]
-    got = latents_of(lm, later, sae, params, IDS, edits=edits)
+    got = latents_of(Attached(lm, later, sae, params), IDS, edits=edits)
     np.testing.assert_allclose(got, sae.encode(params, x), rtol=1e-4, atol=1e-4)
-    assert np.abs(got - latents_of(lm, later, sae, params, IDS)).max() > 0.1
+    assert np.abs(got - latents_of(Attached(lm, later, sae, params), IDS)).max() > 0.1
 
 
 def test_contrast_lists_what_differs_most():
@@ -334,14 +337,14 @@ def test_contrast_lists_what_differs_most():
 
 @pytest.mark.parametrize("cells", [2**25, 101 * 12 * 3])
 def test_dose_response_is_that_of_runs_by_hand(lab, monkeypatch, cells):
-    monkeypatch.setattr(evaluation, "CELLS", cells)
+    monkeypatch.setattr(batches, "CELLS", cells)
     lm, sae, params, _ = lab("llama")
     tokens, sets, amounts = text(), [[5, 17, 80], [3]], [-4.0, 0.0, 0.5, 4.0]
-    seen = dose_response(lm, HOOK, sae, params, 6, amounts, tokens, sets)
+    seen = dose_response(Attached(lm, HOOK, sae, params), tokens, 6, amounts, sets)
     rows = [r for r in range(7) if r != 3]
     clean = np.asarray(jax.nn.log_softmax(lm(tokens.tokens)), np.float64)
     for a, amount in enumerate(amounts):
-        edits = {HOOK: At(steer(lm, HOOK, sae, params, 6, amount)[HOOK], tokens.usable)}
+        edits = {HOOK: At(steer(Attached(lm, HOOK, sae, params), 6, amount)[HOOK], tokens.usable)}
         new = np.asarray(jax.nn.log_softmax(lm(tokens.tokens, edits=edits)), np.float64)
         apart = (np.exp(new) * (new - clean)).sum(-1)
         kl = [apart[r][tokens.usable[r]].mean() for r in rows]
@@ -365,7 +368,7 @@ def test_dose_response_is_that_of_runs_by_hand(lab, monkeypatch, cells):
 
 def test_what_cannot_be_done_is_refused_by_name(lab):
     lm, sae, params, _ = lab("gpt2")
-    own = (lm, HOOK, sae, params)
+    own = (Attached(lm, HOOK, sae, params),)
     for wrong, said in (
         (96, "no latent 96: the SAE has latents 0 to 95"),
         (-1, "no latent -1"),
@@ -379,7 +382,7 @@ def test_what_cannot_be_done_is_refused_by_name(lab):
             lambda j: steer(*own, j, 1.0),
             lambda j: clamp(*own, j, 1.0),
             lambda j: ablate(*own, j),
-            lambda j: dose_response(*own, j, [1.0], text(), [[3]]),
+            lambda j: dose_response(*own, text(), j, [1.0], [[3]]),
             lambda j: activations_of(*own, text(), j),
         ):
             with pytest.raises(ConfigError, match=said):
@@ -402,7 +405,7 @@ def test_what_cannot_be_done_is_refused_by_name(lab):
     with pytest.raises(ConfigError, match=r"value must be one number or 2; got shape \(3,\)"):
         clamp(*own, [1, 2], [1.0, 2.0, 3.0])
     with pytest.raises(ConfigError, match="amounts must be finite numbers"):
-        dose_response(*own, 3, [], text(), [[3]])
+        dose_response(*own, text(), 3, [], [[3]])
     for sets, said in (
         ([], "at least one set"),
         ([[]], "at least one and each"),
@@ -410,20 +413,21 @@ def test_what_cannot_be_done_is_refused_by_name(lab):
         ([[101]], "101"),
     ):
         with pytest.raises(ConfigError, match=said):
-            dose_response(*own, 3, [1.0], text(), sets)
+            dose_response(*own, text(), 3, [1.0], sets)
     narrow = TopK(d_in=7, d_sae=9, k=2)
-    for act in (steer, clamp):
-        with pytest.raises(ConfigError, match="the SAE reads 7 numbers"):
-            act(lm, HOOK, narrow, params_of(narrow), 1, 1.0)
     with pytest.raises(ConfigError, match="the SAE reads 7 numbers"):
-        latents_of(lm, HOOK, narrow, params_of(narrow), IDS)
+        Attached(lm, HOOK, narrow, params_of(narrow))
 
 
 def test_a_splice_without_edits_is_an_ablation_of_nothing_that_fires(lab):
     lm, sae, params, _ = lab("gpt2")
-    latents = np.asarray(latents_of(lm, HOOK, sae, params, IDS))
+    latents = np.asarray(latents_of(Attached(lm, HOOK, sae, params), IDS))
     silent = np.flatnonzero(latents.max((0, 1)) == 0)
     assert len(silent)
-    np.testing.assert_array_equal(bits(lm(IDS, edits=ablate(lm, HOOK, sae, params, silent))), bits(lm(IDS)))
-    alone = lm(IDS, edits=ablate(lm, HOOK, sae, params, silent, error_term=False))
-    np.testing.assert_allclose(alone, lm(IDS, edits=splice(lm, HOOK, sae, params)), rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(
+        bits(lm(IDS, edits=ablate(Attached(lm, HOOK, sae, params), silent))), bits(lm(IDS))
+    )
+    alone = lm(IDS, edits=ablate(Attached(lm, HOOK, sae, params), silent, error_term=False))
+    np.testing.assert_allclose(
+        alone, lm(IDS, edits=splice(Attached(lm, HOOK, sae, params))), rtol=1e-5, atol=1e-5
+    )

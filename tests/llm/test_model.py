@@ -170,13 +170,13 @@ def test_stopping_early_gives_the_same_activations_and_no_logits(lm):
 
 def test_a_new_vector_in_an_edit_compiles_nothing():
     from superposition.interventions import Replace
-    from superposition.llm.model import _run
+    from superposition.llm.forward import run
 
     lm = model(PLAIN)
     lm(tokens(), edits={"blocks.0.hook_mlp_out": Replace(jnp.zeros(32))})
-    before = _run._cache_size()
+    before = run._cache_size()
     changed = lm(tokens(), edits={"blocks.0.hook_mlp_out": Replace(jnp.ones(32))})
-    assert _run._cache_size() == before
+    assert run._cache_size() == before
     assert np.abs(changed - lm(tokens())).max() > 1e-3
 
 

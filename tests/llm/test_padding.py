@@ -8,12 +8,12 @@ import pytest
 
 from superposition.activations.cache import Cache
 from superposition.cli import main
-from superposition.interventions import ablations, activations_of, dose_response, evaluate, firing
+from superposition.interventions import Attached, ablations, activations_of, dose_response, evaluate, firing
 from superposition.llm import LanguageModel
 from superposition.llm.packing import concatenate, token_array
 from superposition.llm.stream import lm_stream
-from superposition.pages.activations import Activations
-from superposition.pages.effects import Effects, decoder_rows
+from superposition.pages.llm.activations import Activations
+from superposition.pages.llm.effects import Effects, decoder_rows
 from superposition.sae import TopK
 from superposition.storage import formats
 from tests.oracles.sae_cases import params_of
@@ -77,13 +77,13 @@ def test_measurements_are_those_of_rows_without_padding(lm, sae):
     with_padding = tokens(lm, padded(rows(), 3, 2))
 
     def numbers(of):
-        measured = evaluate(lm, *sae, of, ablations(lm, HOOK, of))
-        dose = dose_response(lm, HOOK, *sae, 1, [0.0, 2.0], of, [[20, 21]])
-        return [*measured.numbers.values(), *measured.densities, *firing(lm, HOOK, *sae, of).mean,
+        measured = evaluate(Attached(lm, HOOK, *sae), of, ablations(lm, HOOK, of))
+        dose = dose_response(Attached(lm, HOOK, *sae), of, 1, [0.0, 2.0], [[20, 21]])
+        return [*measured.numbers.values(), *measured.densities, *firing(Attached(lm, HOOK, *sae), of).mean,
                 *dose.kl.mean, *dose.log_probability.mean.ravel()]  # fmt: skip
 
     np.testing.assert_allclose(numbers(with_padding), numbers(plain), rtol=2e-3, atol=2e-3)
-    a, b = (activations_of(lm, HOOK, *sae, of, [1, 2]) for of in (plain, with_padding))
+    a, b = (activations_of(Attached(lm, HOOK, *sae), of, [1, 2]) for of in (plain, with_padding))
     np.testing.assert_allclose(a, b, atol=2e-3)
 
 

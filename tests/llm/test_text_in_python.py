@@ -6,6 +6,7 @@ import pytest
 
 from superposition.errors import ConfigError
 from superposition.interventions import (
+    Attached,
     Logit,
     ablation_effects,
     ablations,
@@ -44,7 +45,8 @@ def test_a_text_is_a_prompt(lm, params):
         jax.tree.map(np.testing.assert_array_equal, mine, ours)
     np.testing.assert_array_equal(lm.generate("once upon", 4), lm.generate(ids, 4))
     np.testing.assert_array_equal(
-        latents_of(lm, HOOK, SAE, params, "once upon"), latents_of(lm, HOOK, SAE, params, ids)
+        latents_of(Attached(lm, HOOK, SAE, params), "once upon"),
+        latents_of(Attached(lm, HOOK, SAE, params), ids),
     )
 
 
@@ -61,15 +63,15 @@ def test_rows_of_ids_and_texts_are_rows_of_text(lm, params):
     stream = lm_stream(jax.random.key(0), lm, rows, HOOK, mixing=0)
     assert stream.sample(16, batch=16)[0].shape == (16, 16)
     floor = ablations(lm, HOOK, rows)
-    assert evaluate(lm, SAE, params, rows, floor).numbers["tokens"] == 32 * 7
-    assert firing(lm, HOOK, SAE, params, rows).tokens == 32 * 7
-    told = firing(lm, HOOK, SAE, params, ["once upon a time", "the king"])
+    assert evaluate(Attached(lm, HOOK, SAE, params), rows, floor).numbers["tokens"] == 32 * 7
+    assert firing(Attached(lm, HOOK, SAE, params), rows).tokens == 32 * 7
+    told = firing(Attached(lm, HOOK, SAE, params), ["once upon a time", "the king"])
     assert told.tokens == len(lm.token_ids("once upon a time")) + len(lm.token_ids("the king"))
 
 
 def test_a_target_may_be_text(lm, params):
     (there,) = lm.token_ids(" the")
-    problem = (lm, HOOK, SAE, params, "once upon")
+    problem = (Attached(lm, HOOK, SAE, params), "once upon")
     np.testing.assert_array_equal(
         attribute(*problem, Logit(" the"), steps=2).gradient,
         attribute(*problem, Logit(there), steps=2).gradient,
@@ -88,7 +90,10 @@ def test_what_is_neither_is_refused_in_words(lm, params):
         (lambda: lm(["a", "b"], mask=[[1], [1]]), "leave mask out"),
         (lambda: lm_stream(jax.random.key(0), lm, [[1, 2], [3]], HOOK), "every row of one length"),
         (lambda: ablations(lm, HOOK, [[1, 999]]), "outside the vocabulary"),
-        (lambda: attribute(lm, HOOK, SAE, params, "once", Logit("zq")), "must be one token; 'zq' is 2: z|q"),
+        (
+            lambda: attribute(Attached(lm, HOOK, SAE, params), "once", Logit("zq")),
+            "must be one token; 'zq' is 2: z|q",
+        ),
         (lambda: Logit(" the")(lm("once")), "is text; "),
         (lambda: effect(lm("once")[:, -1], lm("upon")[:, -1], " the"), "is a token id"),
         (lambda: lm.prompt_ids(7), "text must be a string; got int"),

@@ -12,20 +12,20 @@ import pytest
 
 from superposition.activations.cache import Cache, CacheWriter
 from superposition.errors import ConfigError
-from superposition.interventions import At, splice
+from superposition.interventions import At, Attached, splice
 from superposition.llm import LanguageModel
 from superposition.llm.direct import has_direct_path, next_token_loss, to_residual
 from superposition.llm.packing import Tokens, pack_text
-from superposition.pages import activations as page_activations
-from superposition.pages import check, effects, statistics
-from superposition.pages import map as page_map
-from superposition.pages.effects import Effects, decoder_rows
-from superposition.pages.examples import SIDE, Best, drawn, peaks
-from superposition.pages.llm import feature_pages
+from superposition.pages import check
+from superposition.pages.llm import activations as page_activations
+from superposition.pages.llm import effects, feature_pages, statistics
+from superposition.pages.llm import map as page_map
+from superposition.pages.llm.effects import Effects, decoder_rows
+from superposition.pages.llm.examples import SIDE, Best, drawn, peaks
+from superposition.pages.llm.rules import Counts, describe
+from superposition.pages.llm.spill import Fired, Spill
+from superposition.pages.llm.statistics import BINS, INTERVALS, intervals, measure
 from superposition.pages.pieces import piece, pieces
-from superposition.pages.rules import Counts, describe
-from superposition.pages.spill import Fired, Spill
-from superposition.pages.statistics import BINS, INTERVALS, intervals, measure
 from superposition.sae import ReLU, TopK
 from tests.oracles import tiny_lm, tiny_models
 
@@ -68,9 +68,13 @@ def world(tmp_path_factory):
     return SimpleNamespace(lm=lm, tokens=tokens, sae=sae, params=params, x=x, latents=latents)
 
 
+def at_hook(world, lm=None, params=None):
+    return Attached(lm or world.lm, HOOK, world.sae, params or world.params)
+
+
 @pytest.fixture(scope="module")
 def pages(world):
-    made = feature_pages(world.lm, world.sae, world.params, HOOK, world.tokens, seed=3)
+    made = feature_pages(at_hook(world), world.tokens, seed=3)
     return made.index, list(made.features), list(made.texts)
 
 
@@ -339,7 +343,7 @@ def brute_effects(lm, hook, sae, params, tokens, unit):
     less = jax.tree_util.Partial(
         without, jnp.asarray(unit)
     )  # its array is traced: one program for all latents
-    edit = At(splice(lm, hook, sae, params, less, error_term=True)[hook], usable)
+    edit = At(splice(Attached(lm, hook, sae, params), less, error_term=True)[hook], usable)
     full = (losses(lm(ids, edits={hook: edit}), ids) - clean) * tokens.usable
     if not has_direct_path(hook):
         return full, None
@@ -458,7 +462,7 @@ def test_the_same_latent_is_found_in_another_sae(world):
     }
     # The coder subtracts b_dec from its input, so that all of it scales.
     made = feature_pages(
-        world.lm, world.sae, p, HOOK, world.tokens, other=(world.sae, other), effects=False, texts=()
+        at_hook(world), world.tokens, other=at_hook(world, params=other), effects=False, texts=()
     )
     where = np.argsort(order)
     for i, page in enumerate(made.features):
@@ -474,7 +478,7 @@ def test_the_same_latent_is_found_in_another_sae(world):
 
 def test_pages_of_some_latents_are_those_of_all(world, pages):
     _, every, _ = pages
-    made = feature_pages(world.lm, world.sae, world.params, HOOK, world.tokens, features=[7, DEAD, 1], seed=3)
+    made = feature_pages(at_hook(world), world.tokens, features=[7, DEAD, 1], seed=3)
     assert made.index["columns"]["id"] == [7, DEAD, 1]
     some = list(made.features)
     for page, id in zip(some, [7, DEAD, 1], strict=True):
@@ -535,7 +539,7 @@ def test_nothing_depends_on_how_the_text_is_cut_into_blocks(world, parts, monkey
 
 
 def test_sparse_and_dense_products_agree(world, parts, monkeypatch):
-    from superposition.pages import correlation
+    from superposition.pages.llm import correlation
 
     first, _, _ = parts
     for limit in (0.0, 1.0):
@@ -549,7 +553,7 @@ def test_sparse_and_dense_products_agree(world, parts, monkeypatch):
 
 
 def test_a_coordinate_far_from_zero_keeps_its_correlation():
-    from superposition.pages.correlation import Pairs
+    from superposition.pages.llm.correlation import Pairs
 
     a = RANDOM.normal(size=(4000, 1)).astype(np.float32).clip(0)
     b = (3e4 + a[:, :1] + RANDOM.normal(size=(4000, 2))).astype(np.float32)
@@ -562,7 +566,7 @@ def test_a_coordinate_far_from_zero_keeps_its_correlation():
 
 
 def test_a_first_batch_unlike_the_others_changes_nothing():
-    from superposition.pages.correlation import Pairs
+    from superposition.pages.llm.correlation import Pairs
 
     a = RANDOM.normal(size=(600, 3)).astype(np.float32).clip(0)
     b = (a @ RANDOM.normal(size=(3, 4)) + RANDOM.normal(size=(600, 4)) + 1).astype(np.float32)
@@ -591,7 +595,7 @@ def test_a_cache_gives_the_same_pages(world, pages, tmp_path, monkeypatch):
     assert len(cache.manifest.shards) > 5
     ran = []
     monkeypatch.setattr(LanguageModel, "run_with_cache", lambda *a, **k: ran.append(a))
-    made = feature_pages(world.lm, world.sae, world.params, HOOK, world.tokens, cache=cache, seed=3)
+    made = feature_pages(at_hook(world), world.tokens, cache=cache, seed=3)
     assert not ran
     index, features, texts = pages
     assert made.index == index
@@ -617,14 +621,15 @@ def test_a_cache_of_something_else_is_refused(world, tmp_path):
 def test_bad_input_is_refused(world):
     def refused(match, sae=world.sae, hook=HOOK, tokens=world.tokens, **more):
         with pytest.raises(ConfigError, match=match):
-            feature_pages(world.lm, sae, world.params, hook, tokens, **more)
+            feature_pages(Attached(world.lm, hook, sae, world.params), tokens, **more)
 
     refused("a feature must be an integer in", features=[3, D_SAE])
     refused("a feature must be an integer in", features=[-1])
     refused("at least|name at least one", features=[])
     refused("reads 24 numbers, blocks.0.hook_resid_post has 16", hook="blocks.0.hook_resid_post")
     refused("no hook point named", hook="blocks.0.nothing")
-    refused("reads 16", other=(ReLU(d_in=16, d_sae=4), {}))
+    elsewhere = Attached(world.lm, "blocks.0.hook_resid_post", ReLU(d_in=16, d_sae=4), {})
+    refused("the other SAE is at blocks.0.hook_resid_post", other=elsewhere)
     nothing = np.zeros_like(world.tokens.usable)
     refused("no usable position", tokens=world.tokens._replace(usable=nothing))
     refused("a row of texts", texts=[1000])
@@ -632,14 +637,14 @@ def test_bad_input_is_refused(world):
     refused("seed", seed=-1)
     nameless = LanguageModel.of(world.lm.spec, world.lm.params)
     with pytest.raises(ConfigError, match="no tokenizer"):
-        feature_pages(nameless, world.sae, world.params, HOOK, world.tokens)
+        feature_pages(at_hook(world, lm=nameless), world.tokens)
 
 
 def test_a_hook_point_without_a_direct_path_says_so(world):
     hook = "blocks.1.ln2.hook_normalized"
     sae = TopK(d_in=16, d_sae=8, k=2)
     x = world.lm.run_with_cache(world.tokens.tokens, [hook])[1][hook]
-    made = feature_pages(world.lm, sae, params_of(sae, x), hook, world.tokens, texts=[3])
+    made = feature_pages(Attached(world.lm, hook, sae, params_of(sae, x)), world.tokens, texts=[3])
     index, features = made.index, list(made.features)
     check.index(index)
     for i, page in enumerate(features):
@@ -700,7 +705,7 @@ def test_descriptions_are_found_on_even_rows_and_judged_on_odd_ones():
 
 
 def test_rare_tokens_are_lumped_and_never_named(monkeypatch):
-    from superposition.pages import rules
+    from superposition.pages.llm import rules
 
     monkeypatch.setattr(rules, "CLASSES", 3)
     ids = np.array([[0, 4, 4, 4, 2, 2, 3, 3, 1, 1, 5, 5]] * 40)

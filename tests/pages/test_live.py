@@ -2,20 +2,17 @@
 
 import dataclasses
 import threading
-from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-from superposition.cli.features.live import _activations, _compared, _encode, answers
-from superposition.cli.features.on_sae import Opened
-from superposition.cli.features.steering import continuations
 from superposition.errors import ConfigError
-from superposition.interventions import latents_of
+from superposition.interventions import Attached, continuations, latents_of
 from superposition.llm import LanguageModel, generation
 from superposition.pages.pieces import pieces
 from superposition.pages.server import Limits
+from superposition.pages.server.live import _activations, _compared, _encode, answers
 from superposition.sae import TopK
 from tests.support.server import post, serving, write
 
@@ -25,11 +22,11 @@ ASKED = {"prompt": ENGLISH, "id": 3, "strengths": [-2, 0, 1.5], "n": 5, "tempera
 
 
 @pytest.fixture(scope="module")
-def opened():
+def attached():
     sae = TopK(d_in=512, d_sae=40, k=4)
     params = sae.init_params(jax.random.key(1))
     params["W_dec"] *= 20  # enough to change what is written
-    return Opened(LanguageModel.from_hf(), POST, sae, params, "small")
+    return Attached(LanguageModel.from_hf(), POST, sae, params)
 
 
 @pytest.fixture(scope="module")
@@ -38,19 +35,18 @@ def maxima():
 
 
 @pytest.fixture(scope="module")
-def live(opened, maxima):
-    lm, hook, sae, params, _ = opened
-    return answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
+def live(attached, maxima):
+    return answers(attached, maxima)
 
 
-def test_activations_are_those_of_the_sae_on_the_text_after_bos(live, opened, maxima):
-    lm, hook, sae, params, _ = opened
+def test_activations_are_those_of_the_sae_on_the_text_after_bos(live, attached, maxima):
+    lm = attached.lm
     text = "Once upon a time\nשלום\u202e 你"
     found = live["/api/activations"]({"text": text})
     ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert found["tokens"] == pieces(lm.tokenizer, ids)
     assert any("⟨U+202E⟩" in token for token in found["tokens"])
-    latents = np.asarray(latents_of(lm, hook, sae, params, [[lm.spec.bos, *ids]]))[0, 1:]
+    latents = np.asarray(latents_of(attached, [[lm.spec.bos, *ids]]))[0, 1:]
     assert len(found["top"]) == len(ids) == len(latents)
     for row, top in zip(latents, found["top"], strict=True):
         expected = {i: row[i] for i in np.flatnonzero(row) if i in maxima}
@@ -60,8 +56,8 @@ def test_activations_are_those_of_the_sae_on_the_text_after_bos(live, opened, ma
         assert shares == pytest.approx([a / (maxima[i] or a) for i, a, _ in top], rel=1e-3)
 
 
-def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, opened, maxima):
-    lm = opened.lm
+def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, attached, maxima):
+    lm = attached.lm
     text = " the" * (lm.spec.n_ctx - 1)
     ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     assert len(ids) == lm.spec.n_ctx - 1
@@ -74,21 +70,20 @@ def test_long_texts_are_read_whole_and_special_tokens_are_left_out(live, opened,
     assert found["tokens"] == pieces(lm.tokenizer, lm.token_ids(f"a{end}b"))  # what is spelled is text
     assert len(found["top"]) > 3
     assert all(found["top"])
-    _, hook, sae, params, _ = opened
     parsing = lm.with_facts(dataclasses.replace(lm.token_facts, parse_special=True))
-    live = answers(parsing, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
+    live = answers(dataclasses.replace(attached, lm=parsing), maxima)
     found = live["/api/activations"]({"text": f"a{end}b"})
     assert [bool(top) for top in found["top"]] == [True, False, True]
 
 
 @pytest.mark.parametrize("temperature", [0, 0.9])
-def test_steering_says_what_the_command_says(live, opened, maxima, temperature):
-    lm = opened.lm
+def test_steering_says_what_the_command_says(live, attached, maxima, temperature):
+    lm = attached.lm
     asked = ASKED | {"temperature": temperature, "seed": 4, "n": 9}
     rows = live["/api/steer"](asked)["rows"]
     prompt = [lm.spec.bos, *lm.tokenizer(ENGLISH, add_special_tokens=False)["input_ids"]]
     amounts = [s * maxima[3] for s in asked["strengths"]]
-    texts = continuations(opened, 3, amounts, prompt, 9, temperature=temperature, seed=4)
+    texts = continuations(attached, 3, amounts, prompt, 9, temperature=temperature, seed=4).rows
     for strength, row, text in zip(asked["strengths"], rows, texts, strict=True):
         assert row["strength"] == strength
         assert row["prompt_length"] == len(prompt) - 1
@@ -101,8 +96,8 @@ def test_steering_says_what_the_command_says(live, opened, maxima, temperature):
     assert rows == live["/api/steer"](asked)["rows"]
 
 
-def test_the_end_of_the_text_ends_a_row(live, opened, maxima):
-    lm = opened.lm
+def test_the_end_of_the_text_ends_a_row(live, attached, maxima):
+    lm = attached.lm
     for seed in range(200):
         asked = ASKED | {"temperature": 3, "seed": seed, "n": 16, "strengths": [1]}
         row = live["/api/steer"](asked)["rows"][0]
@@ -113,7 +108,7 @@ def test_the_end_of_the_text_ends_a_row(live, opened, maxima):
     assert len(row["act"]) == len(row["tokens"])
     assert lm.tokenizer.convert_ids_to_tokens(lm.spec.eos) not in row["tokens"]
     prompt = [lm.spec.bos, *lm.tokenizer(ENGLISH, add_special_tokens=False)["input_ids"]]
-    text = continuations(opened, 3, [maxima[3]], prompt, 16, temperature=3, seed=seed)[0]
+    text = continuations(attached, 3, [maxima[3]], prompt, 16, temperature=3, seed=seed).rows[0]
     assert row["tokens"] == pieces(lm.tokenizer, text.tokens[1:])
     assert row["kl"] == pytest.approx(text.kl, rel=1e-3)
 
@@ -201,10 +196,10 @@ def test_both_endpoints_over_http_at_once(tmp_path, live):
         assert "99" in answer["error"]
 
 
-def test_a_model_without_bos_needs_a_prompt_and_its_first_token_is_left_out(opened, maxima):
-    lm, hook, sae, params, _ = opened
+def test_a_model_without_bos_needs_a_prompt_and_its_first_token_is_left_out(attached, maxima):
+    lm = attached.lm
     bare = lm.with_facts(lm.token_facts.with_bos(False))
-    live = answers(bare, hook, sae, params, partial(pieces, lm.tokenizer), maxima)
+    live = answers(dataclasses.replace(attached, lm=bare), maxima)
     found = live["/api/activations"]({"text": "a b c"})
     assert found["top"][0] == []
     assert all(found["top"][1:])

@@ -14,8 +14,8 @@ from superposition.errors import ConfigError
 from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, SparseUniform
 from superposition.pages import check, write
-from superposition.pages._toy_numbers import components
 from superposition.pages.toy import toy_pages
+from superposition.pages.toy.numbers import components
 from superposition.sae import ReLU
 from superposition.toy import Linear, ReLUOutput
 from superposition.typing import ToyParams

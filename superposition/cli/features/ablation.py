@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from superposition._internal import validate
+from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import AblateConfig
-from superposition.cli.features.on_sae import Opened, about, draw, open_sae, prompt_ids, shown, text_ids
-from superposition.cli.llm.memory import enough_memory
+from superposition.cli.features.on_sae import about, draw, open_sae, shown
 from superposition.cli.llm.needs import text_for, within
 from superposition.cli.llm.text import check_text
 from superposition.errors import ConfigError
 from superposition.interventions import (
     At,
+    Attached,
     Logit,
     ablation_effects,
     activations_of,
@@ -39,19 +40,19 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
     validate.integer("seed", config.seed, 0, validate.MAX_SEED)
     check_text(config)
     with enough_memory("give a shorter --prompt, or less text with --max-tokens"):
-        opened = open_sae(config)
+        attached = open_sae(config)
         if config.latent:
-            indices(opened.sae, config.latent)
-        prompt = prompt_ids(opened.lm, config.prompt)
-        opened.lm.prepared([prompt])  # refuses before text is read
-        within(opened.placed, len(prompt), opened.name)
-        where = _counted(config, opened, prompt)
-        target = _target(opened.lm, config, prompt)
-        means, options = _values(config, opened)
-        effects = _effects(config, opened, prompt, where, target, options)
-        attribution, sums = _attribution(config, opened, prompt, where, target, means)
-    about(opened, prompt)
-    token = shown(opened.lm, [target])[0]
+            indices(attached.sae, config.latent)
+        prompt = attached.lm.prompt_ids(config.prompt)
+        attached.lm.prepared([prompt])  # refuses before text is read
+        within(attached, len(prompt))
+        where = _counted(config, attached, prompt)
+        target = _target(attached.lm, config, prompt)
+        means, options = _values(config, attached)
+        effects = _effects(config, attached, prompt, where, target, options)
+        attribution, sums = _attribution(config, attached, prompt, where, target, means)
+    about(attached, prompt)
+    token = shown(attached.lm, [target])[0]
     print(f"target  {token!r} (token {target}){'' if config.target else ', the likeliest'}")
     draw(
         "The next token. Rank 0 is the likeliest; KL in nats from the model as it is",
@@ -77,8 +78,8 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
             print(f"latent {row['latent']} does not fire on this prompt")
     return {
         "model": config.model,
-        "sae": opened.name,
-        "hook": opened.hook,
+        "sae": attached.name,
+        "hook": attached.hook,
         "prompt_tokens": prompt,
         "target": target,
         "effects": effects,
@@ -87,16 +88,16 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
     }
 
 
-def _counted(config: AblateConfig, opened: Opened, prompt: list[int]) -> np.ndarray:
+def _counted(config: AblateConfig, attached: Attached, prompt: list[int]) -> np.ndarray:
     """Where latents are ablated, (1, pos): tokens such as SAEs are trained on; ConfigError for a prompt of none."""
     if config.keep_bos:
         return np.ones((1, len(prompt)), bool)
-    lm, ids = opened.lm, np.array([prompt])
+    lm, ids = attached.lm, np.array([prompt])
     usable = usable_positions(ids, lm.token_facts.special, skip_first=True)
-    usable = opened.needs.trained_on(lm, ids, usable)
-    if not usable.any() and opened.needs.seqpos_slice not in (None, slice(None), slice(1, None)):
+    usable = attached.requirements.trained_on(lm, ids, usable)
+    if not usable.any() and attached.requirements.seqpos_slice not in (None, slice(None), slice(1, None)):
         raise ConfigError(
-            f"{opened.name} was trained on the positions {opened.needs.slice_text()}, and the prompt has {len(prompt)}"
+            f"{attached.name} was trained on the positions {attached.requirements.slice_text()}, and the prompt has {len(prompt)}"
             " tokens; give a longer --prompt, or --keep-bos"
         )
     if not usable.any():
@@ -107,46 +108,44 @@ def _counted(config: AblateConfig, opened: Opened, prompt: list[int]) -> np.ndar
 def _target(lm: LanguageModel, config: AblateConfig, prompt: list[int]) -> int:
     if config.target is None:
         return int(np.asarray(lm([prompt])[0, -1]).argmax())
-    ids = text_ids(lm, config.target)
+    ids = lm.token_ids(config.target)
     if len(ids) != 1:
         listed = f": {'|'.join(shown(lm, ids))}" if ids else ""
         raise ConfigError(f"--target must be one token; {config.target!r} is {len(ids)}{listed}")
     return ids[0]
 
 
-def _values(config: AblateConfig, opened: Opened) -> tuple[np.ndarray | None, dict[str, Any]]:
+def _values(config: AblateConfig, attached: Attached) -> tuple[np.ndarray | None, dict[str, Any]]:
     """Means over the text if that is what latents are set to, and what `interventions.ablate` takes for it."""
     if config.to == "zero" or (config.to == "resample" and not config.latent):
         return None, {}
-    lm, hook, sae, params, _ = opened
-    tokens = text_for(config, opened.placed, opened.name)
+    tokens = text_for(config, attached)
     if config.to == "mean":
-        means = firing(lm, hook, sae, params, tokens).mean
+        means = firing(attached, tokens).mean
         return means, {"values": means}
-    pool = activations_of(lm, hook, sae, params, tokens, config.latent)
+    pool = activations_of(attached, tokens, config.latent)
     return None, {"values": pool, "key": jax.random.key(config.seed)}
 
 
 def _effects(
     config: AblateConfig,
-    opened: Opened,
+    attached: Attached,
     prompt: list[int],
     where: np.ndarray,
     target: int,
     options: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """The target in the model as it is and in every edited run."""
-    lm, hook, sae, params, _ = opened
+    lm = attached.lm
     runs: list[tuple[str, dict[str, Any]]] = [
         ("the model as it is", {}),
-        ("on the SAE's reconstruction", splice(lm, hook, sae, params)),
+        ("on the SAE's reconstruction", splice(attached)),
     ]
     if config.latent:
         plural = "s" * (len(config.latent) > 1)
         name = f"latent{plural} {', '.join(map(str, config.latent))} to {config.to}"
         edits = [
-            ablated(lm, hook, sae, params, config.latent, config.to, error_term=kept, **options)
-            for kept in (True, False)
+            ablated(attached, config.latent, config.to, error_term=kept, **options) for kept in (True, False)
         ]
         runs = [runs[0], (name, edits[0]), runs[1], (f"on it, {name}", edits[1])]
     before, rows = lm([prompt])[0, -1], []
@@ -162,16 +161,15 @@ def _effects(
 
 def _attribution(
     config: AblateConfig,
-    opened: Opened,
+    attached: Attached,
     prompt: list[int],
     where: np.ndarray,
     target: int,
     means: np.ndarray | None,
 ) -> tuple[list[dict[str, Any]], dict[str, float]]:
     """The latents asked about and those of most weight: what is attributed to each, beside the true effect."""
-    lm, hook, sae, params, _ = opened
     baseline: Any = 0.0 if means is None else means
-    problem = (lm, hook, sae, params, [prompt], Logit(target))
+    problem = (attached, [prompt], Logit(target))
     found = attribute(*problem, steps=config.steps, baseline=baseline, where=where)
     gradient, integrated = (np.asarray(a[0], np.float64).sum(0) for a in (found.gradient, found.integrated))
     sums = {
@@ -186,7 +184,7 @@ def _attribution(
     if not chosen:
         return [], sums
     true = np.asarray(ablation_effects(*problem, chosen, baseline=baseline, where=where))
-    pieces, rows = shown(lm, prompt), []
+    pieces, rows = shown(attached.lm, prompt), []
     for j, effected in zip(chosen, true, strict=True):
         at = int(np.abs(latents[:, j]).argmax())
         rows.append(

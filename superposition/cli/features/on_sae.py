@@ -1,7 +1,5 @@
 """What `page`, `serve`, `steer` and `ablate` begin with: a language model, an SAE, its hook point, and a prompt."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +9,16 @@ from rich.text import Text
 
 from superposition.cli.features.config import SMALL_LM_SAE, OnSAE
 from superposition.cli.llm.data import begun, open_model
-from superposition.cli.llm.needs import Placed, place
+from superposition.cli.llm.needs import place
 from superposition.cli.sae.report import console, load_all, visible
 from superposition.errors import ConfigError
-from superposition.interventions import Requirements
+from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
 from superposition.pages.pieces import pieces
-from superposition.sae import SAE, Params
 from superposition.storage import formats
 
 
-@dataclass(frozen=True)
-class Opened:
-    """An SAE at its hook point of the model it expects; name is where it came from, needs what its metadata say.
-
-    It unpacks as (lm, hook, sae, params, name).
-    """
-
-    lm: LanguageModel
-    hook: str
-    sae: SAE
-    params: Params
-    name: str
-    needs: Requirements = field(default_factory=Requirements)
-
-    def __iter__(self) -> Iterator[Any]:
-        """Lm, hook, sae, params, name."""
-        return iter((self.lm, self.hook, self.sae, self.params, self.name))
-
-    @property
-    def placed(self) -> Placed:
-        """Where it is."""
-        return Placed(self.lm, self.hook, self.needs)
-
-
-def open_sae(config: OnSAE) -> Opened:
+def open_sae(config: OnSAE) -> Attached:
     """The model and the SAE that settings name; ConfigError where they do not fit, StoreError for what is no SAE."""
     if config.sae == SMALL_LM_SAE:
         name, loaded = config.sae, formats.load(config.sae)
@@ -56,18 +29,7 @@ def open_sae(config: OnSAE) -> Opened:
                 f"{config.sae} holds {len(found)} SAEs; give one of them, such as {found[0].path}"
             )
         name, loaded = str(found[0].path), found[0].loaded
-    lm, hook, needs = place(open_model(config), loaded, name, config, config.hook)
-    return Opened(lm, hook, loaded.sae, loaded.params, name, needs)
-
-
-def prompt_ids(lm: LanguageModel, text: str) -> list[int]:
-    """A prompt's tokens, after BOS where prompts begin with it; ConfigError for text that yields no token."""
-    return lm.prompt_ids(text)
-
-
-def text_ids(lm: LanguageModel, text: str) -> list[int]:
-    """Tokens of a text, none added."""
-    return lm.token_ids(text)
+    return place(open_model(config), loaded, name, config, config.hook)
 
 
 def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
@@ -75,9 +37,9 @@ def shown(lm: LanguageModel, ids: list[int]) -> list[str]:
     return [visible(piece) for piece in pieces(lm.tokenizer, ids)]
 
 
-def about(opened: Opened, ids: list[int]) -> None:
+def about(attached: Attached, ids: list[int]) -> None:
     """Print what was run: the model, the SAE, the hook point and the prompt's tokens."""
-    lm, hook, sae, _, name = opened
+    lm, hook, sae, name = attached.lm, attached.hook, attached.sae, attached.name
     layers = f"{lm.spec.n_layers} layer{'s' if lm.spec.n_layers > 1 else ''}"
     print(f"model   {visible(lm.name)} ({layers} of {lm.spec.d_model} dimensions)")
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")

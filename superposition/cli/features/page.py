@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
 from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
-from superposition.cli.features.on_sae import Opened, open_sae
-from superposition.cli.features.serve import made_of
+from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import _digest, put_together
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.needs import hook_for, requirements_of, text_for
 from superposition.cli.llm.text import check_text
 from superposition.cli.sae.report import visible
 from superposition.cli.sae.training import progress
 from superposition.errors import ConfigError, StoreError
+from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
+from superposition.pages.server.belong import made_of
 from superposition.pages.write import replaceable, write
-from superposition.sae import SAE, Params
 from superposition.storage import formats
 from superposition.training import loop
 
@@ -72,17 +72,17 @@ def write_pages(config: PageConfig) -> str:
 def _language_model(config: PageConfig, out: Path) -> str:
     from superposition.pages.llm import feature_pages
 
-    opened = open_sae(config)
-    lm, hook, sae, params, name = opened
+    attached = open_sae(config)
+    lm, hook, sae, name = attached.lm, attached.hook, attached.sae, attached.name
     wrong = [latent for latent in config.latents if not 0 <= latent < sae.d_sae]
     if wrong:
         raise ConfigError(f"there is no latent {wrong[0]}: {name} has latents 0 to {sae.d_sae - 1}")
-    other = None if config.other is None else _other(config, config.other, opened)
+    other = None if config.other is None else _other(config, config.other, attached)
     cache = None if config.cache is None else Cache(config.cache)
     if cache is None:
-        tokens = text_for(config, opened.placed, name)
+        tokens = text_for(config, attached)
     else:
-        if (setting := opened.needs.processed(hook)) is not None:
+        if (setting := attached.requirements.processed(hook)) is not None:
             raise ConfigError(f"{name}: {setting} in its metadata changes activations, and --cache holds those of the model"
                               " as it is; leave --cache out")  # fmt: skip
         tokens = cached_tokens(cache, lm)
@@ -93,17 +93,14 @@ def _language_model(config: PageConfig, out: Path) -> str:
         flush=True,
     )
     pages = feature_pages(
-        lm,
-        sae,
-        params,
-        hook,
+        attached,
         tokens,
         cache=cache,
         features=config.latents or None,
         other=other,
         seed=config.data_seed,
     )
-    n = _write(config, out, pages.index | {"of": made_of(opened)}, pages.features, pages.texts)
+    n = _write(config, out, pages.index | {"of": made_of(attached)}, pages.features, pages.texts)
     return f"{_where(n, out)}\nto steer, and to read text of your own: {_serving(config, out)}"
 
 
@@ -122,20 +119,20 @@ def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     return Tokens(ids, usable, np.zeros(len(ids), np.int32), source, lm.token_facts.valid(ids))
 
 
-def _other(config: PageConfig, path: str, opened: Opened) -> tuple[SAE, Params]:
+def _other(config: PageConfig, path: str, attached: Attached) -> Attached:
     loaded = formats.load(path, allow_pt=config.allow_pt)
     said = isinstance(loaded.metadata.get("hook_name"), str)
-    hook = hook_for(opened.lm, loaded, path, None if said else opened.hook)
-    if hook != opened.hook:
+    hook = hook_for(attached.lm, loaded, path, None if said else attached.hook)
+    if hook != attached.hook:
         raise ConfigError(
-            f"{path} is for {hook}, and the pages are of {opened.hook}; give --other of that hook point"
+            f"{path} is for {hook}, and the pages are of {attached.hook}; give --other of that hook point"
         )
     needs = requirements_of(loaded, path)
-    if needs.processed(hook) != opened.needs.processed(hook):
-        setting = needs.processed(hook) or opened.needs.processed(hook)
-        raise ConfigError(f"{path} and {opened.name} differ in {setting}, so that they read other activations; give"
+    if needs.processed(hook) != attached.requirements.processed(hook):
+        setting = needs.processed(hook) or attached.requirements.processed(hook)
+        raise ConfigError(f"{path} and {attached.name} differ in {setting}, so that they read other activations; give"
                           " --other of a model that was loaded alike")  # fmt: skip
-    return loaded.sae, loaded.params
+    return Attached(attached.lm, hook, loaded.sae, loaded.params, needs, path)
 
 
 def _write(

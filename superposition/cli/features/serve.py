@@ -1,20 +1,16 @@
 """`superposition serve`: feature pages on this machine alone, with steering and a box for text of one's own."""
 
-import hashlib
 import threading
-from functools import partial
 
-import numpy as np
-
+from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import OnSAE, ServeConfig
-from superposition.cli.features.live import answers
-from superposition.cli.features.on_sae import Opened, open_sae
-from superposition.cli.llm.memory import enough_memory
+from superposition.cli.features.on_sae import open_sae
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
-from superposition.pages._served import read_index
-from superposition.pages.pieces import pieces
 from superposition.pages.server import make_server
+from superposition.pages.server.belong import belong
+from superposition.pages.server.live import answers
+from superposition.pages.server.served import read_index
 from superposition.training import loop
 
 
@@ -30,7 +26,7 @@ def serve(config: ServeConfig) -> None:
             f"{config.pages} are pages of a toy model, all there as a file: open its index.html"
         )
     with enough_memory("give --dtype bfloat16, or a smaller model"):
-        opened = open_sae(
+        attached = open_sae(
             OnSAE(
                 model=config.model,
                 dtype=config.dtype,
@@ -42,18 +38,14 @@ def serve(config: ServeConfig) -> None:
                 allow_pt=config.allow_pt,
             )
         )
-    _belong(index.get("of"), opened)
-    lm, hook, sae, params, name = opened
+    belong(index.get("of"), attached)
+    n_latents, name = attached.sae.d_sae, attached.name
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
-    if max(maxima) >= sae.d_sae:
+    if max(maxima) >= n_latents:
         raise ConfigError(
-            f"{config.pages} has a page of latent {max(maxima)}, {name} has {sae.d_sae}; give its own SAE"
+            f"{config.pages} has a page of latent {max(maxima)}, {name} has {n_latents}; give its own SAE"
         )
-    server = make_server(
-        config.pages,
-        answers(lm, hook, sae, params, partial(pieces, lm.tokenizer), maxima, opened.needs),
-        config.port,
-    )
+    server = make_server(config.pages, answers(attached, maxima), config.port)
     with loop.interruptible() as stop:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -64,21 +56,3 @@ def serve(config: ServeConfig) -> None:
         while thread.is_alive() and not stop():
             thread.join(0.2)
         server.close()
-
-
-def made_of(opened: Opened) -> dict[str, str]:
-    """By which pages know their SAE: hook point, and a hash of its parameters."""
-    digest = hashlib.sha256()
-    for name, value in sorted(opened.params.items()):
-        digest.update(f"{name} {value.shape} ".encode())
-        digest.update(np.ascontiguousarray(value, np.float32).tobytes())
-    return {"hook": opened.hook, "sae_sha256": digest.hexdigest()}
-
-
-def _belong(of: object, opened: Opened) -> None:
-    """ConfigError where the pages say that they are of something else; written from Python, they may not say."""
-    if isinstance(of, dict) and of != (own := made_of(opened)):
-        what = "another hook point" if of.get("hook") != own["hook"] else "another SAE"
-        raise ConfigError(
-            f"these are pages of {what} than {opened.name}; give the SAE that they were written of"
-        )

@@ -2,36 +2,22 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
 import numpy as np
 
 from superposition._internal import validate
+from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import SteerConfig
-from superposition.cli.features.on_sae import Opened, about, draw, open_sae, prompt_ids
-from superposition.cli.llm.memory import enough_memory
+from superposition.cli.features.on_sae import about, draw, open_sae
 from superposition.cli.llm.needs import text_for, within
 from superposition.cli.llm.text import check_text
 from superposition.errors import ConfigError
-from superposition.interventions import From, clamp, firing, kl, latents_of
-from superposition.interventions import steer as steered
+from superposition.interventions import Attached, continuations, firing
 from superposition.interventions.steering import indices
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = "_.:-=+*#"  # where the terminal's encoding lacks the others
-
-
-class Continuation(NamedTuple):
-    """Text under one edit: the prompt's tokens and those that followed, up to the end of the text.
-
-    activations: of the latent at every token, as the unedited model reads the text. kl: of the edited next-token
-    distribution from the unedited on this same text, mean nats a new token.
-    """
-
-    tokens: list[int]
-    activations: np.ndarray
-    kl: float
 
 
 def steer(config: SteerConfig) -> dict[str, Any]:
@@ -45,15 +31,15 @@ def steer(config: SteerConfig) -> dict[str, Any]:
     validate.integer("seed", config.seed, 0, validate.MAX_SEED)
     check_text(config)
     with enough_memory("give a smaller --n, or --max-tokens"):
-        opened = open_sae(config)
-        indices(opened.sae, config.latent)
-        prompt = prompt_ids(opened.lm, config.prompt)
-        opened.lm.prepared([prompt], more=config.n)  # refuses before text is read
-        within(opened.placed, len(prompt) + config.n, opened.name)
-        largest, known = _largest(config, opened, config.latent)
+        attached = open_sae(config)
+        indices(attached.sae, config.latent)
+        prompt = attached.lm.prompt_ids(config.prompt)
+        attached.lm.prepared([prompt], more=config.n)  # refuses before text is read
+        within(attached, len(prompt) + config.n)
+        largest, known = _largest(config, attached, config.latent)
         amounts = [strength * largest for strength in config.strength]
-        texts = continuations(
-            opened,
+        found = continuations(
+            attached,
             config.latent,
             amounts,
             prompt,
@@ -64,13 +50,13 @@ def steer(config: SteerConfig) -> dict[str, Any]:
             seed=config.seed,
         )
     rows = []
-    for strength, amount, text in zip(config.strength, amounts, texts, strict=True):
+    for strength, amount, text in zip(config.strength, amounts, found.rows, strict=True):
         new = text.activations[len(prompt) :].tolist()
         rows.append(
             {
                 "strength": strength,
                 "amount": amount,
-                "continuation": opened.lm.continuation(prompt, text.tokens[len(prompt) :]),
+                "continuation": text.text,
                 "tokens": text.tokens,
                 "kl": text.kl,
                 "activations": text.activations.tolist(),
@@ -78,14 +64,14 @@ def steer(config: SteerConfig) -> dict[str, Any]:
                 "mean": float(np.mean(new)) if new else None,
             }
         )
-    about(opened, prompt)
+    about(attached, prompt)
     way = "set to" if config.clamp else "moved by"
     print(f"latent  {config.latent}, {way} strength x {largest:.4g}, {known}")
     _table(rows, largest, len(prompt))
     return {
         "model": config.model,
-        "sae": opened.name,
-        "hook": opened.hook,
+        "sae": attached.name,
+        "hook": attached.hook,
         "latent": config.latent,
         "largest": largest,
         "prompt_tokens": prompt,
@@ -93,52 +79,12 @@ def steer(config: SteerConfig) -> dict[str, Any]:
     }
 
 
-def continuations(
-    opened: Opened,
-    latent: int,
-    amounts: Sequence[float],
-    prompt: Sequence[int],
-    n: int,
-    *,
-    clamped: bool = False,
-    prompt_too: bool = False,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> list[Continuation]:
-    """`n` tokens after a prompt for each amount the latent is moved by (or clamped at), with the same draws for all.
-
-    From the prompt's last token on, or at all of its tokens but BOS. Raises ConfigError as `generate` does.
-    """
-    lm, hook, sae, params, _ = opened
-    facts = lm.token_facts
-    begin = len(prompt) - 1
-    first = min(begin, int(prompt[:1] == facts.begin)) if prompt_too else begin
-    found = []
-    for amount in amounts:
-        edit = (clamp if clamped else steered)(lm, hook, sae, params, latent, amount)
-        edits = {name: From(own, first) for name, own in edit.items()}
-        new = lm.generate(
-            [prompt], n, key=jax.random.key(seed), temperature=temperature, edits=edits, end=facts.eos
-        )
-        whole = [[*prompt, *new[0].tolist()]]
-        apart = np.asarray(kl(lm(whole, edits=edits)[0], lm(whole)[0]))
-        activations = np.asarray(latents_of(lm, hook, sae, params, whole)[0, :, latent])
-        row = new[0].tolist()
-        count = len(facts.until_eos(row))
-        chosen = min(count + 1, n)  # the end of the text is a token that was chosen, and not shown
-        end = len(prompt) + count
-        found.append(
-            Continuation(whole[0][:end], activations[:end], float(apart[begin : begin + chosen].mean()))
-        )
-    return found
-
-
-def _largest(config: SteerConfig, opened: Opened, latent: int) -> tuple[float, str]:
+def _largest(config: SteerConfig, attached: Attached, latent: int) -> tuple[float, str]:
     """The latent's largest activation and how it is known; ConfigError for a latent that never fires."""
     if config.largest is not None:
         return config.largest, "the largest activation given"
-    tokens = text_for(config, opened.placed, opened.name)
-    seen = firing(opened.lm, opened.hook, opened.sae, opened.params, tokens)
+    tokens = text_for(config, attached)
+    seen = firing(attached, tokens)
     largest, share = float(seen.largest[latent]), float(seen.density[latent])
     if largest <= 0:
         raise ConfigError(

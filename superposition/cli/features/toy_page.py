@@ -11,8 +11,8 @@ from superposition.cli.sae.config import DataConfig
 from superposition.cli.sae.data import open_data
 from superposition.cli.sae.report import load_all
 from superposition.errors import ConfigError
-from superposition.pages.llm import Pages
 from superposition.pages.toy import toy_pages
+from superposition.pages.write import Pages
 from superposition.toy import require_tied
 from superposition.training import ToyRun
 

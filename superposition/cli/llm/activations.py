@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.activations.cache import CacheWriter, manifest
 from superposition.cli.llm.config import ActivationsConfig
 from superposition.cli.llm.data import about_text, hook_of, open_model, place_of, put_together
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.text import check_text, read_tokens
 from superposition.cli.sae.training import progress
 from superposition.errors import ConfigError

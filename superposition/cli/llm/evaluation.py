@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.data import about_text, open_model, put_together
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.llm.needs import place, text_for
 from superposition.cli.llm.text import check_text
 from superposition.cli.sae.evaluation import finite
 from superposition.cli.sae.report import Named, free, load_all, log10_density, table, write_json
-from superposition.interventions import Ablations, ablations, evaluate
+from superposition.interventions import Ablations, Attached, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.storage.provenance import provenance
@@ -31,7 +31,7 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
         views = _views(config, saes)
         records: list[dict[str, Any]] = []
         for one, view in zip(saes, views, strict=True):
-            measured = evaluate(view.lm, one.loaded.sae, one.loaded.params, view.tokens, view.floor)
+            measured = evaluate(view.attached, view.tokens, view.floor)
             norms = decoder_norms(np.asarray(one.loaded.params["W_dec"]))
             records.append(
                 {
@@ -64,28 +64,33 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
 
 
 class _View(NamedTuple):
-    """The model and the text as an SAE expects them, and what the SAE is measured between."""
+    """An SAE on the model and the text that it expects, and the losses between which it is measured."""
 
-    lm: LanguageModel
+    attached: Attached
     tokens: Tokens
     floor: Ablations
 
+    @property
+    def lm(self) -> LanguageModel:
+        """The model."""
+        return self.attached.lm
+
 
 def _views(config: LMEvalConfig, saes: Sequence[Named]) -> list[_View]:
-    """One an SAE, the same for SAEs that ask for the same; refused before text is read where one cannot be run."""
+    """One an SAE, on the same text for SAEs that ask for the same; refused before text is read where one cannot be run."""
     lm = open_model(config)
     models: dict[Any, LanguageModel] = {}
     placed = [place(lm, one.loaded, one.path, config, config.hook, models) for one in saes]
-    made: list[tuple[tuple[Any, ...], _View]] = []
+    read: list[tuple[tuple[Any, ...], Tokens, Ablations]] = []
     views = []
-    for one, where in zip(saes, placed, strict=True):
-        key = (where.hook, replace(where.needs, hook_name=None, model_name=None))
-        view = next((view for known, view in made if known == key), None)
-        if view is None:
-            tokens = text_for(config, where, one.path)
-            view = _View(where.lm, tokens, ablations(where.lm, where.hook, tokens))
-            made.append((key, view))
-        views.append(view)
+    for one in placed:
+        key = (one.hook, replace(one.requirements, hook_name=None, model_name=None))
+        known = next(((tokens, floor) for other, tokens, floor in read if other == key), None)
+        if known is None:
+            tokens = text_for(config, one)
+            known = tokens, ablations(one.lm, one.hook, tokens)
+            read.append((key, *known))
+        views.append(_View(one, *known))
     return views
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import jax
 
 from superposition._internal import validate
+from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import GenerateConfig
 from superposition.cli.llm.data import begun, open_model
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
 

@@ -1,31 +1,20 @@
 """What the metadata of an SAE say, obeyed in the commands that run it on a model; flags win, and it is said which did."""
 
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.data import hook_of
 from superposition.cli.llm.text import read_tokens
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
-from superposition.interventions import Requirements, requirements
-from superposition.interventions.splice import fits
+from superposition.interventions import Attached, Requirements, hook_point, requirements
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
 from superposition.storage.formats import Loaded
-
-
-class Placed(NamedTuple):
-    """A model as an SAE expects it, the hook point, and what else the SAE requires."""
-
-    lm: LanguageModel
-    hook: str
-    needs: Requirements
 
 
 def place(
@@ -35,8 +24,8 @@ def place(
     config: TextConfig,
     asked: str | None,
     models: dict[Any, LanguageModel] | None = None,
-) -> Placed:
-    """Where an SAE goes and on which model; what was decided, and what cannot be obeyed, is noted on stderr.
+) -> Attached:
+    """An SAE attached to the model that it expects; what was decided, and what cannot be obeyed, is noted on stderr.
 
     models: those made for other SAEs, so that none is made twice. ConfigError, which names the SAE, for metadata of a
     wrong type, for what cannot be done, and as `hook_for` does.
@@ -59,9 +48,10 @@ def place(
             models[changes] = needs.model(lm, hook)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
-    for line in needs.obeyed(lm, hook):
+    done = tuple(needs.obeyed(lm, hook))
+    for line in done:
         note(line, name)
-    return Placed(models[changes], hook, needs)
+    return Attached(models[changes], hook, loaded.sae, loaded.params, needs, str(name), done)
 
 
 def requirements_of(loaded: Loaded, name: str | Path) -> Requirements:
@@ -72,65 +62,32 @@ def requirements_of(loaded: Loaded, name: str | Path) -> Requirements:
         raise ConfigError(f"{name}: {error}") from error
 
 
-def other_world(metadata: Mapping[str, Any]) -> str | None:
-    """What an SAE was trained on that is no language model: a toy model's store or a planted world."""
-    own = metadata.get("superposition")
-    data = own.get("data") if isinstance(own, dict) else None
-    if not isinstance(data, dict):
-        return None
-    if "toy" in data:
-        return f"the toy model {data['toy']} (`superposition page SAE --toy` shows it)"
-    return f"the planted world {data['planted']}" if "planted" in data else None
-
-
 def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None) -> str:
-    """The hook point of an SAE: its metadata say, or the settings do where the model has no such hook point.
+    """The hook point of an SAE: its metadata say, or --hook does where the model has no such hook point.
 
     ConfigError if they differ, if neither says, or if the SAE does not fit.
     """
-    stored = loaded.metadata.get("hook_name")
     try:
-        given = None if asked is None else hook_of(lm, asked)
-        if made_of := other_world(loaded.metadata):
-            raise ConfigError(
-                f"is an SAE of {made_of}, which no language model has; give an SAE of a hook point"
-            )
-        own = None
-        if isinstance(stored, str):
-            try:
-                own = hook_of(lm, stored)
-            except ConfigError as error:
-                if given is None:
-                    raise ConfigError(
-                        f"{error}; or give --hook, the hook point of the model that it means"
-                    ) from error
-                note(
-                    f"--hook {given} stands for the hook point {stored} of its metadata, which the model lacks",
-                    name,
-                )
-        hook = own or given
-        if hook is None:
-            raise ConfigError("nothing in it says which hook point it is for; give --hook")
-        if given not in (None, hook):
-            raise ConfigError(f"is for the hook point {own}; leave --hook {asked} out")
-        fits(lm, hook, loaded.sae)
+        hook, line = hook_point.hook_for(lm, loaded.sae, loaded.metadata, asked, "--hook")
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
+    if line is not None:
+        note(line, name)
     return hook
 
 
-def text_for(config: TextConfig, placed: Placed, name: str | Path) -> Tokens:
+def text_for(config: TextConfig, attached: Attached) -> Tokens:
     """The text that settings name, in rows and at positions such as the SAE was trained on; flags win.
 
     Raises what `read_tokens` does; RanDryError holds tokens that are cut to these positions, too.
     """
-    lm, _, needs = placed
+    lm, needs, name = attached.lm, attached.requirements, attached.name
     if needs.context_size is not None and config.ctx is None and config.tokens is None:
         config = replace(config, ctx=max(2, min(needs.context_size, lm.spec.n_ctx)))
     try:
         tokens = read_tokens(config, lm)
     except RanDryError as error:
-        error.tokens = counted(config, placed, error.tokens, name)
+        error.tokens = counted(config, attached, error.tokens)
         raise
     rows = tokens.tokens.shape[1]
     if needs.context_size is not None and rows > needs.context_size:
@@ -154,15 +111,15 @@ def text_for(config: TextConfig, placed: Placed, name: str | Path) -> Tokens:
                 else "begin with BOS, and prepend_bos is false"
             )
             note(f"{wrong:,} rows of --tokens {said} in its metadata", name, "warning")
-    return counted(config, placed, tokens, name)
+    return counted(config, attached, tokens)
 
 
-def counted(config: TextConfig, placed: Placed, tokens: Tokens, name: str | Path) -> Tokens:
+def counted(config: TextConfig, attached: Attached, tokens: Tokens) -> Tokens:
     """The tokens, usable where the SAE was trained; with keep_bos as they are."""
-    needs = placed.needs
+    needs, name = attached.requirements, attached.name
     if not config.keep_bos:
         try:
-            return needs.positions(placed.lm, tokens)
+            return needs.positions(attached.lm, tokens)
         except ConfigError as error:
             raise ConfigError(f"{name}: {error}") from error
     lost = {
@@ -174,13 +131,13 @@ def counted(config: TextConfig, placed: Placed, tokens: Tokens, name: str | Path
     return tokens
 
 
-def within(placed: Placed, length: int, name: str | Path) -> None:
+def within(attached: Attached, length: int) -> None:
     """Note a prompt, with what is to come, that is longer than the rows the SAE was trained on."""
-    most = placed.needs.context_size
+    most = attached.requirements.context_size
     if most is not None and length > most:
         note(
             f"{length} tokens exceed context_size {most} in its metadata: later positions are new to it",
-            name,
+            attached.name,
             "warning",
         )
 

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import Any
 
+from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMTrainConfig
 from superposition.cli.llm.data import open_lm
-from superposition.cli.llm.memory import enough_memory
 from superposition.cli.sae.training import train_saes
 
 

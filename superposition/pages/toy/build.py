@@ -10,11 +10,11 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features import FeatureLaw
-from superposition.pages import _toy_numbers as numbers
-from superposition.pages._toy_numbers import ACTED, REPRESENTED
-from superposition.pages._toy_panels import FOUND, Book, latent_panels, nearest, text, truth_panels
-from superposition.pages.llm import Pages
 from superposition.pages.pack import Dictionary, number
+from superposition.pages.toy import numbers
+from superposition.pages.toy.numbers import ACTED, REPRESENTED
+from superposition.pages.toy.panels import FOUND, Book, latent_panels, nearest, text, truth_panels
+from superposition.pages.write import Pages
 from superposition.sae import SAE, Params
 from superposition.toy import Tied
 from superposition.typing import PRNGKey, ToyParams

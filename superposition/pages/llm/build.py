@@ -1,31 +1,31 @@
 """The numbers of feature pages of an SAE on a language model: what fires it, what it writes, what it is like."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from superposition._internal import validate
 from superposition.activations.cache import Cache
 from superposition.errors import ConfigError
-from superposition.interventions.splice import fits
+from superposition.interventions import Attached
 from superposition.llm.direct import has_direct_path
 from superposition.llm.model import LanguageModel
-from superposition.llm.packing import Tokens
-from superposition.pages import map as page_map
-from superposition.pages.activations import Activations
-from superposition.pages.effects import Effects, decoder_rows
-from superposition.pages.logits import logits_of
+from superposition.pages.llm import map as page_map
+from superposition.pages.llm.activations import Activations
+from superposition.pages.llm.effects import Effects, decoder_rows
+from superposition.pages.llm.logits import logits_of
+from superposition.pages.llm.panels import Findings, Likeness
+from superposition.pages.llm.rules import describe
+from superposition.pages.llm.spill import Spill
+from superposition.pages.llm.statistics import intervals, measure
+from superposition.pages.llm.texts import names, text_pages, text_rows
+from superposition.pages.llm.windows import gather
 from superposition.pages.pack import Dictionary, number
-from superposition.pages.panels import Findings, Likeness
 from superposition.pages.pieces import piece
-from superposition.pages.rules import describe
-from superposition.pages.spill import Spill
-from superposition.pages.statistics import intervals, measure
-from superposition.pages.texts import names, text_pages, text_rows
-from superposition.pages.windows import gather
-from superposition.sae import SAE, Params
+from superposition.pages.write import Pages
+from superposition.sae import SAE
 
 CELLS = 2**24
 NEAREST, NEAREST_OTHER, SHOWN = 10, 3, 5
@@ -39,84 +39,84 @@ SORTS = [
 ]
 
 
-class Pages(NamedTuple):
-    """A set of pages: its index, and its features and texts, each made when it is taken (once)."""
-
-    index: dict[str, Any]  # type: ignore[assignment]
-    features: Iterator[dict[str, Any]]
-    texts: Iterator[dict[str, Any]]
-
-
 def feature_pages(
-    lm: LanguageModel,
-    sae: SAE,
-    params: Params,
-    hook: str,
-    tokens: Tokens,
+    attached: Attached,
+    tokens: Any,
     *,
     cache: Cache | None = None,
     features: Sequence[int] | None = None,
-    other: tuple[SAE, Params] | None = None,
+    other: Attached | None = None,
     effects: bool = True,
     texts: Sequence[int] | None = None,
     seed: int = 0,
     title: str | None = None,
 ) -> Pages:
-    """Pages of `sae`, trained at `hook` of `lm`, over the usable positions of `tokens`.
+    """Pages of an SAE at its hook point of a language model, over the usable positions of `tokens`.
 
     Memory does not depend on the number of tokens, beyond tokens itself; a temporary file (TMPDIR) takes 10 bytes
     an activation. The same arguments give the same pages.
 
     Args:
-        lm: The model; its tokenizer says how tokens are shown.
-        sae: Its latents; one that is above 0 on a token fires there.
-        params: Its parameters.
-        hook: The hook point it reads.
-        tokens: Text; the description of a latent is chosen on even rows and judged on odd ones.
-        cache: Activations at `hook` of exactly these tokens, instead of running the model for them.
+        attached: The SAE on its model, whose tokenizer says how tokens are shown. A latent that is above 0 on a token
+            fires there.
+        tokens: Text: Tokens, or prompts; the description of a latent is chosen on even rows and judged on odd ones.
+        cache: Activations at the hook point of exactly these tokens, instead of running the model for them.
         features: Which latents have pages. Default: all.
-        other: Another SAE of the same hook point, and its parameters: the same latents are looked for in it.
+        other: Another SAE of the same hook point: the same latents are looked for in it.
         effects: Whether to ablate each latent around its examples: the greater part of the time.
         texts: Rows of tokens shown with all latents. Default: the first rows of each source, 25 in all; () for none.
         seed: Of the random examples and the map.
         title: Of the set of pages.
 
     Raises:
-        ConfigError: The SAE does not fit the hook point, there is no usable position, no such feature or row, the
+        ConfigError: The other SAE is of another hook point, there is no usable position, no such feature or row, the
             cache is of other tokens, or the model has no tokenizer.
         StoreError: The temporary file or the cache cannot be read or written.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> from superposition.storage import formats
+        >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+        >>> text = ["Once upon a time, there was a girl.", "He said that he would go."]
+        >>> pages = feature_pages(attached, text, features=[136], effects=False, texts=())
+        >>> pages.index["columns"]["name"], next(pages.features)["id"]
+        (['latent 136'], 136)
     """
-    for one in (sae, *([] if other is None else [other[0]])):
-        fits(lm, hook, one)
+    lm, hook, sae, params = attached.lm, attached.hook, attached.sae, attached.params
+    if other is not None and other.hook != hook:
+        raise ConfigError(
+            f"the other SAE is at {other.hook}, the pages are of {hook}; give one of that hook point"
+        )
+    tokens = attached.rows(tokens)
     validate.integer("seed", seed, 0, validate.MAX_SEED)
     ids, rows = _ids(sae, features), text_rows(tokens, texts)
     activations, tokenizer = Activations(lm, hook, tokens, cache), lm.tokenizer
-    own = activations.hook
+    beside = None if other is None else (other.sae, other.params)
     directions = decoder_rows(sae, params, np.arange(sae.d_sae))
-    ablation = Effects(lm, own, sae, directions[ids]) if effects else None
+    ablation = Effects(lm, hook, sae, directions[ids]) if effects else None
     spill = Spill()
-    statistics = measure(activations, sae, params, ids, spill, other)
+    statistics = measure(activations, sae, params, ids, spill, beside)
     parts = intervals(spill, ids, statistics.largest, tokens.tokens.shape[1], seed)
-    direct = has_direct_path(own)
+    direct = has_direct_path(hook)
     found = Findings(
         tokenizer,
         tokens,
         ids,
-        "neuron" if own.endswith("mlp.hook_post") else "dimension",
+        "neuron" if hook.endswith("mlp.hook_post") else "dimension",
         directions[ids],
         statistics,
         parts,
         gather(spill, statistics, parts, tokens.tokens.shape[1], ablation, tokens),
         describe(statistics.counts),
-        logits_of(lm, own, directions[ids]) if direct else None,
-        "" if direct else f"{own} has no direct path to the logits",
+        logits_of(lm, hook, directions[ids]) if direct else None,
+        "" if direct else f"{hook} has no direct path to the logits",
         _alike(directions[ids], directions, NEAREST, ids),
         None
-        if other is None
-        else _alike(directions[ids], decoder_rows(*other, np.arange(other[0].d_sae)), NEAREST_OTHER),
+        if beside is None
+        else _alike(directions[ids], decoder_rows(*beside, np.arange(beside[0].d_sae)), NEAREST_OTHER),
     )
-    index = _index(found, title or f"Features of {_name(lm)} at {own}", seed)
-    index["about"] = _about(lm, sae, own, found)
+    index = _index(found, title or f"Features of {_name(lm)} at {hook}", seed)
+    index["about"] = _about(lm, sae, hook, found)
     index["texts"] = names(tokens, rows)
     pages = (found.feature(i) for i in range(len(ids)))
     return Pages(index, pages, text_pages(found, spill, ablation, rows))

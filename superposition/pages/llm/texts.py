@@ -8,11 +8,11 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.packing import Tokens
-from superposition.pages.effects import Effects
+from superposition.pages.llm.effects import Effects
+from superposition.pages.llm.panels import Findings
+from superposition.pages.llm.spill import Spill
 from superposition.pages.pack import Dictionary, i8, i32, number, u8, u16
-from superposition.pages.panels import Findings
 from superposition.pages.pieces import pieces
-from superposition.pages.spill import Spill
 
 K, AT_MOST = 8, 25
 

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superposition.llm.packing import Tokens
-from superposition.pages.correlation import Neighbours
-from superposition.pages.examples import SIDE, WIDTH
-from superposition.pages.logits import Logits
+from superposition.pages.llm.correlation import Neighbours
+from superposition.pages.llm.examples import SIDE, WIDTH
+from superposition.pages.llm.logits import Logits
+from superposition.pages.llm.rules import PREVIOUS, SOURCE, Rules
+from superposition.pages.llm.statistics import INTERVALS, Intervals, Statistics
+from superposition.pages.llm.windows import Windows
 from superposition.pages.pack import Dictionary, i8, number, u8, u16, u32
 from superposition.pages.pieces import REACH, piece, pieces
-from superposition.pages.rules import PREVIOUS, SOURCE, Rules
-from superposition.pages.statistics import INTERVALS, Intervals, Statistics
-from superposition.pages.windows import Windows
 
 Panel = dict[str, Any]
 SHOWN = 5

@@ -7,8 +7,8 @@ import numpy as np
 
 from superposition import metrics
 from superposition.interventions.toy import Effects
-from superposition.pages._toy_numbers import DELTA, NEAR, REPRESENTED, Found, Truth
 from superposition.pages.pack import Dictionary, number, u8, u16
+from superposition.pages.toy.numbers import DELTA, NEAR, REPRESENTED, Found, Truth
 
 FOUND = metrics.recovery.FOUND
 BARS, NEAREST, TOP, INTERVALS, PER_INTERVAL, SHOWN = 30, 5, 10, 5, 4, 12

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from superposition.llm.packing import Tokens
-from superposition.pages.effects import Clean, Effects
-from superposition.pages.examples import WIDTH, windows
-from superposition.pages.spill import Fired, Spill
-from superposition.pages.statistics import Intervals, Statistics
+from superposition.pages.llm.effects import Clean, Effects
+from superposition.pages.llm.examples import WIDTH, windows
+from superposition.pages.llm.spill import Fired, Spill
+from superposition.pages.llm.statistics import Intervals, Statistics
 
 CELLS = 2**23
 

@@ -11,14 +11,14 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
-from superposition.cli.features.on_sae import text_ids
-from superposition.cli.llm.memory import enough_memory
+from superposition._internal.memory import enough_memory
 from superposition.errors import ConfigError
-from superposition.interventions import From, Requirements, kl, steer
+from superposition.interventions import Attached, From, kl, steer
+from superposition.llm.forward import capture
 from superposition.llm.hooks import stop_after
-from superposition.llm.model import LanguageModel, capture
 from superposition.llm.spec import Spec
 from superposition.llm.tokens import usable_positions
+from superposition.pages.pieces import pieces as display
 from superposition.pages.server import Answer
 from superposition.sae import SAE, Params
 
@@ -32,40 +32,24 @@ STEP = 16  # lengths are filled up to some multiple: a program is compiled once 
 
 
 def answers(
-    lm: LanguageModel,
-    hook: str,
-    sae: SAE,
-    params: Params,
-    pieces: Pieces,
-    maxima: Mapping[int, float | None],
-    needs: Requirements | None = None,
+    attached: Attached, maxima: Mapping[int, float | None], pieces: Pieces | None = None
 ) -> dict[str, Answer]:
     """What the pages may ask: {"/api/activations": ..., "/api/steer": ...}, functions of a request's JSON.
 
-    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. needs: on which
-    tokens the SAE was trained. Requests outside their limits raise ConfigError.
+    maxima: largest activation by latent, of those that have pages; None or 0 for one that never fired. pieces: how
+    tokens are shown; by default as in the pages. Requests outside their limits raise ConfigError.
     """
-    live = _Live(lm, hook, sae, params, pieces, maxima, needs or Requirements())
+    live = _Live(attached, maxima, pieces or partial(display, attached.lm.tokenizer))
     return {"/api/activations": live.activations, "/api/steer": live.steer}
 
 
 class _Live:
     """The model, the SAE and what is known of its latents."""
 
-    def __init__(
-        self,
-        lm: LanguageModel,
-        hook: str,
-        sae: SAE,
-        params: Params,
-        pieces: Pieces,
-        maxima: Mapping[int, float | None],
-        needs: Requirements,
-    ) -> None:
-        self.lm, self.hook, self.sae, self.pieces = lm, lm.resolve(hook), sae, pieces
-        self.params = {name: jnp.asarray(value) for name, value in params.items()}
-        self.maxima, self.needs = dict(maxima), needs
-        self.facts = lm.token_facts
+    def __init__(self, attached: Attached, maxima: Mapping[int, float | None], pieces: Pieces) -> None:
+        self.attached, self.lm, self.hook, self.sae = attached, attached.lm, attached.hook, attached.sae
+        self.params, self.maxima, self.pieces = dict(attached.params), dict(maxima), pieces
+        self.facts = self.lm.token_facts
         self.begin = self.facts.begin
 
     def activations(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +72,7 @@ class _Live:
         top = [self._top(row) for row in np.concatenate(latents)[: len(ids)]]
         rows = np.array([whole])
         usable = usable_positions(rows, self.facts.special, skip_first=True)
-        kept = self.needs.trained_on(self.lm, rows, usable)[0, len(self.begin) :]
+        kept = self.attached.requirements.trained_on(self.lm, rows, usable)[0, len(self.begin) :]
         top = [one if counts else [] for counts, one in zip(kept, top, strict=True)]
         return {"tokens": self.pieces(ids), "top": top}
 
@@ -131,7 +115,7 @@ class _Live:
         self, prompt: list[int], latent: int, amount: float, n: int, draw: dict[str, Any]
     ) -> dict[str, Any]:
         lm, begun, last = self.lm, len(self.begin), len(prompt) - 1
-        edit = steer(lm, self.hook, self.sae, self.params, latent, amount)[self.hook]
+        edit = steer(self.attached, latent, amount)[self.hook]
         # From the prompt's last token on, as the command steers: it decides the first new token.
         edits = {self.hook: From(edit, jnp.int32(last))}
         filled = np.roll(self._filled(prompt), -len(prompt), 1)  # prompts are filled up on their left
@@ -157,7 +141,7 @@ class _Live:
     def _ids(self, name: str, text: Any) -> list[int]:
         if not isinstance(text, str):
             raise ConfigError(f"{name} must be a string; got {type(text).__name__}")
-        ids = text_ids(self.lm, text)
+        ids = self.lm.token_ids(text)
         most = self._positions - len(self.begin)
         if len(ids) > most:
             raise ConfigError(f"{name} may have {most} tokens; got {len(ids)}: give a shorter one")

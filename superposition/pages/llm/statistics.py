@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from superposition.pages.activations import Activations
-from superposition.pages.correlation import Neighbours, Pairs, Sparse
-from superposition.pages.examples import SIDE, Best, contents, drawn, peaks
-from superposition.pages.rules import Counts
-from superposition.pages.spill import Fired, Spill
+from superposition.pages.llm.activations import Activations
+from superposition.pages.llm.correlation import Neighbours, Pairs, Sparse
+from superposition.pages.llm.examples import SIDE, Best, contents, drawn, peaks
+from superposition.pages.llm.rules import Counts
+from superposition.pages.llm.spill import Fired, Spill
 from superposition.sae import SAE, Params
 
 CELLS = 2**23  # numbers in the widest array of a block

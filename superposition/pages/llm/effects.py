@@ -22,7 +22,8 @@ from superposition.llm.direct import (
     post_scale_hook,
     to_residual,
 )
-from superposition.llm.model import LanguageModel, capture, positions
+from superposition.llm.forward import capture, positions
+from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params

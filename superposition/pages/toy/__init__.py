@@ -1,0 +1,5 @@
+"""Feature pages of a toy model: the true features beside the latents of an SAE."""
+
+from superposition.pages.toy.build import toy_pages
+
+__all__ = ["toy_pages"]
