@@ -19,7 +19,6 @@ from superposition._internal import compilation_cache, validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
 from superposition.errors import ConfigError, TrainingError
-from superposition.sae import SAE
 from superposition.sae.transforms import finished
 from superposition.storage import checkpoint
 from superposition.storage.provenance import distinct, environment, recipe

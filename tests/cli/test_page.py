@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-from functools import partial
 
 import jax
 import numpy as np
