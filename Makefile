@@ -9,12 +9,13 @@ PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 1
 PATIENT := -o timeout=1200 -o faulthandler_timeout=1500
 OTHERS := not slow and not peers and not parity
 # What runs in seconds from every room: no process is started, no browser, nothing that compiles for long.
-FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells evaluation/test_training_warnings \
-	expected_loss/test_limits features/test_features geometry/test_geometry geometry/test_polytopes interventions/test_toy \
+FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expected_loss/test_limits \
+	features/test_features geometry/test_geometry geometry/test_polytopes interventions/test_toy \
 	llm/test_token_facts metrics/test_metrics metrics/test_detection pages/test_pieces plot/base/test_drawings sae/test_folding \
 	sae/test_sparse storage/checkpoint/test_steps storage/test_formats_save theory/test_no_bias toy/test_absolute_value \
-	training/test_sae_run training/sweep/test_axes internal/test_folder_races internal/test_memory_maps) \
-	tests/llm/text tests/llm/families tests/pages/server
+	training/sweep/test_axes internal/test_folder_races internal/test_memory_maps) \
+	tests/llm/text tests/llm/families/test_refusals.py tests/pages/server \
+	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
 SLICE := $(patsubst %,tests/%.py,cli/test_cli conformance/test_architectures features/test_features geometry/test_geometry \
 	interventions/test_splicing llm/test_model llm/test_stream metrics/test_metrics plot/base/test_drawings storage/test_formats \
 	toy/test_toy training/test_sae_fit training/sweep/test_sweep)

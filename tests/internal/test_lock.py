@@ -142,7 +142,9 @@ sweep(ToyRun(ReLUOutput(2, 1), steps=5, batch_size=8), {"density": (0.5, 0.1), "
 """
 
 
-@pytest.mark.parametrize("before_the_end", [1, 2, 4, 6, 30])
+@pytest.mark.parametrize(
+    "before_the_end", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4, 6, 30))]
+)
 def test_a_kill_at_any_write_leaves_a_store_that_reads_and_is_completed_without_litter(
     tmp_path, before_the_end
 ):
@@ -177,6 +179,7 @@ def test_two_fits_do_not_write_one_directory(tmp_path):
         fit(run, array_stream(jax.random.key(0), x), directory=tmp_path / "a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignored", [False, True])
 def test_a_hangup_stops_as_a_termination_does_unless_nohup_has_it_ignored(tmp_path, ignored):
     out = tmp_path / "a.zarr"

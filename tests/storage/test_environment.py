@@ -166,6 +166,7 @@ def test_checkpoints_of_the_version_before_are_continued_with_a_note(
     assert again["W"].values.tobytes() == expected["W"].values.tobytes()
 
 
+@pytest.mark.slow
 def test_commands_refuse_another_flag_and_pass_over_harmless_ones(tmp_path):
     out = tmp_path / "a.zarr"
     command = ["-m", "superposition", "sweep", "--n-features", "4", "--n-hidden", "1", "2"]
@@ -215,6 +216,7 @@ print(len(os.sched_getaffinity(0)), digest.hexdigest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the machine has one core")
 def test_bits_do_not_depend_on_the_number_of_cores():
     said = [python("-c", CORES, n, check=True, stderr=None).stdout.split() for n in "12"]

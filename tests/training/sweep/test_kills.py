@@ -50,6 +50,7 @@ def test_kill_at_any_instant_then_resume_is_bit_identical(tmp_path, uninterrupte
         assert same(expected, open_sweep(out).load())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_say_how_to_continue(tmp_path, uninterrupted, signum):
     expected, _ = uninterrupted
