@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments._small_lm import HOOK, material
+from experiments.language_model.shared.small_lm import HOOK, material
 from superposition import interventions
 from superposition.activations import Stream
 from superposition.llm import LanguageModel

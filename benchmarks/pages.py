@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._small_lm import HOOK, material
+from experiments.language_model.shared.small_lm import HOOK, material
 from superposition.activations.cache import Cache, CacheWriter
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens

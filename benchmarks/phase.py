@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from experiments import _phase
-from experiments.phase_diagram import DIAGRAM, Config
+from experiments.toy_models.phase_diagram import Config
+from experiments.toy_models.shared import phase_grid
+from experiments.toy_models.shared.phase_grid import DIAGRAM
 from superposition.expected_loss import expected_loss
 from superposition.typing import ToyParams
 
@@ -35,7 +36,7 @@ def share_right(losses: np.ndarray, exact: np.ndarray) -> float:
     return float((np.nanmin(losses, -1) / exact < 1.01).mean())
 
 
-def theirs(grid: _phase.Grid, exact: np.ndarray, most: int) -> dict[str, Any]:
+def theirs(grid: phase_grid.Grid, exact: np.ndarray, most: int) -> dict[str, Any]:
     """Train occhio's grid in stretches of 500 steps until it is right."""
     from occhio import ModelGrid, ToyModel
     from occhio.autoencoder import TiedLinearRelu
@@ -80,9 +81,9 @@ def main() -> None:
     """Time both and write benchmarks/phase.json."""
     most = int(sys.argv[sys.argv.index("--steps") + 1]) if "--steps" in sys.argv else 3000
     grid = Config(cells=SIDE)
-    exact = _phase.exact(DIAGRAM, grid, SIDE)["loss"]
+    exact = phase_grid.exact(DIAGRAM, grid, SIDE)["loss"]
     begun = time.perf_counter()
-    fit = _phase.trained(DIAGRAM, grid)
+    fit = phase_grid.trained(DIAGRAM, grid)
     seconds = time.perf_counter() - begun
     ours = {
         "seconds": round(seconds, 2),

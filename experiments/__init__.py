@@ -1,1 +1,1 @@
-"""One claim of a paper, one file; run `python -m experiments` for the list."""
+"""Claims of papers, held against measurements: `python -m experiments` lists the experiments and runs one by name."""

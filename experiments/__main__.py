@@ -1,37 +1,54 @@
-"""`python -m experiments`: list the experiments; `--all` runs them and ends with the verdicts."""
+"""Lists the experiments, runs one by its name, or with `--all` runs them all and ends with the verdicts."""
 
 import argparse
-import importlib
-import pkgutil
 import sys
-from types import ModuleType
 
-import experiments
-from experiments import _all, _base, _report
-
-
-def discover() -> list[ModuleType]:
-    """Every experiment, by file name: what has a `draw`. Scripts that make a model have none."""
-    names = sorted(m.name for m in pkgutil.iter_modules(experiments.__path__) if not m.name.startswith("_"))
-    modules = [importlib.import_module(f"experiments.{name}") for name in names]
-    return [module for module in modules if hasattr(module, "draw")]
+from experiments.lab import all, files, find, report
+from superposition.errors import ConfigError
 
 
 def run_all(quick: bool, jobs: int) -> int:
-    """Run every experiment; 1 if a verdict is not the expected one."""
-    folder = _base.FIGURES / "quick" if quick else _base.FIGURES
-    claims = _all.run(discover(), quick, folder, jobs)
-    _report.write(folder)
-    _report.show(claims)
+    """Run every experiment; return 1 if a verdict is not the expected one."""
+    folder = files.FIGURES / "quick" if quick else files.FIGURES
+    claims = all.run(find.load_all(), quick, folder, jobs)
+    report.write(folder)
+    report.show(claims)
     print(f"pictures: {folder}/*.png   report: {folder}/REPORT.md")
-    return 0 if quick else _report.status(claims)
+    return 0 if quick else report.status(claims)
+
+
+def run_one(name: str, arguments: list[str]) -> None:
+    """Run the experiment or the script of this name, wherever it stands, by its own flags."""
+    from experiments.lab import run
+
+    try:
+        module = find.load(name)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    sys.argv = [f"python -m experiments {name}", *arguments]
+    (run.main if hasattr(module, "draw") else run.script)(module.__name__)
+
+
+def show_list() -> None:
+    """Print the name and the title of every experiment, grouped by work, and of every script."""
+    groups = {title: find.members(work) for work, title in find.WORKS.items()}
+    for title, modules in (groups | {"Scripts that make a model": find.scripts()}).items():
+        print(f"{title}\n")
+        for name, path in modules.items():
+            print(f"  {name:24} {find.title(path)}")
+        print()
+    print("One of them: python -m experiments NAME [--quick] [flags]; NAME --help says which flags.")
 
 
 def main() -> None:
-    """List, or run all."""
+    """Read the command line: a name and what follows it, `--all`, or nothing."""
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        run_one(sys.argv[1], sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(
         prog="python -m experiments",
-        description="Lists the experiments. One of them: python -m experiments.<name> --help",
+        description="Lists the experiments. One of them: python -m experiments NAME --help",
     )
     parser.add_argument("--all", action="store_true", help="run every experiment, and end with the verdicts")
     parser.add_argument(
@@ -45,8 +62,7 @@ def main() -> None:
         parser.error(f"--jobs must be at least 1; got {arguments.jobs}")
     if arguments.all:
         sys.exit(run_all(arguments.quick, arguments.jobs))
-    for module in discover():
-        print(f"{module.__name__.rsplit('.', 1)[-1]:24} {_base.title_of(module)}")
+    show_list()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Experiments on sparse autoencoders where the truth is known: planted worlds, and toy models' activations."""

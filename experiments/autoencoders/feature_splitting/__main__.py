@@ -1,0 +1,5 @@
+"""Runs `feature_splitting`."""
+
+from experiments.lab.run import main
+
+main("experiments.autoencoders.feature_splitting")

@@ -1,0 +1,5 @@
+"""Runs `sae_recovers_features`."""
+
+from experiments.lab.run import main
+
+main("experiments.autoencoders.sae_recovers_features")

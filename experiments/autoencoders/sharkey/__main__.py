@@ -1,0 +1,5 @@
+"""Runs `sharkey`."""
+
+from experiments.lab.run import main
+
+main("experiments.autoencoders.sharkey")

@@ -1,0 +1,5 @@
+"""Runs `ablation`."""
+
+from experiments.lab.run import main
+
+main("experiments.language_model.ablation")

@@ -1,0 +1,5 @@
+"""Runs `adversarial`."""
+
+from experiments.lab.run import main
+
+main("experiments.toy_models.adversarial")

@@ -1,0 +1,5 @@
+"""Runs `antiprism`."""
+
+from experiments.lab.run import main
+
+main("experiments.toy_models.antiprism")

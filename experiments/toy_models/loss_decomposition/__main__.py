@@ -1,0 +1,5 @@
+"""Runs `loss_decomposition`."""
+
+from experiments.lab.run import main
+
+main("experiments.toy_models.loss_decomposition")

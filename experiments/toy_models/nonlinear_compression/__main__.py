@@ -1,0 +1,5 @@
+"""Runs `nonlinear_compression`."""
+
+from experiments.lab.run import main
+
+main("experiments.toy_models.nonlinear_compression")

@@ -1,0 +1,1 @@
+"""What several experiments on toy models share: training, exact minima, and drawings."""

@@ -1,0 +1,5 @@
+"""Runs `thomson`."""
+
+from experiments.lab.run import main
+
+main("experiments.toy_models.thomson")
