@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from experiments.toy_models.nonlinear_compression.draw import Curves, compression
 from superposition.errors import ConfigError
-from superposition.plot.compression import Curves, compression
 from superposition.theory import compression as code
 from superposition.theory import variance
 

@@ -4,30 +4,26 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from experiments import _blocks
-from experiments.dimensions_per_feature import plateau
-from experiments.feature_dimensionality import peaks
+from experiments.toy_models.dimensions_per_feature.claims import plateau
+from experiments.toy_models.dimensions_per_feature.draw import dimensions_per_feature
+from experiments.toy_models.feature_dimensionality.claims import peaks
+from experiments.toy_models.feature_dimensionality.draw import Graph, feature_dimensionality, packed
+from experiments.toy_models.feature_dimensionality.kinds import KINDS
+from experiments.toy_models.shared import blocks
+from experiments.toy_models.thomson.draw import Row, Solid, polytopes
 from superposition.errors import ConfigError
 from superposition.geometry import shapes
-from superposition.plot.dimensionality import (
-    KINDS,
-    Graph,
-    dimensions_per_feature,
-    feature_dimensionality,
-    packed,
-)
-from superposition.plot.polytopes import Row, Solid, polytopes
 from superposition.theory import kgons
 
 
 def test_blocks_are_at_their_exact_optimum():
     p = np.array([0.5, 0.1])
-    found = _blocks.blocks(p)
-    names = list(_blocks.SHAPES)
+    found = blocks.blocks(p)
+    names = list(blocks.SHAPES)
     for name, k in (("dedicated", 1), ("digon", 2), ("triangle", 3), ("pentagon", 5), ("hexagon", 6)):
         exact = [k * kgons.kgon(k, float(x)).loss for x in p]
         np.testing.assert_allclose(found.loss[names.index(name)], exact, rtol=3e-3, atol=2e-6)
-    loss, D = _blocks.filling(found, p, 400, 30)
+    loss, D = blocks.filling(found, p, 400, 30)
     assert found.best()[0] == "digon"
     assert loss[0] == pytest.approx(kgons.digon_levels(400, 30, 0.5).min(), rel=1e-4)
     assert D[0] == pytest.approx(1 / (2 * kgons.kgon(2, 0.5).radius ** 2), rel=0.02)

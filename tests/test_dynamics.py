@@ -4,13 +4,13 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.figure import Figure
 from PIL import Image
 
+from experiments.toy_models.antiprism.draw import Measure, movie, stages
+from experiments.toy_models.basins.draw import BestOf, Frequency, Shares, basins
+from experiments.toy_models.energy_levels.draw import Curves, OneRun, energy_levels
 from superposition.errors import ConfigError, StoreError
 from superposition.geometry.dynamics import Plateau, Visit, jumps, plateaus, visits
 from superposition.geometry.triangles import two_triangles
 from superposition.plot.animation import save_animation
-from superposition.plot.basins import BestOf, Frequency, Shares, basins
-from superposition.plot.dynamics import Curves, OneRun, energy_levels
-from superposition.plot.triangles import Measure, movie, stages
 
 FRAMES = 401
 

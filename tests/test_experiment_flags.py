@@ -1,13 +1,15 @@
-import importlib
 import math
+from dataclasses import dataclass
 
 import pytest
 
-from experiments import _base
-from experiments.__main__ import discover
+from experiments.lab import find
+from experiments.lab.find import name_of
+from experiments.lab.run import configured, execute, main, script
+from experiments.lab.settings import Count, check
 from superposition.errors import ConfigError
 
-EXPERIMENTS = discover()
+EXPERIMENTS = find.load_all()
 
 REFUSED = """
 intro --sparsities 0 | sparsities
@@ -111,25 +113,31 @@ sharkey --steps 0 | steps
 """
 
 
-def _name(module):
-    return module.__name__.rsplit(".", 1)[-1]
-
-
 @pytest.mark.parametrize("case", REFUSED.strip().splitlines())
 def test_bad_flags_are_refused_by_name_before_anything_runs(case):
     command, named = case.split(" | ")
     name, *flags = command.split()
     with pytest.raises(ConfigError) as refusal:
-        _base.configured(importlib.import_module(f"experiments.{name}"), ["--quick", *flags])
+        configured(find.load(name), ["--quick", *flags])
     assert named in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("module", EXPERIMENTS, ids=_name)
+@pytest.mark.parametrize("module", EXPERIMENTS, ids=name_of)
 def test_what_an_experiment_runs_with_passes(module):
     for config, flags in ((module.Config(), []), (module.Config.quick(), ["--quick"])):
-        _base.check(config)
-        assert _base.configured(module, flags) == config
+        check(config)
+        assert configured(module, flags) == config
+
+
+def test_a_number_without_a_declared_range_is_an_error_of_the_experiment():
+    @dataclass(frozen=True)
+    class Config:
+        steps: Count = 1
+        rates: tuple[float, ...] = (0.5,)
+
+    with pytest.raises(TypeError, match="rates is a plain float; give its type a range"):
+        check(Config())
 
 
 @pytest.mark.parametrize(
@@ -137,10 +145,10 @@ def test_what_an_experiment_runs_with_passes(module):
     [{"seeds": 2.5}, {"seeds": True}, {"seeds": "2"}, {"learning_rate": math.nan}, {"sparsities": "0.5"}],
 )
 def test_a_script_is_told_too_before_anything_is_written(settings, tmp_path):
-    from experiments import intro
+    from experiments.toy_models import intro
 
     with pytest.raises(ConfigError, match=next(iter(settings))):
-        _base.execute(intro, intro.Config(**settings), tmp_path / "figures")
+        execute(intro, intro.Config(**settings), tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
 
 
@@ -152,14 +160,14 @@ def test_a_script_is_told_too_before_anything_is_written(settings, tmp_path):
         (["--seeds", "two"], "error: --seeds takes an integer; got 'two'"),
         (
             ["--sparsity", "0"],
-            "error: python -m experiments.intro has no --sparsity; did you mean --sparsities?",
+            "error: python -m experiments intro has no --sparsity; did you mean --sparsities?",
         ),
     ],
 )
 def test_the_command_says_what_is_wrong_in_one_line_and_writes_nothing(
     flags, said, tmp_path, monkeypatch, capsys
 ):
-    from experiments import intro
+    from experiments.toy_models import intro
 
     def trains(config):
         raise AssertionError("trained")
@@ -168,7 +176,7 @@ def test_the_command_says_what_is_wrong_in_one_line_and_writes_nothing(
     monkeypatch.setattr(intro, "run", trains)
     monkeypatch.setattr("sys.argv", ["intro", "--quick", *flags])
     with pytest.raises(SystemExit) as stop:
-        _base.main(intro.__name__)
+        main(intro.__name__)
     out, err = capsys.readouterr()
     assert stop.value.code == ConfigError.exit_status
     assert err.startswith(said)
@@ -178,25 +186,25 @@ def test_the_command_says_what_is_wrong_in_one_line_and_writes_nothing(
 
 
 def test_help_is_no_error(monkeypatch, capsys):
-    from experiments import intro
+    from experiments.toy_models import intro
 
     monkeypatch.setattr("sys.argv", ["intro", "--help"])
     with pytest.raises(SystemExit) as stop:
-        _base.main(intro.__name__)
+        main(intro.__name__)
     assert stop.value.code == 0
     assert "--quick" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["train_small_lm", "train_small_lm_saes"])
 def test_scripts_that_make_a_model_refuse_bad_flags_too(name, monkeypatch, capsys):
-    module = importlib.import_module(f"experiments.{name}")
+    module = find.load(name)
     monkeypatch.setattr(module, "run", lambda config: pytest.fail("ran"))
     for flags, said in (
         (["--steps", "0"], "error: steps must"),
-        (["--step", "1"], f"error: python -m experiments.{name} has no --step;"),
+        (["--step", "1"], f"error: python -m experiments {name} has no --step;"),
     ):
         monkeypatch.setattr("sys.argv", [name, *flags])
         with pytest.raises(SystemExit) as stop:
-            module.main()
+            script(module.__name__)
         assert stop.value.code == ConfigError.exit_status
         assert capsys.readouterr().err.startswith(said)

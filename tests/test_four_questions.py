@@ -7,11 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments._detectors import rules
-from experiments._feature_tree import largest, shown
-from experiments._found_again import Units, again
-from experiments._meaning import meant, rank
-from experiments._pushed import (
+from experiments.language_model.four_questions.found_again import Units, again
+from experiments.language_model.four_questions.meaning import meant, rank
+from experiments.language_model.four_questions.pushed import (
     PROMOTED,
     SCALE,
     Text,
@@ -21,12 +19,14 @@ from experiments._pushed import (
     token_sets,
     typical_tokens,
 )
-from experiments._small_lm import HOOK
+from experiments.language_model.four_questions.tree import largest, shown
+from experiments.language_model.four_questions.tree_drawing import Tree, placed
+from experiments.language_model.shared.detectors import rules
+from experiments.language_model.shared.small_lm import HOOK
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import Tokens
-from superposition.plot.feature_tree import Tree, placed
 from superposition.sae import TopK
 
 

@@ -251,7 +251,7 @@ def test_an_importance_that_overflows_leaks_no_warning(tmp_path, capsys):
 
 
 def test_parse_itself_refuses_nested_flags_too():
-    from experiments import feature_pages
+    from experiments.language_model import feature_pages
 
     with pytest.raises(ConfigError, match=r"has no --toy\.step; did you mean --toy\.steps"):
         main.parse(feature_pages.Config, ["--toy.step", "3"], prog="x")

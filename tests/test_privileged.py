@@ -4,8 +4,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from experiments import _regimes
-from experiments import privileged_basis as pb
+from experiments.toy_models import privileged_basis as pb
+from experiments.toy_models.privileged_basis import claims as regimes
+from experiments.toy_models.privileged_basis.config import Finalist, Found
 from superposition.geometry.neurons import neurons
 
 
@@ -48,20 +49,20 @@ def found(winners, *, every=None, gap=0.1, error=0.01, alone=False):
     result = []
     for density, W in winners.items():
         name = neurons(W).name
-        finalists = {name: pb.Finalist(W, np.zeros(10), 0.1, 0.0, 0.0)}
+        finalists = {name: Finalist(W, np.zeros(10), 0.1, 0.0, 0.0)}
         if not alone:
-            other = WINNERS[0.12] if density == 0.12 and name != _regimes.SIX else dense()
+            other = WINNERS[0.12] if density == 0.12 and name != regimes.SIX else dense()
             finalists.setdefault(
                 neurons(other).name + " " * (density != 0.12),
-                pb.Finalist(other, np.zeros(10), 0.1, gap, error),
+                Finalist(other, np.zeros(10), 0.1, gap, error),
             )
-        result.append(pb.Found(density, finalists, Counter(every or {name: 9, "1 in 1": 1}), 0.02))
+        result.append(Found(density, finalists, Counter(every or {name: 9, "1 in 1": 1}), 0.02))
     return result
 
 
 def broken(winners, **options):
     """The regimes' claims that do not hold, by their first words."""
-    claims = _regimes.regimes(found(winners, **options))
+    claims = regimes.regimes(found(winners, **options))
     return {k for k, c in enumerate(claims) if not c.holds}
 
 
@@ -109,7 +110,7 @@ def test_a_code_that_is_not_antipodal_is_told():
 
 def test_the_statistics_follow_the_counts():
     def holds(**options):
-        return [c.holds for c in _regimes.statistics(1000, found(WINNERS, **options))]
+        return [c.holds for c in regimes.statistics(1000, found(WINNERS, **options))]
 
     assert holds() == [True] * 4
     # Of 1,001 models none, or one, has the best structure of its density.

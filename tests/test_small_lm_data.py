@@ -5,18 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from experiments import _ngram
-from experiments._small_lm_data import (
-    EOS,
-    Mixture,
-    baselines,
-    order,
-    prepare,
-    rows,
-    save_tokenizer,
-    shares,
-    split_off,
-)
+from experiments.language_model.shared.small_lm import split_off
+from experiments.scripts.shared import ngram
+from experiments.scripts.shared.baselines import baselines
+from experiments.scripts.shared.corpus import Mixture, prepare
+from experiments.scripts.shared.reading_order import order, rows, shares
+from experiments.scripts.shared.tokenizer import EOS, save_tokenizer
 from superposition.errors import ConfigError
 
 WORDS = {
@@ -257,17 +251,17 @@ def chain(n, vocab=8, seed=0):
 
 
 def pairs_of(tokens, weight=1.0):
-    return _ngram.pairs(tokens[None], np.ones((1, len(tokens)), bool), weight)
+    return ngram.pairs(tokens[None], np.ones((1, len(tokens)), bool), weight)
 
 
 def test_the_baselines_reach_the_entropies_of_a_markov_chain():
     tokens, P, pi = chain(60_000)
     fit, check, test = (pairs_of(part) for part in np.split(tokens, [40_000, 50_000]))
-    smoothing = _ngram.tune([fit], [check], 8)
-    counts = _ngram.count([fit, check], 8)
+    smoothing = ngram.tune([fit], [check], 8)
+    counts = ngram.count([fit, check], 8)
     order_one = -(pi[:, None] * P * np.log(np.maximum(P, 1e-300))).sum()
-    two = _ngram.nats(_ngram.bigram(counts, test.context, test.token, smoothing))
-    one = _ngram.nats(_ngram.unigram(counts)[test.token])
+    two = ngram.nats(ngram.bigram(counts, test.context, test.token, smoothing))
+    one = ngram.nats(ngram.unigram(counts)[test.token])
     assert two == pytest.approx(order_one, abs=0.02)
     assert one == pytest.approx(-(pi * np.log(pi)).sum(), abs=0.02)
 
@@ -275,40 +269,40 @@ def test_the_baselines_reach_the_entropies_of_a_markov_chain():
 @pytest.mark.parametrize("continuation", [True, False])
 def test_probabilities_sum_to_one_after_any_token(continuation):
     tokens, _, _ = chain(60, vocab=8)
-    counts = _ngram.count([pairs_of(tokens, 0.7), pairs_of(tokens[:20], 3.1)], 10)  # 8 and 9 are never seen
-    smoothing = _ngram.Smoothing((0.2, 0.5, 0.9), 0.1, continuation)
+    counts = ngram.count([pairs_of(tokens, 0.7), pairs_of(tokens[:20], 3.1)], 10)  # 8 and 9 are never seen
+    smoothing = ngram.Smoothing((0.2, 0.5, 0.9), 0.1, continuation)
     for context in range(10):
-        p = _ngram.bigram(counts, np.full(10, context), np.arange(10), smoothing)
+        p = ngram.bigram(counts, np.full(10, context), np.arange(10), smoothing)
         assert p.sum() == pytest.approx(1)
         assert p.min() > 0
-    assert _ngram.unigram(counts).sum() == pytest.approx(1)
+    assert ngram.unigram(counts).sum() == pytest.approx(1)
 
 
 def test_the_bigram_is_the_formula():
-    seen = _ngram.Pairs(np.array([0, 0, 0, 1]), np.array([1, 1, 2, 2]), np.ones(4))
-    counts = _ngram.count([seen], 3)
-    smoothing = _ngram.Smoothing((0.4, 0.6, 0.8), 1.0, True)
+    seen = ngram.Pairs(np.array([0, 0, 0, 1]), np.array([1, 1, 2, 2]), np.ones(4))
+    counts = ngram.count([seen], 3)
+    smoothing = ngram.Smoothing((0.4, 0.6, 0.8), 1.0, True)
     below = np.array([0 + 1, 1 + 1, 2 + 1]) / 6  # contexts of each token, plus the prior
-    got = _ngram.bigram(counts, np.array([0, 0, 0, 2]), np.array([0, 1, 2, 2]), smoothing)
+    got = ngram.bigram(counts, np.array([0, 0, 0, 2]), np.array([0, 1, 2, 2]), smoothing)
     freed = (0.6 + 0.4) / 3
     want = [freed * below[0], (2 - 0.6) / 3 + freed * below[1], (1 - 0.4) / 3 + freed * below[2], below[2]]
     np.testing.assert_allclose(got, want)
-    np.testing.assert_allclose(_ngram.unigram(counts), np.array([1, 3, 3]) / 7)
-    often = _ngram.count([seen, _ngram.Pairs(np.array([1] * 2), np.array([2] * 2), np.ones(2))], 3)
-    thrice = _ngram.bigram(often, np.array([1]), np.array([2]), smoothing)
+    np.testing.assert_allclose(ngram.unigram(counts), np.array([1, 3, 3]) / 7)
+    often = ngram.count([seen, ngram.Pairs(np.array([1] * 2), np.array([2] * 2), np.ones(2))], 3)
+    thrice = ngram.bigram(often, np.array([1]), np.array([2]), smoothing)
     np.testing.assert_allclose(thrice, (3 - 0.8) / 3 + 0.8 / 3 * below[2])
-    by_mass = _ngram.bigram(counts, np.array([2]), np.array([1]), smoothing._replace(continuation=False))
+    by_mass = ngram.bigram(counts, np.array([2]), np.array([1]), smoothing._replace(continuation=False))
     np.testing.assert_allclose(by_mass, 3 / 7)
 
 
 def test_weights_are_as_good_as_copies_but_not_taken_for_evidence():
     tokens, _, _ = chain(300)
     other, _, _ = chain(300, seed=1)
-    low = _ngram.Smoothing((0.5, 0.5, 0.5), 1e-9, True)
+    low = ngram.Smoothing((0.5, 0.5, 0.5), 1e-9, True)
     context, token = np.repeat(np.arange(8), 8), np.tile(np.arange(8), 8)
 
     def law(*parts):
-        return _ngram.bigram(_ngram.count(list(parts), 8), context, token, low)
+        return ngram.bigram(ngram.count(list(parts), 8), context, token, low)
 
     one = law(pairs_of(tokens))
     np.testing.assert_allclose(law(pairs_of(tokens, 5.0)), one)
@@ -324,14 +318,14 @@ def test_tuning_beats_add_one_and_every_untuned_discount():
     for i in range(len(tokens) - 1):
         tokens[i + 1] = random.choice(300, p=P[tokens[i]])
     fit, check, test = (pairs_of(part) for part in np.split(tokens, [8000, 10_000]))
-    counts = _ngram.count([fit], 300)
-    smoothing = _ngram.tune([fit], [check], 300)
+    counts = ngram.count([fit], 300)
+    smoothing = ngram.tune([fit], [check], 300)
 
     def cost(part, chosen):
-        return _ngram.nats(_ngram.bigram(counts, part.context, part.token, chosen))
+        return ngram.nats(ngram.bigram(counts, part.context, part.token, chosen))
 
     plain = [
-        _ngram.Smoothing((d, d, d), p, c) for d in _ngram.DISCOUNTS for p in (1.0, 0.1) for c in (True, False)
+        ngram.Smoothing((d, d, d), p, c) for d in ngram.DISCOUNTS for p in (1.0, 0.1) for c in (True, False)
     ]
     assert cost(check, smoothing) <= min(cost(check, one) for one in plain)
     assert cost(test, smoothing) <= min(cost(test, one) for one in plain) + 0.01
