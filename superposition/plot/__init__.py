@@ -1,4 +1,4 @@
-"""Drawings in the papers' manner: plain numpy arrays in, a matplotlib Figure out."""
+"""Drawings in the papers' manner: a sweep, trained models or arrays in, a matplotlib Figure out."""
 
 from superposition.plot.animation import save_animation
 from superposition.plot.columns import Group, columns

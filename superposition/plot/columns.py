@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
-from matplotlib.figure import Figure
 from matplotlib.mathtext import MathTextParser
 
 from superposition.errors import ConfigError
+from superposition.plot.models import toy_models
 from superposition.plot.style import (
     DPI,
     INK,
@@ -17,6 +17,7 @@ from superposition.plot.style import (
     SUPERPOSITION,
     TRACK,
     WEIGHTS,
+    Figure,
     fitted,
     grid,
     hatched,
@@ -45,19 +46,43 @@ class Group(NamedTuple):
 
 
 def columns(
-    W: np.ndarray,
-    b: np.ndarray,
-    titles: Sequence[str | float],
+    W: Any,
+    b: np.ndarray | None = None,
+    titles: Sequence[str | float] | None = None,
     *,
-    importance_label: str,
+    importance_label: str | None = None,
     groups: Sequence[Group | tuple[str, int, int, str]] = (),
     hidden_rule: bool = False,
 ) -> Figure:
-    """A column a model: W^T W and b above, norms below. W (cols, m, n), b (cols, n). Elhage et al. 2022.
+    """Draw a column a model: W^T W and b above, norms of the features below (Elhage et al. 2022).
 
-    A title that is a number is a density, drawn as 1 - S; `hidden_rule` marks where n_hidden features end.
-    `importance_label` is mathtext, such as `0.7^i`, drawn as it stands where it does not parse.
+    Args:
+        W: a sweep (the best seed of every setting has a column), a trained toy model or several, or an array of
+            weights (cols, m, n).
+        b: biases (cols, n), beside an array of weights.
+        titles: one a column; a number is a density, drawn as 1 - S. Models bring their own.
+        importance_label: mathtext, such as `0.7^i`, drawn as it stands where it does not parse.
+        groups: captions under neighbouring columns.
+        hidden_rule: marks where n_hidden features end.
+
+    Raises:
+        ConfigError: shapes that do not fit each other, or models that no drawing puts side by side.
+
+    >>> import superposition as sp
+    >>> from superposition.training import sweep
+    >>> run = sp.ToyRun(sp.ReLUOutput(5, 2), importance_base=0.9, steps=20, batch_size=64)
+    >>> figure = columns(sweep(run, {"density": (1.0, 0.1), "seed": range(2)}))
     """
+    models = toy_models(W)
+    if models is not None:
+        W, b = models.W, models.b
+        titles = models.titles if titles is None else titles
+        if importance_label is None and models.importance_base != 1:
+            importance_label = f"{models.importance_base:g}^i"
+    elif b is None or titles is None:
+        raise ConfigError(
+            "weights need biases and titles beside them: columns(W, b, titles), or give a sweep"
+        )
     W = grid(W, "W", (None, None, None))
     cols, m, n = W.shape
     b = grid(b, "b", (cols, n))
@@ -93,7 +118,7 @@ def columns(
         for group, lines in zip(blocks, prose, strict=True):
             if group.caption:
                 _caption(figure, left[group.first], _span(left, group), lines)
-        _legends(figure, left[-1] + PITCH + 10 * PX, n, m, importance_label)
+        _legends(figure, left[-1] + PITCH + 10 * PX, n, m, importance_label or "")
     return figure
 
 
@@ -185,7 +210,7 @@ def _legends(figure: Figure, x: float, n: int, m: int, importance_label: str) ->
     label = plain(importance_label, 40).strip("$")
     try:
         MathTextParser("path").parse(rf"$I_i\;=\;{label}$")
-        lines.append(rf"$I_i\;=\;{label}$")
+        lines += [rf"$I_i\;=\;{label}$"] if label else []
     except ValueError:
         quote(figure, x, 611 * PX, f"I = {label}", 9)
     for row, line in enumerate(lines):

@@ -7,19 +7,54 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from superposition.errors import ConfigError
-from superposition.plot.style import CREAM, DASHES, FRAME, INK, fitted, grid, hatched, place, quote, styled
+from superposition.plot.models import toy_models
+from superposition.plot.style import (
+    CREAM,
+    DASHES,
+    FRAME,
+    INK,
+    Figure,
+    fitted,
+    grid,
+    hatched,
+    place,
+    quote,
+    styled,
+)
 
 SIDE, GAP, MARGIN = 2.8, 0.44, 0.15  # inches
 REPRESENTED, ABSENT = 0.5, 0.1  # norms above and below which a feature counts as there, or as mapped to zero
 
 
 def features_2d(
-    W: np.ndarray, importance: np.ndarray, titles: Sequence[str], annotate: bool = False
+    W: Any,
+    importance: np.ndarray | None = None,
+    titles: Sequence[str | float] | None = None,
+    annotate: bool = False,
 ) -> Figure:
-    """Panels of feature directions. W (panels, 2, n), importance (n,). Elhage et al. 2022, introduction."""
+    """Draw panels of feature directions in the plane (Elhage et al. 2022, introduction).
+
+    Args:
+        W: a sweep of models with n_hidden = 2 (the best seed of every setting has a panel), a trained toy model or
+            several, or an array of weights (panels, 2, n).
+        importance: importance of the features (n,), which colours them. Models bring their own.
+        titles: one a panel; a number is a density. Models bring their own.
+        annotate: points out a right angle, features at zero, and interference, where they are.
+
+    Raises:
+        ConfigError: shapes that do not fit each other.
+    """
+    models = toy_models(W)
+    if models is not None:
+        W = models.W
+        importance = models.importance_base ** np.arange(W.shape[2]) if importance is None else importance
+        titles = models.titles if titles is None else titles
+    elif importance is None or titles is None:
+        raise ConfigError(
+            "weights need importance and titles beside them: features_2d(W, importance, titles), or give a sweep"
+        )
     W = grid(W, "W", (None, 2, None))
     panels, _, n = W.shape
     importance = grid(importance, "importance", (n,))
@@ -40,7 +75,8 @@ def features_2d(
             _panel(axes, W[k], colours, limit)
             # As in the paper, each thing is said once: by the first panel that shows it.
             notes = [note for note in notes if not note(axes, W[k], importance)]
-            line = fitted(title, 12, 72 * (SIDE + GAP - 0.1), "bold")
+            words = title if isinstance(title, str) else f"1 - S = {title:g}"
+            line = fitted(words, 12, 72 * (SIDE + GAP - 0.1), "bold")
             quote(figure, x, MARGIN + SIDE + 0.33, line, 12, weight="bold", color="#555555", va="center")
     return figure
 

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from superposition.errors import ConfigError
 from superposition.geometry.matrix import interference
 from superposition.geometry.neurons import concentration
+from superposition.plot.models import toy_models
 from superposition.plot.style import (
     DPI,
     FRAME,
@@ -19,6 +19,7 @@ from superposition.plot.style import (
     MUTED,
     SUPERPOSITION,
     WEIGHTS,
+    Figure,
     fitted,
     grid,
     hatched,
@@ -42,8 +43,8 @@ NARROW, BROAD, STACK, GAP, CAPTION = 20 * PX, 34 * PX, 270 * PX, 60 * PX, 9.5
 
 
 def neurons(
-    W: np.ndarray,
-    titles: Sequence[str | float],
+    W: Any,
+    titles: Sequence[str | float] | None = None,
     *,
     captions: Sequence[str] = (),
     order: np.ndarray | None = None,
@@ -53,16 +54,22 @@ def neurons(
     polysemantic: np.ndarray | None = None,
     columns: int | None = None,
 ) -> Figure:
-    """Panels of stacked bars. W (panels, n_hidden, n_features). Elhage et al. 2022, "Superposition in a privileged basis".
+    """Draw panels of stacked bars, a column a neuron (Elhage et al. 2022, "Superposition in a privileged basis").
 
-    A title that is a number is a density. A rectangle's colour is its feature's superposition, sum_{j != i}
-    (What_i . W_j)^2; a column's background how polysemantic its neuron is: `polysemantic` (panels, n_hidden) from 0
-    to 1, or else by `geometry.neurons.concentration`, 1 for a neuron whose largest weight holds half of its square
-    or less. `signed` draws negative weights below the axis; else heights are |W|. `order` (panels, n_hidden) lists
-    neurons from left to right, by default those of the first features first. scale="neuron" makes every neuron's
-    largest |W| 1; "shared" draws W as it is. `matrix` adds W itself above. `columns` panels a row, by default all
-    where neurons are few. Raises ConfigError for shapes that do not fit.
+    W is a sweep (the best seed of every setting has a panel), a trained toy model or several, which bring their own
+    titles, or an array (panels, n_hidden, n_features). A title that is a number is a density. A rectangle's colour is
+    its feature's superposition, sum_{j != i} (What_i . W_j)^2; a column's background how polysemantic its neuron is:
+    `polysemantic` (panels, n_hidden) from 0 to 1, or else by `geometry.neurons.concentration`, 1 for a neuron whose
+    largest weight holds half of its square or less. `signed` draws negative weights below the axis; else heights are
+    |W|. `order` (panels, n_hidden) lists neurons from left to right, by default those of the first features first.
+    scale="neuron" makes every neuron's largest |W| 1; "shared" draws W as it is. `matrix` adds W itself above.
+    `columns` panels a row, by default all where neurons are few. Raises ConfigError for shapes that do not fit.
     """
+    models = toy_models(W)
+    if models is not None:
+        W, titles = models.W, models.titles if titles is None else titles
+    if titles is None:
+        raise ConfigError("weights need titles beside them: neurons(W, titles), or give a sweep")
     W = grid(W, "W", (None, None, None))
     panels, m, n = W.shape
     if len(titles) != panels or (captions and len(captions) != panels):

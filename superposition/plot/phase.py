@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, to_rgb, to_rgba
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from superposition.errors import ConfigError
+from superposition.plot.models import grid_of
 from superposition.plot.style import (
     BLUE,
     DPI,
     GREY,
     INK,
     RED,
+    Figure,
     fitted,
     grid,
     hatched,
@@ -106,11 +107,29 @@ def phase_colour(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:
     return rgba
 
 
-def phase_diagram(panels: Sequence[Panel], relative_importance: np.ndarray, density: np.ndarray) -> Figure:
-    """Panels over relative importance (x,) and density (y,), dense on top, with keys. Elhage et al. 2022.
+def phase_diagram(
+    panels: Any, relative_importance: np.ndarray | None = None, density: np.ndarray | None = None
+) -> Figure:
+    """Draw panels over relative importance (x,) and density (y,), dense on top, with keys (Elhage et al. 2022).
 
-    A panel with `axes` (x, y) of its own is drawn over those, on a grid finer or coarser than the others'.
+    Args:
+        panels: a sweep over density and importance_base or importance, of which the last feature of every best seed is
+            drawn; or a sequence of `Theory`, `Measured` and `Shortfall`. A panel with `axes` (x, y) of its own is
+            drawn over those, on a grid finer or coarser than the others'.
+        relative_importance: importance of the extra feature over the others', (x,), beside panels.
+        density: 1 - S, (y,), beside panels.
+
+    Raises:
+        ConfigError: shapes that do not fit each other, or a sweep over other axes.
     """
+    swept = grid_of(panels)
+    if swept is not None:
+        panels = [Measured("Trained, best of seeds", swept.norm, swept.interference)]
+        relative_importance, density = swept.relative_importance, swept.density
+    if relative_importance is None or density is None:
+        raise ConfigError(
+            "panels need both axes: phase_diagram(panels, relative_importance, density), or give a sweep"
+        )
     given = (relative_importance, density)
     edges = [
         (_edges(x, "relative_importance"), _edges(y, "density"))

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from superposition.errors import ConfigError
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, TRACK, fitted, grid, hatched, styled
+from superposition.plot.style import DPI, INK, MUTED, TRACK, Figure, fitted, grid, hatched, styled
 
 SHADES = colormaps["cividis"]  # one hue of brightness for every eye
 MARKS = ("o", "s", "^", "D", "v", "P", "X")

@@ -1,27 +1,31 @@
 """What an SAE learned and how: training curves, cosines among its decoder rows, and against the truth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, fitted, grid, styled
+from superposition.plot.models import decoder, is_trained, saes
+from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, Figure, fitted, grid, styled
 
 # Okabe and Ito's palette without its yellow, which is lost on white.
 LINES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 TERMS = {"loss": "Loss", "l0": "Active latents, $L_0$", "fvu": "Variance unexplained", "dead": "Dead latents"}
 TICKS = 8.0
+BLOCK = 2048  # decoder rows compared with all others at a time
 
 
-def history(runs: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> Figure:
-    """Loss, L0, FVU and dead fraction over steps, a line an SAE: name -> (steps, term -> values).
+def history(runs: Any) -> Figure:
+    """Draw loss, L0, FVU and dead fraction over training, a line an SAE.
 
-    More SAEs than there are colours run through a colour scale in their order.
+    `runs` is a trained SAE or several, or a mapping from names to SAEs or to (steps, term -> values). More SAEs than
+    there are colours run through a colour scale in their order.
     """
+    runs = {name: (run.steps, run.history) if is_trained(run) else run for name, run in saes(runs).items()}
     if not runs:
         raise ConfigError("there are no curves to draw; give at least one SAE.")
     names = list(runs)
@@ -57,8 +61,14 @@ def history(runs: Mapping[str, tuple[np.ndarray, Mapping[str, np.ndarray]]]) -> 
     return figure
 
 
-def decoder_cosines(nearest: Mapping[str, np.ndarray]) -> Figure:
-    """Histogram of each decoder row's largest cosine with another row: name -> (d_sae,). Near 1: duplicates."""
+def decoder_cosines(nearest: Any) -> Figure:
+    """Draw a histogram of each decoder row's largest cosine with another row; near 1 are duplicates.
+
+    `nearest` is a trained SAE or several, or a mapping from names to SAEs or to those cosines (d_sae,).
+    """
+    nearest = {
+        name: nearest_cosines(decoder(one)) if is_trained(one) else one for name, one in saes(nearest).items()
+    }
     if not nearest:
         raise ConfigError("there are no decoders to draw; give at least one SAE.")
     edges = np.linspace(-1, 1, 81 if len(nearest) == 1 else 41)
@@ -113,6 +123,19 @@ def matched_cosines(cosines: np.ndarray, latents: Sequence[int], *, title: str =
         bar.outline.set_visible(False)
         bar.ax.tick_params(length=0, labelsize=TICKS)
     return figure
+
+
+def nearest_cosines(W_dec: Any) -> np.ndarray:
+    """Return each decoder row's largest cosine with another row, (d_sae,), block by block; W_dec (d_sae, d_out)."""
+    W: np.ndarray = np.asarray(W_dec, np.float32)
+    norms = np.linalg.norm(W, axis=1, keepdims=True)
+    W = W / np.where(norms > 0, norms, 1)
+    best = np.empty(len(W))
+    for start in range(0, len(W), BLOCK):
+        c = W[start : start + BLOCK] @ W.T
+        c[np.arange(len(c)), start + np.arange(len(c))] = -1.0
+        best[start : start + BLOCK] = np.clip(c.max(1), -1, 1)
+    return best
 
 
 def _open(axes: Axes) -> None:

@@ -1,13 +1,14 @@
-"""The papers' palette, the one style every drawing is made under, and words that cannot break a figure."""
+"""The papers' palette, the one style every drawing is made under, figures that show themselves in notebooks, and text."""
 
 from contextlib import AbstractContextManager
+from io import BytesIO
 from typing import Any
 
+import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
@@ -44,6 +45,20 @@ RC: dict[str, Any] = {
 def styled() -> AbstractContextManager[None]:
     """Draw in the house style whatever the caller's rcParams are, and leave those as they were."""
     return matplotlib.style.context(["default", RC])
+
+
+class Figure(matplotlib.figure.Figure):
+    """A matplotlib Figure that a notebook shows as it stands, with whatever backend and without `%matplotlib inline`.
+
+    It belongs to no pyplot window, so that with the inline backend too it is shown once.
+    """
+
+    def _repr_png_(self) -> bytes:
+        """Return the picture as IPython asks for it: the PNG that `plot.save` would write, without its words."""
+        buffer = BytesIO()
+        with styled():
+            self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
 
 def plain(text: object, limit: int = 200) -> str:

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.lab.architectures import NAMES
 from experiments.lab.claim import Result
 from experiments.lab.curves import COLOURS, MARKERS, curve, half_interval, quiet
-from superposition.plot.style import DPI, INK, MUTED, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, styled
 
 
 def draw(result: Result) -> Figure:

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.autoencoders.feature_splitting.config import WORLD
 from experiments.lab.claim import Result
 from experiments.lab.curves import COLOURS, curve, quiet
-from superposition.plot.style import DPI, INK, styled
+from superposition.plot.style import DPI, INK, Figure, styled
 
 
 def draw(result: Result) -> Figure:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from experiments.autoencoders.sae_zoo.config import PAPER
 from experiments.lab.architectures import NAMES
 from experiments.lab.claim import Result
 from experiments.lab.curves import COLOURS, half_interval, quiet
-from superposition.plot.style import DPI, INK, grid, styled
+from superposition.plot.style import DPI, INK, Figure, grid, styled
 
 METRICS = {"f1": "$F_1$", "mcc": "MCC", "ev": "Explained variance", "uniqueness": "Uniqueness", "l0": "$L_0$",
            "dead": "Dead latents"}  # fmt: skip

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, styled
 
 MARKS = ("o", "s", "^", "D", "v")
 TICKS = 8.0

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, Figure, fitted, grid, styled
 
 
 def draw(result: Result) -> Figure:

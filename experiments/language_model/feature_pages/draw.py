@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
 from experiments.lab.claim import Result
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, FONT, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, FONT, INK, MUTED, Figure, fitted, grid, styled
 
 
 def draw(result: Result) -> Figure:

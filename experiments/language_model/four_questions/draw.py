@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
@@ -14,7 +13,7 @@ from experiments.lab.curves import COLOURS, MARKERS, quiet
 from experiments.language_model.four_questions.config import GROUPS
 from experiments.language_model.four_questions.found_again import LEVELS, SAME
 from experiments.language_model.four_questions.tree_drawing import Tree, feature_tree
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, styled
 
 TITLE, WORDS, SMALL = 14.0, 11.0, 9.5
 

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.language_model.shared.detectors import TOP
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, styled
 
 COLOURS = colormaps["tab20"]
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.language_model.shared.small_lm import HOOK
@@ -13,7 +12,7 @@ from superposition import interventions
 from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.plot.sae import LINES
-from superposition.plot.style import DPI, INK, MUTED, fitted, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, styled
 from superposition.sae import SAE, Params
 
 

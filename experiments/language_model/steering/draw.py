@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
-from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, Figure, fitted, grid, styled
 
 COLOURS = colormaps["tab10"]
 MARKERS = "os^Dv<>PX*"

@@ -6,11 +6,22 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, FRAME, INK, MUTED, WEIGHTS, grid, place, quote, styled, write
+from superposition.plot.style import (
+    DPI,
+    FRAME,
+    INK,
+    MUTED,
+    WEIGHTS,
+    Figure,
+    grid,
+    place,
+    quote,
+    styled,
+    write,
+)
 
 MONOSEMANTIC_COLOUR, POLYSEMANTIC_COLOUR = "#2f6db5", "#e58a1f"  # apart in every kind of colour vision
 WIDTH, STACK, PITCH, LEFT, GAP = 6.0, 1.35, 2.1, 0.55, 0.55  # inches

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from experiments.lab.claim import Result
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, INK, MUTED, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, grid, styled
 
 HARM, LOAD = "#c1440e", "#22577a"
 

@@ -6,13 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.animation import Animation, FuncAnimation
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.antiprism.config import HALF
 from superposition.errors import ConfigError
 from superposition.geometry.triangles import two_triangles
-from superposition.plot.style import CREAM, FRAME, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import CREAM, FRAME, INK, MUTED, Figure, fitted, grid, styled
 
 SETS = ("#0072B2", "#D55E00")
 LOSS = "#444444"

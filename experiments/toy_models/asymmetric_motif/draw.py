@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch
 from matplotlib.ticker import MaxNLocator
 
 from experiments.lab.claim import Result
-from superposition.plot.style import DPI, FRAME, INK, MUTED, grid, place, styled, write
+from superposition.plot.style import DPI, FRAME, INK, MUTED, Figure, grid, place, styled, write
 
 EXCITES, INHIBITS, CHANCE = "#2f6db5", "#c0392b", "#9a9a9a"
 LINE = "#e58a1f"

@@ -5,12 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.basins.config import Config
 from superposition.errors import ConfigError
-from superposition.plot.style import INK, MUTED, fitted, grid, styled
+from superposition.plot.style import INK, MUTED, Figure, fitted, grid, styled
 from superposition.theory.best_of import binomial_interval
 
 # Okabe and Ito's palette, and a grey for whatever else there is.

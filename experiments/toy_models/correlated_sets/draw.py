@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.shared.planes import SET_COLOURS, SHAPES, plane, upright
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, MUTED, fitted, grid, place, quote, styled
+from superposition.plot.style import DPI, MUTED, Figure, fitted, grid, place, quote, styled
 
 SIDE = 1.55  # inches, a small plane
 

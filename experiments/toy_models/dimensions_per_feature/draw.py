@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.dimensions_per_feature.config import NEAR
 from experiments.toy_models.shared.sparsity_axis import log_axis, positive
-from superposition.plot.style import DPI, INK, grid, styled, write
+from superposition.plot.style import DPI, INK, Figure, grid, styled, write
 
 
 class Curve(NamedTuple):

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.energy_levels.config import Config
 from superposition import geometry
 from superposition.errors import ConfigError
-from superposition.plot.style import FRAME, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import FRAME, INK, MUTED, Figure, fitted, grid, styled
 
 # Okabe and Ito's palette: told apart by every eye.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8c6d31")

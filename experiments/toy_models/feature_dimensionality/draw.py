@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from experiments.lab.claim import Result
@@ -15,7 +14,19 @@ from experiments.toy_models.feature_dimensionality.kinds import COLOURS, KINDS, 
 from experiments.toy_models.shared.sparsity_axis import log_axis, positive
 from superposition import geometry
 from superposition.errors import ConfigError
-from superposition.plot.style import CREAM, DPI, FRAME, MUTED, fitted, grid, place, quote, styled, write
+from superposition.plot.style import (
+    CREAM,
+    DPI,
+    FRAME,
+    MUTED,
+    Figure,
+    fitted,
+    grid,
+    place,
+    quote,
+    styled,
+    write,
+)
 
 LABELS = (
     (1.0, "1: dedicated"), (3 / 4, "3/4: tetrahedron"), (2 / 3, "2/3: triangle"), (1 / 2, "1/2: digon"),

@@ -3,12 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from experiments.lab.claim import Result
 from experiments.toy_models.local_bases.config import SETS, N
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, FRAME, MUTED, WEIGHTS, fitted, grid, place, quote, styled, write
+from superposition.plot.style import (
+    DPI,
+    FRAME,
+    MUTED,
+    WEIGHTS,
+    Figure,
+    fitted,
+    grid,
+    place,
+    quote,
+    styled,
+    write,
+)
 
 
 def draw(result: Result) -> Figure:

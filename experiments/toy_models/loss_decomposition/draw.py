@@ -6,14 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from experiments.lab.claim import Result
 from experiments.toy_models.loss_decomposition.config import SHOWN, TINY
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, styled
 
 SHADES = colormaps["cividis_r"]
 GAIN, COST = "#22577a", "#c1440e"

@@ -5,13 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import AutoLocator, Locator, LogLocator
 
 from experiments.lab.claim import Result
 from experiments.toy_models.nonlinear_compression.config import LEVELS
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, INK, MUTED, fitted, grid, place, plain, quote, styled
+from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, place, plain, quote, styled
 from superposition.theory import compression as code
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from experiments.lab.claim import Result
 from experiments.toy_models.pca_to_superposition.config import PAPER
 from experiments.toy_models.shared.planes import SET_COLOURS, SHAPES, plane, upright
-from superposition.plot.style import DPI, INK, grid, place, styled, write
+from superposition.plot.style import DPI, INK, Figure, grid, place, styled, write
 
 
 def draw(result: Result) -> Figure:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from experiments.lab.claim import Result
 from experiments.toy_models.shared.planes import plane, upright
-from superposition.plot.style import DPI, INK, MUTED, grid, place, plain, styled, write
+from superposition.plot.style import DPI, INK, MUTED, Figure, grid, place, plain, styled, write
 
 COLOURS, MARKED = ("#0072B2", "#D55E00", "#009E73", "#CC79A7"), "#AA3377"
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.spatial import ConvexHull
 
@@ -14,7 +13,7 @@ from experiments.lab.claim import Result
 from experiments.toy_models.thomson.config import PAPER
 from superposition import geometry
 from superposition.errors import ConfigError
-from superposition.plot.style import DPI, FRAME, INK, MUTED, fitted, grid, place, quote, styled, write
+from superposition.plot.style import DPI, FRAME, INK, MUTED, Figure, fitted, grid, place, quote, styled, write
 
 _SOLIDS = (
     ("5 in 2", "interference", "pentagon", r"$5 \times 2/5$"),

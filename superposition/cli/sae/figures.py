@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.markup import escape
@@ -15,11 +14,11 @@ from superposition.cli.sae.files import read_array
 from superposition.cli.sae.report import Named, console, load_all, table, visible
 from superposition.cli.sae.training import DICTIONARY, HISTORY, RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError
+from superposition.plot.sae import nearest_cosines
 from superposition.sae import SAE
 
 MAX_MATRICES = 12  # pictures of single SAEs of a run
 MAX_DRAWN = 1024  # rows of a cosine matrix; beyond it a pixel is less than a row
-BLOCK = 2048
 
 
 def show_saes(config: ShowSAEConfig) -> list[Path]:
@@ -69,19 +68,6 @@ def _summary(one: Named) -> None:
 def _fields(sae: SAE) -> list[tuple[str, str]]:
     values = ((f.name, getattr(sae, f.name)) for f in fields(sae))
     return [(name, str(value)) for name, value in values if value is not None]
-
-
-def nearest_cosines(W_dec: Any) -> np.ndarray:
-    """Each decoder row's largest cosine with another row, (d_sae,), block by block; W_dec (d_sae, d_out)."""
-    W: np.ndarray = np.asarray(W_dec, np.float32)
-    norms = np.linalg.norm(W, axis=1, keepdims=True)
-    W = W / np.where(norms > 0, norms, 1)
-    best = np.empty(len(W))
-    for start in range(0, len(W), BLOCK):
-        c = W[start : start + BLOCK] @ W.T
-        c[np.arange(len(c)), start + np.arange(len(c))] = -1.0
-        best[start : start + BLOCK] = np.clip(c.max(1), -1, 1)
-    return best
 
 
 def _figures(saes: list[Named], run: Path, folder: Path, *, single: bool) -> list[Path]:
