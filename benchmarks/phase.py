@@ -1,7 +1,7 @@
 """How long until the n=2, m=1 phase diagram is right: ours, and occhio's ModelGrid.
 
 Right means that in at least 99 % of cells the best of 10 seeds is within 1 % of the exact minimum over
-weights and biases. An 8 x 8 grid, 640 models: ours with the settings of experiments/phase_diagram.py,
+weights and biases. An 8 x 8 grid, 640 models: ours with the settings of experiments/toy_models/phase_diagram.py,
 compilation included; theirs at batch 1,024 with the notebook's AdamW, checked every 500 steps up to
 `--steps` (checks are not timed). Theirs has no learning-rate schedule.
 

@@ -1,4 +1,4 @@
-"""A moving picture on disk: a GIF with the same bytes every time, never half a file, and words inside it."""
+"""Saves animations as GIFs that have the same bytes every time, are never half written, and hold their alt text."""
 
 import os
 from io import BytesIO
@@ -18,7 +18,7 @@ SAMPLED_FRAMES = 8  # that the common palette is made from
 
 
 def save_animation(animation: Animation, path: str | Path, *, alt: str, title: str) -> Path:
-    """Write `animation` as an endless GIF whose comment holds `title` and the alt text; returns the path."""
+    """Write `animation` as an endless GIF whose comment holds `title` and the alt text; return the path."""
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ConfigError(
@@ -45,7 +45,7 @@ def save_animation(animation: Animation, path: str | Path, *, alt: str, title: s
 
 
 class _Writer(PillowWriter):
-    """Frames in one palette, which neither flickers nor is stored again with every frame, into memory."""
+    """Collects the frames in memory and gives them one palette, which does not flicker and is stored once."""
 
     def __init__(self, comment: str) -> None:
         super().__init__(fps=FRAMES_A_SECOND)

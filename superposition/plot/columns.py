@@ -1,4 +1,4 @@
-"""One column a model, W^T W over feature norms: superposition growing with sparsity, for lectures."""
+"""Draws each model as a column, W^T W above its feature norms, so that superposition is seen to grow with sparsity."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ LINE, PROSE = 26 * PX, 9.6
 
 
 class Group(NamedTuple):
-    """Neighbouring columns `first` to `last` under one caption; a title opens a new block, behind a rule."""
+    """Neighbouring columns `first` to `last` that share a caption; a title begins a new block, behind a rule."""
 
     title: str
     first: int
@@ -123,12 +123,12 @@ def columns(
 
 
 def _span(left: np.ndarray, group: Group) -> float:
-    """Width in inches of a group's columns."""
+    """Return the width in inches of a group's columns."""
     return float(left[group.last] - left[group.first] + HEAT * TRACK_END)
 
 
 def _opening(figure: Figure, x: float, title: str, rule: bool, height: float) -> None:
-    """A block's heading, its arrow along the features, and the rule that parts it from the block before."""
+    """Draw a block's heading, its arrow along the features, and the rule that separates it from the block before."""
     quote(figure, x + 2 * PX, 30 * PX, plain(title, 60), 12, weight="bold", color="#111111")
     write(figure, x - 11 * PX, 318 * PX, "Features", 9, rotation=90, ha="center", va="top")
     arrow = place(figure, x - 16 * PX, 400 * PX, 10 * PX, 30 * PX)
@@ -140,7 +140,7 @@ def _opening(figure: Figure, x: float, title: str, rule: bool, height: float) ->
 
 
 def _title(figure: Figure, x: float, title: str | float) -> None:
-    """A density as the paper sets it, or grey words."""
+    """Write a density as the paper does, or words in grey."""
     if isinstance(title, str):
         quote(figure, x, 69 * PX, fitted(title, 9.5, 72 * (PITCH - 12 * PX)), 9.5, color=MUTED)
     else:
@@ -149,7 +149,7 @@ def _title(figure: Figure, x: float, title: str | float) -> None:
 
 
 def _heat(figure: Figure, x: float, W: np.ndarray, b: np.ndarray) -> None:
-    """W^T W (n, n) and b (n,) from -1 to 1. W (m, n)."""
+    """Draw W^T W (n, n) and b (n,) on a colour scale from -1 to 1; W is (m, n)."""
     write(figure, x + 2 * PX, 111 * PX, r"$W^TW$", 11, va="bottom")
     write(figure, x + HEAT + 13 * PX, 111 * PX, "$b$", 11, va="bottom", ha="center")
     for start, width, values in ((0.0, HEAT, W.T @ W), (HEAT + 9 * PX, STRIP, b[:, None])):
@@ -161,7 +161,7 @@ def _heat(figure: Figure, x: float, W: np.ndarray, b: np.ndarray) -> None:
 
 
 def _bars(axes: Axes, W: np.ndarray, end: float) -> None:
-    """Bars of the norms, coloured by sum_{j != i} (What_i . W_j)^2, the first feature on top. W (m, n)."""
+    """Draw bars of the norms, coloured by sum_{j != i} (What_i . W_j)^2, the first feature on top; W is (m, n)."""
     norms = np.linalg.norm(W, axis=0)
     n = len(norms)
     known = np.isfinite(norms)
@@ -191,7 +191,7 @@ def _bars(axes: Axes, W: np.ndarray, end: float) -> None:
 
 
 def _caption(figure: Figure, x: float, width: float, lines: list[list[tuple[str, str, float]]]) -> None:
-    """A rule and prose under some columns."""
+    """Draw a rule and prose under some columns."""
     place(figure, x, 664 * PX, width, 1.5 * PX).set(facecolor="#cccccc")
     for row, line in enumerate(lines):
         for word, weight, start in line:
@@ -199,7 +199,7 @@ def _caption(figure: Figure, x: float, width: float, lines: list[list[tuple[str,
 
 
 def _legends(figure: Figure, x: float, n: int, m: int, importance_label: str) -> None:
-    """Swatches of both colour scales, and the parameters."""
+    """Draw swatches of both colour scales, and the parameters."""
     write(figure, x, 116 * PX, "Weight / Bias\nElement\nValues", 10.5, va="top", linespacing=1.25)
     _swatches(figure, x, 213 * PX, WEIGHTS, {0: "−1", 2: "0", 4: "1"})
     write(figure, x, 318 * PX, "Superposition", 10.5, va="top")
@@ -218,7 +218,7 @@ def _legends(figure: Figure, x: float, n: int, m: int, importance_label: str) ->
 
 
 def _swatches(figure: Figure, x: float, y: float, colours: Colormap, labels: dict[int, str]) -> None:
-    """Five squares from one end of a colour scale to the other."""
+    """Draw five squares from one end of a colour scale to the other."""
     axes = place(figure, x, y, 90 * PX, 18 * PX)
     axes.imshow(
         np.linspace(0, 1, 5)[None], cmap=colours, aspect="auto", vmin=0, vmax=1, interpolation="nearest"

@@ -1,4 +1,4 @@
-"""Features as directions in the plane: the figure that opens Toy Models of Superposition."""
+"""Draws features as directions in the plane, as in the figure that opens Toy Models of Superposition."""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -82,7 +82,7 @@ def features_2d(
 
 
 def _panel(axes: Axes, W: np.ndarray, colours: np.ndarray, limit: float) -> None:
-    """One cream panel: dashed axes, a line and a dot a feature, W (2, n)."""
+    """Draw one cream panel with dashed axes, and a line and a dot for each feature; W is (2, n)."""
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), facecolor=CREAM, aspect="equal")
     axes.spines[:].set(visible=True, color=FRAME, linewidth=1.2)
     axes.axhline(0, color=DASHES, linewidth=1, dashes=(5, 4), zorder=1)
@@ -113,7 +113,7 @@ _Note = Callable[[Axes, np.ndarray, np.ndarray], bool]
 
 
 def _right_angle(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """A square mark between the only two features represented, if they are orthogonal."""
+    """Mark the right angle between the only two features represented, if they are orthogonal."""
     norms = np.linalg.norm(W, axis=0)
     there = np.flatnonzero(norms > REPRESENTED)
     if len(there) != 2:
@@ -130,7 +130,7 @@ def _right_angle(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _maps_to_zero(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """Words beside the origin, if the features there are the less important ones, where no feature runs."""
+    """Write beside the origin, where no feature is, if the features at zero are the less important ones."""
     norms = np.linalg.norm(W, axis=0)
     absent, there = norms < ABSENT, norms > REPRESENTED
     if not (absent.any() and there.any()) or importance[absent].max() > importance[there].min():
@@ -154,7 +154,7 @@ def _maps_to_zero(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _interference(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
-    """The projection of an important feature onto one it interferes with, labelled on its free side."""
+    """Draw the projection of an important feature onto one it interferes with, labelled on its free side."""
     norms = np.linalg.norm(W, axis=0)
     there = np.flatnonzero(norms > REPRESENTED)
     limit = axes.get_xlim()[1]
@@ -190,7 +190,7 @@ def _interference(axes: Axes, W: np.ndarray, importance: np.ndarray) -> bool:
 
 
 def _clearance(points: np.ndarray, W: np.ndarray, limit: float) -> float:
-    """Distance from points (k, 2) to the nearest feature line, or to the edge of its dot. W (2, n)."""
+    """Return the distance from points (k, 2) to the nearest feature line, or to the edge of its dot; W is (2, n)."""
     lines = np.linspace(0, 1, 41)[:, None, None] * np.nan_to_num(W.T)
     gaps = np.linalg.norm(points[:, None, None, :] - lines, axis=-1)
     return float(min(gaps.min(), gaps[:, -1].min() - 0.055 * limit))

@@ -1,4 +1,4 @@
-"""Neuron stack plots: a column a neuron, a rectangle a feature with height |W|; the papers' privileged-basis pictures."""
+"""Draws each neuron as a stack of rectangles, one a feature with height |W|, as the papers do for privileged bases."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -129,7 +129,7 @@ def neurons(
 
 
 def _order(W: np.ndarray) -> np.ndarray:
-    """Neurons sorted by the first feature among their largest, (panels, n_hidden)."""
+    """Return neurons sorted by the feature of their largest weight, (panels, n_hidden)."""
     return np.argsort(np.abs(W).argmax(2), axis=1, kind="stable")
 
 
@@ -141,7 +141,7 @@ def _checked(order: Any, panels: int, m: int) -> np.ndarray:
 
 
 def _limits(W: np.ndarray, signed: bool) -> tuple[float, float]:
-    """The tallest stacks above and below the axis, of all panels; few that run very deep are cut off."""
+    """Return the heights of the tallest stacks above and below the axis; a few that run very deep are cut off."""
     if not signed:
         return float(max(np.abs(W).sum(2).max(), 1e-9)) * 1.04, 0.0
     up, down = np.maximum(W, 0).sum(2).max(), np.maximum(-W, 0).sum(2).max()
@@ -151,7 +151,7 @@ def _limits(W: np.ndarray, signed: bool) -> tuple[float, float]:
 
 
 def _stacks(axes: Axes, W: np.ndarray, colours: np.ndarray, hue: np.ndarray, signed: bool) -> None:
-    """Backgrounds by `hue` (n_hidden,), and the stacks of W (n_hidden, n_features), largest at the axis."""
+    """Draw backgrounds by `hue` (n_hidden,), and the stacks of W (n_hidden, n_features), the largest weight at the axis."""
     low, high = axes.get_ylim()
     for k, value in enumerate(hue):
         axes.axvspan(k + 0.04, k + 0.96, color=SEMANTICS(float(value)), linewidth=0, zorder=0)
@@ -192,7 +192,7 @@ def _stacks(axes: Axes, W: np.ndarray, colours: np.ndarray, hue: np.ndarray, sig
 
 
 def _numbers(axes: Axes, colours: np.ndarray, boxes: list[Any], owners: list[int]) -> None:
-    """Which feature a rectangle is, from 0, wherever the rectangle has room for it."""
+    """Write into each rectangle which feature it is, counted from 0, wherever there is room."""
     low, high = axes.get_ylim()
     for box, i in zip(boxes, owners, strict=True):
         start, end = max(box[0][1], low), max(box[2][1], low)
@@ -204,7 +204,7 @@ def _numbers(axes: Axes, colours: np.ndarray, boxes: list[Any], owners: list[int
 
 
 def _axis(axes: Axes) -> None:
-    """A few heights, on the left of a row's first panel."""
+    """Label a few heights on the left of a row's first panel."""
     axes.spines["left"].set(visible=True, color=FRAME)
     low, high = axes.get_ylim()
     step = 1.0 if high - low < 6 else 2.0 if high - low < 12 else 5.0
@@ -223,7 +223,7 @@ def _title(figure: Figure, x: float, y: float, title: str | float, room: float) 
 
 
 def _legend(figure: Figure, x: float, y: float, matrix: bool) -> None:
-    """What the colours of rectangles, backgrounds and matrix mean."""
+    """Draw the key of the colours of rectangles, backgrounds and matrix."""
     write(figure, x, y, "Feature's superposition", 10, va="top")
     write(figure, x, y + 26 * PX, r"$\sum_{j \neq i}\,(\hat{W}_i \cdot W_j)^2$", 11, va="top")
     _swatches(figure, x, y + 92 * PX, SUPERPOSITION, ("0", "≥1"))

@@ -1,4 +1,4 @@
-"""Phase diagrams: what becomes of an extra feature as its importance and the density vary."""
+"""Draws phase diagrams: how an extra feature is represented, by its importance and the density."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ MARK, ALARM = 0.01, "#d00000"  # shortfalls above and below this are parted by a
 
 
 class Phase(NamedTuple):
-    """One answer of the theory: its name, flat colour, and the W and kernel that define it."""
+    """One candidate of the theory: its name, its colour, and the W and kernel that define it."""
 
     name: str
     colour: str
@@ -63,7 +63,7 @@ TRIANGLE = Phase("Triangle of all three", "#f0b429", perp=(1, 1, 1))
 
 @dataclass(frozen=True)
 class Theory:
-    """Flat classes: `classes` (y, x) index `phases`; a negative index is unknown."""
+    """A panel of classes: `classes` (y, x) index `phases`; a negative index is unknown."""
 
     title: str
     classes: np.ndarray
@@ -73,7 +73,7 @@ class Theory:
 
 @dataclass(frozen=True)
 class Measured:
-    """The extra feature's norm and interference, each (y, x); class borders (y, x) laid over if given."""
+    """A panel of the extra feature's norm and interference, each (y, x), with borders of classes (y, x) if given."""
 
     title: str
     norm: np.ndarray
@@ -84,7 +84,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """Loss over the exact minimum, minus one, (y, x): how far training falls short."""
+    """A panel of the loss over the exact minimum, minus one, (y, x): how far training falls short."""
 
     title: str
     excess: np.ndarray
@@ -96,7 +96,7 @@ Panel = Theory | Measured | Shortfall
 
 
 def phase_colour(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:
-    """RGBA (..., 4) of the paper's key: grey absent, blue dedicated, red superposed; clear where unknown."""
+    """Return RGBA (..., 4) by the paper's key: grey is absent, blue dedicated, red superposed, clear unknown."""
     w = np.clip(np.asarray(norm, float), 0, 1)[..., None]
     # A feature of norm zero has no direction, so no interference, and is grey all the same.
     s = np.where(w == 0, 0.0, np.clip(np.asarray(interference, float), 0, 1)[..., None])
@@ -165,7 +165,7 @@ def phase_diagram(
 
 
 def _edges(centres: np.ndarray, name: str) -> np.ndarray:
-    """Borders (k + 1,) of log-spaced cells around centres (k,)."""
+    """Return the borders (k + 1,) of log-spaced cells around centres (k,)."""
     centres = grid(centres, name, (None,))
     steps = np.diff(np.log(centres)) if (centres > 0).all() else np.array([np.nan])
     if not (np.isfinite(steps).all() and ((steps > 0).all() or (steps < 0).all())):
@@ -178,7 +178,7 @@ def _edges(centres: np.ndarray, name: str) -> np.ndarray:
 
 
 def _frame(figure: Figure, left: float, top: float, title: str, x: np.ndarray, y: np.ndarray) -> Axes:
-    """Empty axes with the paper's scales: importance rightwards, density from 1 on top down to 0.01."""
+    """Return empty axes with the paper's scales: importance to the right, density from 1 on top down to 0.01."""
     axes = place(figure, left, top, SIDE, SIDE)
     axes.set(xscale="log", yscale="log", xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
     axes.spines[:].set(visible=True, linewidth=0.8)
@@ -198,14 +198,14 @@ def _frame(figure: Figure, left: float, top: float, title: str, x: np.ndarray, y
 
 
 def _fill(axes: Axes, x: np.ndarray, y: np.ndarray, colours: np.ndarray) -> None:
-    """Cells of RGBA colours (y, x, 4); where one is clear, hatching shows."""
+    """Draw cells of RGBA colours (y, x, 4); where one is clear, hatching shows."""
     if (colours[..., 3] == 0).any():
         hatched(axes)
     axes.pcolormesh(x, y, colours, rasterized=True, zorder=1)
 
 
 def _outline(axes: Axes, labels: np.ndarray, x: np.ndarray, y: np.ndarray, colour: str, width: float) -> None:
-    """A thin line, light beneath, along every cell border across which labels (y, x) change."""
+    """Draw a thin line, on a light one, along every border of cells across which labels (y, x) change."""
     upright = [
         [(x[j + 1], y[i]), (x[j + 1], y[i + 1])] for i, j in np.argwhere(labels[:, 1:] != labels[:, :-1])
     ]
@@ -267,7 +267,7 @@ def _shortfall(
 
 
 def _keys(figure: Figure, left: float, panels: Sequence[Panel]) -> None:
-    """What the colours mean: the theory's phases, then the square of norm and interference."""
+    """Draw the keys: the theory's phases, then the square of norm and interference."""
     theory = next((panel for panel in panels if isinstance(panel, Theory)), None)
     y = 0.4
     for phase in theory.phases if theory else ():

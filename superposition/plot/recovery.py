@@ -1,4 +1,4 @@
-"""Whether true features were found: by feature and method, over a grid of settings, and against L0."""
+"""Draws whether true features were found: by feature and method, over a grid of settings, and against L0."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ class Curve(NamedTuple):
 def maps(
     panels: Sequence[Map], rows: Sequence[str], columns: Sequence[str], *, ylabel: str, xlabel: str
 ) -> Figure:
-    """Heat maps above each other over one grid of settings; NaN is hatched."""
+    """Draw heat maps above each other over one grid of settings; NaN is hatched."""
     if not panels:
         raise ConfigError("there are no maps to draw; give at least one.")
     shape = (len(rows), len(columns))
@@ -68,7 +68,7 @@ def maps(
 
 
 def found(best: Mapping[str, np.ndarray], norms: np.ndarray, *, represented: float, bar: float) -> Figure:
-    """A row a method, a column a feature: name -> largest cosine of any direction with it (n,), over norms (n,).
+    """Draw the largest cosine of any direction with each feature, a row a method (name -> (n,)), under norms (n,).
 
     Columns are ordered by norm; those below `represented` have no direction to be found and are left grey.
     Red frames mark what is not found, that is below `bar`; how many are found stands to the right.
@@ -116,7 +116,7 @@ def against_l0(
     *,
     limits: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Curves over L0 in panels, title -> name -> curve, with the true L0, where there is one, as a vertical line."""
+    """Draw curves over L0 in panels (title -> name -> curve), with a vertical line at the true L0, where there is one."""
     if not panels:
         raise ConfigError("there are no panels to draw; give at least one.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
@@ -171,7 +171,7 @@ def _curve(axes: Axes, curve: Curve, number: int) -> Any:
 
 
 def _cells(axes: Axes, shares: np.ndarray, words: Sequence[Sequence[str]]) -> None:
-    """A heat map of shares in [0, 1] with a word in every cell, and hatching where there is no value."""
+    """Draw a heat map of shares in [0, 1] with a word in every cell, and hatching where there is no value."""
     if not np.isfinite(shares).all():
         hatched(axes)
     shown = np.ma.masked_invalid(shares)

@@ -1,4 +1,4 @@
-"""What an SAE learned and how: training curves, cosines among its decoder rows, and against the truth."""
+"""Draws what an SAE learned: training curves, cosines among its decoder rows, and cosines with the truth."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -98,7 +98,7 @@ def decoder_cosines(nearest: Any) -> Figure:
 
 
 def matched_cosines(cosines: np.ndarray, latents: Sequence[int], *, title: str = "") -> Figure:
-    """Cosines (d_sae, n_features) of decoder rows with true directions, rows in the order `latents`.
+    """Draw cosines (d_sae, n_features) of decoder rows with true directions, rows in the order `latents`.
 
     The order puts the partner of feature i in row i, so that what was found is the diagonal.
     """
@@ -139,7 +139,7 @@ def nearest_cosines(W_dec: Any) -> np.ndarray:
 
 
 def _open(axes: Axes) -> None:
-    """Axes with two spines and a quiet grid."""
+    """Leave an axes two spines and a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=TICKS, length=3)
     axes.grid(axis="y", color="#eeeeee", linewidth=0.8)

@@ -1,4 +1,4 @@
-"""A figure on disk: the same bytes every time, never half a file, and words for who cannot see it."""
+"""Saves figures as PNGs that have the same bytes every time, are never half written, and hold their alt text."""
 
 import os
 from io import BytesIO
@@ -11,7 +11,7 @@ from superposition.plot.style import plain, styled
 
 
 def save(figure: Figure, path: str | Path, *, alt: str, title: str) -> Path:
-    """Write `figure` as a PNG whose Title and Description hold `title` and the alt text; returns the path."""
+    """Write `figure` as a PNG whose Title and Description hold `title` and the alt text; return the path."""
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ConfigError(f"{path} does not end in .png; pictures are saved as PNG, so give such a name.")

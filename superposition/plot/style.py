@@ -54,7 +54,7 @@ class Figure(matplotlib.figure.Figure):
     """
 
     def _repr_png_(self) -> bytes:
-        """Return the picture as IPython asks for it: the PNG that `plot.save` would write, without its words."""
+        """Return the picture as IPython asks for it: the PNG that `plot.save` would write, without its alt text."""
         buffer = BytesIO()
         with styled():
             self.savefig(buffer, format="png")
@@ -62,21 +62,21 @@ class Figure(matplotlib.figure.Figure):
 
 
 def plain(text: object, limit: int = 200) -> str:
-    """User text as it may safely be drawn: one line, printable, at most `limit` characters."""
+    """Return a user's text as it may safely be drawn: one line, printable, at most `limit` characters."""
     line = " ".join(str(text).encode("utf-8", "replace").decode("utf-8").split())
     line = "".join(letter for letter in line if letter.isprintable())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Width of `text` in points, as drawn: neither this nor the house style hints its letters."""
+    """Return the width of `text` in points, as drawn: neither this nor the house style hints its letters."""
     font = FontProperties(family=FONT, size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width)
 
 
 def fitted(text: object, size: float, points: float, weight: str = "normal") -> str:
-    """`text` cut with an ellipsis so that it takes at most `points` of width."""
+    """Return `text`, cut with an ellipsis where it would be wider than `points`."""
     line = plain(text)
     while len(line) > 1 and text_width(line, size, weight) > points:
         line = line[:-2].rstrip() + "…"
@@ -84,7 +84,7 @@ def fitted(text: object, size: float, points: float, weight: str = "normal") -> 
 
 
 def wrapped(text: str, size: float, points: float) -> list[list[tuple[str, str, float]]]:
-    """Lines of (words, weight, x in points), for prose where **two stars** mark what is bold."""
+    """Return lines of (words, weight, x in points) of prose in which **two stars** mark what is bold."""
     space = text_width("a a", size) - text_width("aa", size)
     lines: list[list[tuple[str, str, float]]] = [[]]
     for number, run in enumerate(plain(text, 2000).split("**")):
@@ -108,18 +108,18 @@ def wrapped(text: str, size: float, points: float) -> list[list[tuple[str, str, 
 
 
 def write(figure: Figure, x: float, y: float, text: str, size: float, **style: Any) -> Text:
-    """Our own words, mathtext and all, at (x, y) inches from a figure's top left corner."""
+    """Write our own text, which may hold mathtext, at (x, y) inches from a figure's top left corner."""
     width, height = figure.get_size_inches()
     return figure.text(x / width, 1 - y / height, text, fontsize=size, **style)
 
 
 def quote(figure: Figure, x: float, y: float, text: str, size: float, **style: Any) -> Text:
-    """The caller's words, in which a dollar sign is a dollar sign."""
+    """Write a caller's text, in which a dollar sign is a dollar sign, at (x, y) inches from the top left corner."""
     return write(figure, x, y, text, size, parse_math=False, **style)
 
 
 def place(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
-    """Bare axes in a figure, measured in inches from its top left corner."""
+    """Return bare axes in a figure, measured in inches from its top left corner."""
     across, down = figure.get_size_inches()
     axes = figure.add_axes((x / across, 1 - (y + height) / down, width / across, height / down))
     axes.set(xticks=[], yticks=[])
@@ -128,13 +128,13 @@ def place(figure: Figure, x: float, y: float, width: float, height: float) -> Ax
 
 
 def hatched(axes: Axes) -> None:
-    """Lay hatching under an axes, to be seen where a grid has no value."""
+    """Draw hatching under an axes, which shows where a grid has no value."""
     axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="white", edgecolor="#999999",
                              hatch="//////", linewidth=0, zorder=0, gid="unknown"))  # fmt: skip
 
 
 def grid(values: object, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """`values` as a float array of `shape`, None being any length above zero; refuses by name."""
+    """Return `values` as a float array of `shape` (None is any length above zero), or ConfigError by name."""
     array = np.asarray(values, dtype=float)
     fits = array.ndim == len(shape) and all(
         got > 0 if want is None else got == want for got, want in zip(array.shape, shape, strict=True)

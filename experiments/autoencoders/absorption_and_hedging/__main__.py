@@ -1,5 +1,6 @@
-"""Runs `absorption_and_hedging`."""
+"""Runs `absorption_and_hedging`: the same as `python -m experiments absorption_and_hedging`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.absorption_and_hedging")
+if __name__ == "__main__":
+    main("experiments.autoencoders.absorption_and_hedging")

@@ -1,5 +1,6 @@
-"""Runs `feature_splitting`."""
+"""Runs `feature_splitting`: the same as `python -m experiments feature_splitting`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.feature_splitting")
+if __name__ == "__main__":
+    main("experiments.autoencoders.feature_splitting")

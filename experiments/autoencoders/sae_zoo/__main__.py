@@ -1,5 +1,6 @@
-"""Runs `sae_zoo`."""
+"""Runs `sae_zoo`: the same as `python -m experiments sae_zoo`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.sae_zoo")
+if __name__ == "__main__":
+    main("experiments.autoencoders.sae_zoo")

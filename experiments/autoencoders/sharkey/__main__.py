@@ -1,5 +1,6 @@
-"""Runs `sharkey`."""
+"""Runs `sharkey`: the same as `python -m experiments sharkey`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.sharkey")
+if __name__ == "__main__":
+    main("experiments.autoencoders.sharkey")

@@ -1,5 +1,6 @@
-"""Runs `toy_steering`."""
+"""Runs `toy_steering`: the same as `python -m experiments toy_steering`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.toy_steering")
+if __name__ == "__main__":
+    main("experiments.autoencoders.toy_steering")

@@ -1,5 +1,6 @@
-"""Runs `wrong_l0`."""
+"""Runs `wrong_l0`: the same as `python -m experiments wrong_l0`."""
 
 from experiments.lab.run import main
 
-main("experiments.autoencoders.wrong_l0")
+if __name__ == "__main__":
+    main("experiments.autoencoders.wrong_l0")

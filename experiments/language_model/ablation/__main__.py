@@ -1,5 +1,6 @@
-"""Runs `ablation`."""
+"""Runs `ablation`: the same as `python -m experiments ablation`."""
 
 from experiments.lab.run import main
 
-main("experiments.language_model.ablation")
+if __name__ == "__main__":
+    main("experiments.language_model.ablation")

@@ -1,5 +1,6 @@
-"""Runs `feature_pages`."""
+"""Runs `feature_pages`: the same as `python -m experiments feature_pages`."""
 
 from experiments.lab.run import main
 
-main("experiments.language_model.feature_pages")
+if __name__ == "__main__":
+    main("experiments.language_model.feature_pages")

@@ -1,5 +1,6 @@
-"""Runs `four_questions`."""
+"""Runs `four_questions`: the same as `python -m experiments four_questions`."""
 
 from experiments.lab.run import main
 
-main("experiments.language_model.four_questions")
+if __name__ == "__main__":
+    main("experiments.language_model.four_questions")

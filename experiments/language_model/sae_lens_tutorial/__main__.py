@@ -1,5 +1,6 @@
-"""Runs `sae_lens_tutorial`."""
+"""Runs `sae_lens_tutorial`: the same as `python -m experiments sae_lens_tutorial`."""
 
 from experiments.lab.run import main
 
-main("experiments.language_model.sae_lens_tutorial")
+if __name__ == "__main__":
+    main("experiments.language_model.sae_lens_tutorial")

@@ -1,5 +1,6 @@
-"""Runs `steering`."""
+"""Runs `steering`: the same as `python -m experiments steering`."""
 
 from experiments.lab.run import main
 
-main("experiments.language_model.steering")
+if __name__ == "__main__":
+    main("experiments.language_model.steering")

@@ -1,5 +1,6 @@
-"""Runs `adversarial`."""
+"""Runs `adversarial`: the same as `python -m experiments adversarial`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.adversarial")
+if __name__ == "__main__":
+    main("experiments.toy_models.adversarial")

@@ -1,5 +1,6 @@
-"""Runs `antiprism`."""
+"""Runs `antiprism`: the same as `python -m experiments antiprism`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.antiprism")
+if __name__ == "__main__":
+    main("experiments.toy_models.antiprism")

@@ -1,5 +1,6 @@
-"""Runs `asymmetric_motif`."""
+"""Runs `asymmetric_motif`: the same as `python -m experiments asymmetric_motif`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.asymmetric_motif")
+if __name__ == "__main__":
+    main("experiments.toy_models.asymmetric_motif")

@@ -1,5 +1,6 @@
-"""Runs `basins`."""
+"""Runs `basins`: the same as `python -m experiments basins`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.basins")
+if __name__ == "__main__":
+    main("experiments.toy_models.basins")

@@ -1,5 +1,6 @@
-"""Runs `correlated_sets`."""
+"""Runs `correlated_sets`: the same as `python -m experiments correlated_sets`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.correlated_sets")
+if __name__ == "__main__":
+    main("experiments.toy_models.correlated_sets")

@@ -1,5 +1,6 @@
-"""Runs `feature_dimensionality`."""
+"""Runs `feature_dimensionality`: the same as `python -m experiments feature_dimensionality`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.feature_dimensionality")
+if __name__ == "__main__":
+    main("experiments.toy_models.feature_dimensionality")

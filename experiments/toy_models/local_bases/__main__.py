@@ -1,5 +1,6 @@
-"""Runs `local_bases`."""
+"""Runs `local_bases`: the same as `python -m experiments local_bases`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.local_bases")
+if __name__ == "__main__":
+    main("experiments.toy_models.local_bases")

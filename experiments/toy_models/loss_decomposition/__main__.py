@@ -1,5 +1,6 @@
-"""Runs `loss_decomposition`."""
+"""Runs `loss_decomposition`: the same as `python -m experiments loss_decomposition`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.loss_decomposition")
+if __name__ == "__main__":
+    main("experiments.toy_models.loss_decomposition")

@@ -1,5 +1,6 @@
-"""Runs `pentagon_digon`."""
+"""Runs `pentagon_digon`: the same as `python -m experiments pentagon_digon`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.pentagon_digon")
+if __name__ == "__main__":
+    main("experiments.toy_models.pentagon_digon")

@@ -1,5 +1,6 @@
-"""Runs `privileged_basis`."""
+"""Runs `privileged_basis`: the same as `python -m experiments privileged_basis`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.privileged_basis")
+if __name__ == "__main__":
+    main("experiments.toy_models.privileged_basis")

@@ -1,5 +1,6 @@
-"""Runs `thomson`."""
+"""Runs `thomson`: the same as `python -m experiments thomson`."""
 
 from experiments.lab.run import main
 
-main("experiments.toy_models.thomson")
+if __name__ == "__main__":
+    main("experiments.toy_models.thomson")
