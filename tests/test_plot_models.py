@@ -126,6 +126,8 @@ def test_a_phase_diagram_of_other_axes_is_refused(toys):
     three = sweep(
         ToyRun(ReLUOutput(3, 2), steps=2, batch_size=8), {"density": (1, 0.1), "importance_base": (0.5, 1)}
     )
+    with pytest.raises(ConfigError, match="a sweep of toy models; the dataset has loss"):
+        plot.phase_diagram(toys[["loss"]])
     with pytest.raises(ConfigError, match="is of two features; these models have 3"):
         plot.phase_diagram(three)
 

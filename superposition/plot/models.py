@@ -97,6 +97,8 @@ def grid_of(source: Any) -> Grid | None:
             f"over importance_base a phase diagram is of two features; these models have "
             f"{data.sizes['n_features']}. Sweep over importance, one vector a column"
         )
+    if "W" not in flat:
+        raise ConfigError("a phase diagram is of models with tied weights W; these have W_in and W_out")
     y = _densities(data, density)
     W = flat["W"].transpose(density, importance, "n_hidden", "n_features").values
     right, down = np.argsort(x, kind="stable"), np.argsort(-y, kind="stable")
@@ -162,12 +164,8 @@ def _weights(named: Mapping[str, Any]) -> Any:
 
 
 def _of_sweep(data: Any) -> Models:
-    name = next((name for name in WEIGHTS if name in data), None)
-    if name is None:
-        raise ConfigError(
-            f"this drawing is of a sweep of toy models; the dataset has {', '.join(map(str, data.data_vars))}"
-        )
     flat, axes = _best_seeds(data)
+    name = next(name for name in WEIGHTS if name in flat)
     sizes = [axis for axis in axes if axis in ("n_hidden", "n_features")]
     if sizes:
         raise ConfigError(f"the sweep has models of several sizes; draw those of one: sel({sizes[0]}=...)")
@@ -192,10 +190,15 @@ def _best_seeds(data: Any) -> tuple[Any, list[str]]:
     """
     from superposition.training import DONE
 
+    if "loss" not in data or not any(name in data for name in WEIGHTS):
+        raise ConfigError(
+            f"this drawing is of a sweep of toy models; the dataset has {', '.join(map(str, data.data_vars))}"
+        )
     axes = [str(d) for d in data["loss"].dims if d != "seed"]
     if "seed" not in data["loss"].dims:
         data = data.expand_dims("seed")
-    loss = data["loss"].where(np.isfinite(data["loss"]) & (data["status"] == DONE), np.inf)
+    done = data["status"] == DONE if "status" in data else True
+    loss = data["loss"].where(np.isfinite(data["loss"]) & done, np.inf)
     parameters = data[[name for name in (*WEIGHTS, "b") if name in data]]
     return parameters.isel(seed=loss.argmin("seed")).where(np.isfinite(loss).any("seed")), axes
 
