@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from superposition import geometry
-from superposition.toy import TOY_MODELS, Tied
+from superposition.toy import TOY_MODELS, ToyModel
 from superposition.training import DIVERGED, PENDING
 
 MAX_ROWS = 60
@@ -61,8 +61,13 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
 
 def tied(results: xr.Dataset) -> bool:
     """Whether the columns of W are the features' directions: a model without a hidden activation."""
+    return (kind := _model(results)) is not None and kind.linear_hidden
+
+
+def _model(results: xr.Dataset) -> type[ToyModel] | None:
+    """The class of the models; None for one that is not listed in TOY_MODELS."""
     recipe = json.loads(results.attrs["config"])["run"]["model"]["recipe"]
-    return any(kind.__name__ == recipe and issubclass(kind, Tied) for kind in TOY_MODELS.values())
+    return next((kind for kind in TOY_MODELS.values() if kind.__name__ == recipe), None)
 
 
 def _represented(W: np.ndarray) -> list[int]:
@@ -108,7 +113,8 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     best = np.arange(flat.sizes["setting"]), best_seed(flat["loss"].values)
     title, written = _title(results), []
     if not tied(results):
-        W = flat["W" if "W" in flat else "W_in"].values[best]
+        kind = _model(results)
+        W = flat["W" if kind is None else kind.input_weights].values[best]
         if axes == {by} and W.shape[1:] == (run["model"]["n_hidden"], run["model"]["n_features"]):
             figure = plot.neurons(np.nan_to_num(W), [float(p) for p in density], signed=True, scale="neuron")
             counts = ", ".join(
