@@ -7,8 +7,8 @@ import hashlib
 import re
 from pathlib import Path
 
+from superposition._internal.foreign import regular
 from superposition.errors import CorruptError
-from superposition.llm._read import regular
 
 SUMS = "superposition.sha256"
 READ = (  # what loading a model reads, and fetches from the hub; a card or a record of its training may change

@@ -20,13 +20,17 @@ from superposition.typing import PRNGKey, PyTree
 
 @dataclass(frozen=True)
 class ToyModel(ABC):
-    """A map from features x (n_features,) through n_hidden numbers to as many outputs.
+    """A map from features x (n_features,) through hidden activations h (n_hidden,) to as many outputs.
 
     `shapes` names the axes of every parameter, in the order of the NamedTuple that `init_params` returns.
     Raises ConfigError for sizes < 1.
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]]
+    input_weights: ClassVar[str] = "W"
+    """The parameter (n_hidden, n_features) that the hidden layer is a function of: h = f(W x)."""
+    linear_hidden: ClassVar[bool] = False
+    """Whether h = W x, so that the columns of W are the directions of the features."""
 
     n_features: int = 20
     n_hidden: int = 5
@@ -46,7 +50,7 @@ class ToyModel(ABC):
 
     @abstractmethod
     def encode(self, params: Any, x: Array) -> Array:
-        """Features (n_features,) -> hidden numbers (n_hidden,)."""
+        """Features (n_features,) -> hidden activations h (n_hidden,)."""
 
     @abstractmethod
     def apply(self, params: Any, x: Array) -> Array:

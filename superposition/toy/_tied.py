@@ -30,6 +30,7 @@ class Tied(ToyModel):
     """
 
     activation: ClassVar[Literal["linear", "relu"]]
+    linear_hidden: ClassVar[bool] = True
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {"W": ("n_hidden", "n_features"), "b": ("n_features",)}
 
     init: str = "xavier"

@@ -34,6 +34,8 @@ class AbsoluteValue(ToyModel):
         "b": ("n_features",),
     }
 
+    input_weights: ClassVar[str] = "W_in"
+
     init: str = "open"
 
     def __post_init__(self) -> None:

@@ -6,20 +6,12 @@ Nothing in a file is executed (no pickles), and every failure is one error that 
 import json
 import math
 from pathlib import Path
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from superposition._internal import arrays
+from superposition._internal import arrays, foreign
 from superposition.cli.sae._zarr import read_zarr
 from superposition.errors import ConfigError, CorruptError, StoreError
-
-SAFETENSORS: dict[str, Any] = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "I64": np.int64,
-    "I32": np.int32, "I16": np.int16, "I8": np.int8, "U64": np.uint64, "U32": np.uint32, "U16": np.uint16,
-    "U8": np.uint8,
-}  # fmt: skip
 
 
 def read_array(path: Path, name: str | None = None) -> np.ndarray:
@@ -76,9 +68,9 @@ def _safetensors(path: Path, name: str | None) -> np.ndarray:
     except (OSError, RecursionError, safetensors.SafetensorError) as error:
         raise CorruptError(f"{path} cannot be read as .safetensors: {error}") from error
     shape, dtype = tuple(entry["shape"]), entry["dtype"]
-    if dtype not in SAFETENSORS:
+    if dtype not in foreign.DTYPES:
         raise ConfigError(f"{path}: {chosen} must be numbers; got dtype {dtype}")
     if math.prod(shape) == 0:
-        return np.zeros(shape, SAFETENSORS[dtype])
+        return np.zeros(shape, foreign.DTYPES[dtype])
     start = 8 + length + entry["data_offsets"][0]
-    return np.memmap(path, SAFETENSORS[dtype], "r", offset=start, shape=shape)
+    return np.memmap(path, foreign.DTYPES[dtype], "r", offset=start, shape=shape)

@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from superposition import geometry
-from superposition.toy import Tied
 from superposition.training import DIVERGED, PENDING
 from superposition.training.toy_results import stored
 
@@ -60,7 +59,7 @@ def best_rows(results: xr.Dataset) -> list[tuple[str, ...]]:
 
 def tied(results: xr.Dataset) -> bool:
     """Whether the columns of W are the features' directions: a model without a hidden activation."""
-    return isinstance(stored(results)[0].model, Tied)
+    return stored(results)[0].model.linear_hidden
 
 
 def _represented(W: np.ndarray) -> list[int]:
@@ -106,7 +105,7 @@ def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     best = np.arange(flat.sizes["setting"]), best_seed(flat["loss"].values)
     title, written = _title(results), []
     if not tied(results):
-        W = flat["W" if "W" in flat else "W_in"].values[best]
+        W = flat[run.model.input_weights].values[best]
         if axes == {by} and W.shape[1:] == (run.model.n_hidden, run.model.n_features):
             figure = plot.neurons(np.nan_to_num(W), [float(p) for p in density], signed=True, scale="neuron")
             counts = ", ".join(

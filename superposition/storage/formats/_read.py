@@ -6,7 +6,6 @@ asked for, whose sizes the file itself must have.
 """
 
 import math
-import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,31 +13,14 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from superposition._internal.strict_json import strict_json
+from superposition._internal import foreign
 from superposition.errors import ConfigError, CorruptError, StoreError
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 MAX_JSON = 1 << 20  # bytes of a config
-MAX_HEADER = 8 << 20  # bytes of a safetensors header
-MAX_TENSORS = 4096
-MAX_RANK = 8
 MAX_BYTES = 64 << 30  # bytes of all tensors of one SAE
-
-ITEMSIZE = {"F32": 4, "F16": 2, "BF16": 2}
-SAFETENSORS = {
-    "F64": 8,
-    "I64": 8,
-    "I32": 4,
-    "I16": 2,
-    "I8": 1,
-    "U64": 8,
-    "U32": 4,
-    "U16": 2,
-    "U8": 1,
-    "BOOL": 1,
-}
 
 
 def regular(path: Path) -> Path:
@@ -64,23 +46,20 @@ def regular(path: Path) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object: numbers finite, keys distinct, UTF-8, at most MAX_JSON bytes; or CorruptError."""
     with _open(path) as file:
-        data = file.read(MAX_JSON + 1)
-    if len(data) > MAX_JSON:
-        raise CorruptError(f"{path}: expected <= {MAX_JSON} bytes of JSON, got more")
-    return strict_json(path, data)
+        return foreign.bounded_json(path, file, MAX_JSON)
 
 
 def read_safetensors(path: Path, expected: Shapes, optional: Shapes | None = None) -> Arrays:
     """The tensors `expected`, and of `optional` those that are there, as float32; or CorruptError."""
     with _open(path) as file:
-        entries, start, size = _header(path, file)
+        entries, start, size = foreign.entries(path, file, MAX_BYTES)
         _check_names(path, entries.keys(), expected, optional or {})
         for name, (dtype, shape, _) in entries.items():
             _check(path, name, dtype, shape, {**expected, **(optional or {})}[name])
         arrays = {}
         for name, (dtype, shape, offset) in entries.items():
             file.seek(start + offset)
-            count = math.prod(shape) * ITEMSIZE[dtype]
+            count = math.prod(shape) * foreign.SIZES[dtype]
             if len(data := file.read(count)) != count:
                 raise CorruptError(f"{path}: expected {size} bytes, got a file that ends within {name}")
             arrays[name] = to_float32(dtype, data).reshape(shape)
@@ -92,7 +71,7 @@ def read_safetensors(path: Path, expected: Shapes, optional: Shapes | None = Non
 def safetensors_note(path: Path, name: str) -> bytes | None:
     """A text that the header holds beside the tensors, None where it has none of this name."""
     with _open(path) as file:
-        notes = _parsed(path, file)[0].get("__metadata__")
+        notes = foreign.raw_header(path, file)[0].get("__metadata__")
     note = notes.get(name) if isinstance(notes, dict) else None
     return note.encode("utf-8", "surrogatepass") if isinstance(note, str) else None
 
@@ -100,45 +79,7 @@ def safetensors_note(path: Path, name: str) -> bytes | None:
 def safetensors_shapes(path: Path) -> Shapes:
     """The shape of every tensor, from the header alone."""
     with _open(path) as file:
-        return {name: shape for name, (_, shape, _) in _header(path, file)[0].items()}
-
-
-def _header(path: Path, file: BinaryIO) -> tuple[dict[str, tuple[str, tuple[int, ...], int]], int, int]:
-    """Name -> (dtype, shape, offset), where the data start, and the size of the file."""
-    header, length, size = _parsed(path, file)
-    header.pop("__metadata__", None)
-    if len(header) > MAX_TENSORS:
-        raise CorruptError(f"{path}: expected <= {MAX_TENSORS} tensors, got {len(header)}")
-    entries, spans = {}, []
-    for name, entry in header.items():
-        try:
-            dtype, shape, (first, last) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            numbers = [first, last, *shape]
-            if len(shape) > MAX_RANK or any(type(n) is not int or not 0 <= n <= MAX_BYTES for n in numbers):
-                raise ValueError("sizes out of range")
-            if last - first != math.prod(shape) * {**ITEMSIZE, **SAFETENSORS}[dtype]:
-                raise ValueError("a length that is not shape times dtype")
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptError(f"{path}: tensor {name[:80]!r}: {entry!r:.200}: {error}") from error
-        entries[name] = (dtype, tuple(shape), first)
-        spans.append((first, last))
-    end = 0
-    for first, last in sorted(spans):  # no holes, no overlaps, nothing after: what safetensors promises
-        if first != end:
-            raise CorruptError(f"{path}: expected a tensor at byte {end}, got one at {first}")
-        end = last
-    if size != 8 + length + end:
-        raise CorruptError(f"{path}: expected {8 + length + end} bytes, got {size}")
-    return entries, 8 + length, size
-
-
-def _parsed(path: Path, file: BinaryIO) -> tuple[dict[str, Any], int, int]:
-    """The header of a safetensors file as JSON, its length, and the size of the file."""
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
-    if size < 8 or length > min(MAX_HEADER, size - 8):
-        raise CorruptError(f"{path}: expected a header of <= {MAX_HEADER} bytes within {size}, got {length}")
-    return strict_json(path, file.read(length)), length, size
+        return {name: shape for name, (_, shape, _) in foreign.entries(path, file, MAX_BYTES)[0].items()}
 
 
 def to_float32(dtype: str, data: bytes) -> np.ndarray:
@@ -193,8 +134,8 @@ def _check(path: Path, name: str, dtype: str, shape: tuple[int, ...], expected: 
         raise ConfigError(
             f"{path}: tensor {name} is float64; weights are read as float32: cast it and save again"
         )
-    if dtype not in ITEMSIZE:
-        raise CorruptError(f"{path}: tensor {name}: expected one of {sorted(ITEMSIZE)}, got {dtype}")
+    if dtype not in foreign.FLOATS:
+        raise CorruptError(f"{path}: tensor {name}: expected one of {sorted(foreign.FLOATS)}, got {dtype}")
 
 
 def limit(path: Path, shapes: Shapes) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from superposition._internal import arrays as stranger_arrays
+from superposition._internal import foreign
 from superposition.errors import CorruptError
 from superposition.storage.formats import _read
 from superposition.storage.formats._read import Arrays
@@ -237,7 +238,7 @@ class _Machine:
         good = (
             type(it) is _Storage
             and type(shape) is type(strides) is tuple
-            and len(shape) == len(strides) <= _read.MAX_RANK
+            and len(shape) == len(strides) <= foreign.MAX_RANK
         )
         if not good or any(type(n) is not int or not 0 <= n <= _read.MAX_BYTES for n in numbers):
             raise CorruptError(
