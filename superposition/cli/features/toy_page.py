@@ -1,7 +1,6 @@
 """Pages of a toy model's features, from the store of the sweep that trained it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ from superposition.cli.sae.config import DataConfig
 from superposition.cli.sae.data import open_data
 from superposition.cli.sae.report import load_all
 from superposition.errors import ConfigError
+from superposition.features import FEATURES
+from superposition.features.stored import from_recipe
 from superposition.pages.llm import Pages
 from superposition.pages.toy import toy_pages
 from superposition.toy import require_tied
@@ -43,8 +44,7 @@ def pages_of(config: PageConfig) -> Pages:
                 f"{config.sae} reads {sae.d_in} numbers{'' if sae.d_out is None else ' and is a transcoder'}; pages of this"
                 f" toy model take an SAE of its {source.model.n_hidden} hidden activations"
             )
-    density = data.about["features"]["density"]
-    law = replace(source.features, density=tuple(density) if isinstance(density, list) else density)
+    law = from_recipe(data.about["features"], FEATURES)
     toy = data.stream.inputs["params"]
     cell = ", ".join(f"{name} {_plain(value)}" for name, value in data.about["cell"].items())
     return toy_pages(

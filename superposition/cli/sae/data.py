@@ -189,7 +189,9 @@ def _toy(config: DataConfig) -> Data:
     W = np.asarray(row["W"].values)[: sizes["n_hidden"], : sizes["n_features"]]  # the rest is padding
     b = np.asarray(row["b"].values)[: sizes["n_features"]]
     stored = run["features"]
-    features = from_recipe(stored | {"density": _density(config, row, labels, stored)}, FEATURES)
+    chosen = {k: v for k, v in labels.items() if k in stored and k not in ("density", "sparsity")}
+    chosen["density"] = _density(config, row, labels, stored)
+    features = from_recipe(stored | chosen, FEATURES)
     key = jax.random.key(config.data_seed)
     stream = toy_stream(key, model, ToyParams(jnp.asarray(W), jnp.asarray(b)), features, target=config.target)
     about = {
