@@ -113,7 +113,7 @@ class NormalMagnitudes(Magnitudes):
     def moments(self, arrays: MagnitudeArrays) -> tuple[np.ndarray, np.ndarray]:
         """E m = mean + std r and E m^2 = mean^2 + std^2 + mean std r, r = phi(z) / Phi(z) at z = mean / std."""
         mean, std = np.asarray(arrays.mean, float), np.asarray(arrays.std, float)
-        z = mean / np.maximum(std, np.finfo(float).tiny)
+        z = np.minimum(mean / np.maximum(std, np.finfo(float).tiny), 40.0)  # where phi is 0 already
         normal = NormalDist()
         ratio = np.array([normal.pdf(v) / normal.cdf(v) for v in z])
         return mean + std * ratio, mean**2 + std**2 + mean * std * ratio
