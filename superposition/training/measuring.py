@@ -11,7 +11,7 @@ import numpy as np
 from superposition import metrics
 from superposition._internal import validate
 from superposition._internal.arrays import native
-from superposition.activations import ASIDE, Batch, Stream
+from superposition.activations import ASIDE, Batch, Source, Stream
 from superposition.errors import ConfigError
 from superposition.metrics import Sums
 from superposition.metrics.reconstruction import DENSE
@@ -59,6 +59,7 @@ def held_out(
     width is that of what will be computed from them: the wider, the smaller the batches.
     """
     examples = validate.integer("examples", examples, 1)
+    available = _rows(stream.source) if available is None else available
     n_features = 1 if stream.dictionary is None else len(stream.dictionary)
     size = batch_size(max(stream.source.d_in, width, n_features))
     if available is not None:
@@ -68,6 +69,11 @@ def held_out(
         batch = stream.batch(MEASURED + number, size)
         rest = min(size, examples - start)
         yield batch if rest == size else jax.tree.map(lambda a, n=rest: a[:n], batch)
+
+
+def _rows(source: Source) -> int | None:
+    """How many examples there are: a batch of stored rows must fit into an epoch of them. None for any number."""
+    return getattr(getattr(source, "source", source), "n_examples", None)
 
 
 def batch_size(widest: int) -> int:
