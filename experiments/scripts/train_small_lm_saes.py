@@ -72,7 +72,9 @@ def run(config: Config) -> list[dict[str, float]]:
                 about = {"hook_name": HOOK, "model_name": config.model, "context_size": lm.spec.n_ctx,
                          "prepend_bos": True, "superposition": {"provenance": provenance()}}  # fmt: skip
                 formats.save(folder, one.sae, one.params, about)
-            measured = interventions.evaluate(lm, one.sae, one.params, held.test, floor)
+            measured = interventions.evaluate(
+                interventions.Attached(lm, HOOK, one.sae, one.params), held.test, floor
+            )
             rows.append({"width": width, "seed": seed, **measured.numbers})
             print(json.dumps({k: round(v, 4) for k, v in rows[-1].items()}), flush=True)
     (config.out / "evaluation.json").write_text(json.dumps(rows, indent=1) + "\n")

@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from superposition.llm._read import read_json, regular
+from superposition._internal.foreign import regular
+from superposition.llm._read import read_json
 
 if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer

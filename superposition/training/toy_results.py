@@ -63,7 +63,8 @@ def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
 def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
     """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
     kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (AdamW, ToyRun)}
-    for registry in (TOY_MODELS, FEATURES, *PARTS.values()):
+    registries: tuple[Mapping[str, Any], ...] = (TOY_MODELS, FEATURES, *PARTS.values())
+    for registry in registries:
         kinds |= {kind.__name__: kind for kind in registry.values()}
     values = dict(stored)
     text = values["optimizer"]

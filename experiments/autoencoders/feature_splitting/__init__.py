@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from experiments.autoencoders.feature_splitting.claims import splitting_claims, universality_claims
-from experiments.autoencoders.feature_splitting.config import SAME, WORLD, Config
+from experiments.autoencoders.feature_splitting.config import LAW, SAME, WORLD, Config
 from experiments.autoencoders.feature_splitting.draw import alt, draw
 from experiments.lab.architectures import CONTROLLER
 from experiments.lab.claim import Result
@@ -77,7 +77,7 @@ def _fit(config: Config, stream: Stream, sae: Any) -> list[list[Trained]]:
 
 def ancestors(node: int) -> set[int]:
     """A node and all above it."""
-    parents, line = WORLD.forest.parents(WORLD.n_features), {node}
+    parents, line = LAW.forest.parents(WORLD.n_features), {node}
     while parents[node] >= 0:
         node = int(parents[node])
         line.add(node)

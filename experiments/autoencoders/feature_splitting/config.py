@@ -5,24 +5,17 @@ from dataclasses import dataclass
 from experiments.lab.relations import several
 from experiments.lab.settings import Count, Positive
 from superposition._internal import validate
-from superposition.features import Planted
+from superposition.features import Dictionary, Hierarchical, Levels, NormalMagnitudes, Planted
 
-WORLD = Planted(
-    n_features=104,
-    d_in=128,
-    dictionary="orthogonal",
-    rates="level",
-    high=0.25,
-    level_ratio=0.3,
+LAW = Hierarchical(
+    density=Levels(high=0.25, ratio=0.3),
+    magnitudes=NormalMagnitudes(first=1.0, last=1.0, std_mean=0.1),
     roots=8,
     branching=3,
     depth=2,
     compensate="exact",
-    magnitude_first=1.0,
-    magnitude_last=1.0,
-    std_mean=0.1,
-    std_std=0.0,
 )
+WORLD = Planted(LAW, Dictionary(n_features=104, d_in=128, kind="orthogonal"))
 SAME = 0.9  # cosine from which two latents are the same
 
 

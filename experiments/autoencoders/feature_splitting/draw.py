@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments.autoencoders.feature_splitting.config import WORLD
+from experiments.autoencoders.feature_splitting.config import LAW, WORLD
 from experiments.lab.claim import Result
 from experiments.lab.curves import COLOURS, curve, quiet
 from superposition.plot.style import DPI, INK, Figure, styled
@@ -16,7 +16,7 @@ def draw(result: Result) -> Figure:
     widths, a = result.config.widths, result.arrays
     labels = [a[f"label_{w}"] for w in widths]
     parents = [a[f"parent_{w}"] for w in widths[1:]]
-    forest = WORLD.forest.parents(WORLD.n_features)
+    forest = LAW.forest.parents(WORLD.n_features)
     curves = {name: a[name] for name in ("split", "novel", "from_first")}
     return splitting(widths, labels, parents, forest, curves, a["universality"])
 

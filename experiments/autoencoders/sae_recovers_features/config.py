@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 from experiments.lab.settings import Architecture, Count, Density, Positive
 from superposition import metrics
-from superposition.sae import ARCHITECTURES
 
-TRAINED = tuple(name for name, cls in ARCHITECTURES.items() if cls.trains)
+TRAINED = ("relu", "bricken", "gated", "topk", "batch-topk", "jumprelu", "matryoshka", "matching-pursuit")
 BASELINES = ("ica", "pca", "identity", "random")
 REPRESENTED, FOUND = 0.5, metrics.recovery.FOUND
 

@@ -1,13 +1,13 @@
 """Settings of `sharkey`, and the constants that its parts share."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
 from experiments.lab.settings import Count, Exponent, Index, Positive
 from superposition.activations import Stream, planted_stream
-from superposition.features import PLANTED
+from superposition.features import PLANTED, Geometric
 
 FULL = PLANTED["sharkey"]
 BAR = 0.97
@@ -48,10 +48,13 @@ class Config:
 
     def stream(self) -> Stream:
         """The world: the post's firing rates on fewer features."""
-        world = FULL.scaled(
-            FULL.n_features // self.scale,
-            FULL.d_in // self.scale,
-            decay=FULL.decay**self.scale,
-            mean_active=FULL.mean_active / self.scale,
+        rates = FULL.features.density
+        assert isinstance(rates, Geometric)
+        density = Geometric(rates.decay**self.scale, rates.mean_active / self.scale)
+        size = {"n_features": FULL.n_features // self.scale, "d_in": FULL.d_in // self.scale}
+        world = replace(
+            FULL,
+            features=replace(FULL.features, density=density),
+            dictionary=replace(FULL.dictionary, **size),
         )
         return planted_stream(jax.random.key(self.seed), world)

@@ -52,13 +52,23 @@ def run(config: Config) -> Result:
     kinds = [k for k, latents in enumerate(pure) if len(latents)]
     clean = _losses(lm, held.test, {})
     every = np.concatenate([pure[k] for k in kinds])
-    pool = interventions.activations_of(lm, HOOK, sae, params, held.train, every)
+    pool = interventions.activations_of(interventions.Attached(lm, HOOK, sae, params), held.train, every)
     columns = np.split(pool, np.cumsum([len(pure[k]) for k in kinds])[:-1], 1)
     change = np.stack([
         _by_kind(lm, sae, params, held.test, pure[k], own, config) - clean for k, own in zip(kinds, columns, strict=True)
     ])  # fmt: skip
-    spliced = _losses(lm, held.test, interventions.splice(lm, HOOK, sae, params), edited_only=True) - clean
-    untouched = interventions.splice(lm, HOOK, sae, params, lambda f: f, error_term=True)
+    spliced = (
+        _losses(
+            lm,
+            held.test,
+            interventions.splice(interventions.Attached(lm, HOOK, sae, params)),
+            edited_only=True,
+        )
+        - clean
+    )
+    untouched = interventions.splice(
+        interventions.Attached(lm, HOOK, sae, params), lambda f: f, error_term=True
+    )
     rows = held.test.tokens[:8]
     difference = float(jnp.abs(lm(rows) - lm(rows, edits=untouched)).max())
     arrays = {"attributed": attributed, "sums": sums, "change": change, "clean": clean, "spliced": spliced,
@@ -80,10 +90,12 @@ def _one_by_one(
     for row in rng.choice(len(text.tokens), config.prompts, replace=config.prompts > len(text.tokens)):
         ids = text.tokens[row : row + 1, : config.ctx]
         metric = Logit(jnp.asarray(int(text.tokens[row, config.ctx])))
-        a = interventions.attribute(lm, HOOK, sae, params, ids, metric)
+        a = interventions.attribute(interventions.Attached(lm, HOOK, sae, params), ids, metric)
         gradient, integrated = np.asarray(a.gradient.sum((0, 1))), np.asarray(a.integrated.sum((0, 1)))
         top = np.argsort(-np.abs(gradient))[: config.top]
-        truth = np.asarray(interventions.ablation_effects(lm, HOOK, sae, params, ids, metric, top))
+        truth = np.asarray(
+            interventions.ablation_effects(interventions.Attached(lm, HOOK, sae, params), ids, metric, top)
+        )
         found.append(np.stack([gradient[top], integrated[top], truth], 1))
         sums.append([gradient.sum(), integrated.sum(), float(a.metric - a.at_baseline)])
     return np.stack(found), np.array(sums)
@@ -97,7 +109,10 @@ def _by_kind(lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latents:
         "zero": {}, "mean": {"values": pool.mean(0)},
         "resample": {"values": pool[drawn], "key": jax.random.key(config.seed)},
     }  # fmt: skip
-    edits = [interventions.ablate(lm, HOOK, sae, params, latents, to, **values[to]) for to in TO]
+    edits = [
+        interventions.ablate(interventions.Attached(lm, HOOK, sae, params), latents, to, **values[to])
+        for to in TO
+    ]
     return np.stack([_losses(lm, text, one, edited_only=True) for one in edits])
 
 

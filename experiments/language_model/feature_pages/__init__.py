@@ -25,7 +25,7 @@ from experiments.language_model.feature_pages.config import Config, Toy
 from experiments.language_model.feature_pages.draw import alt, draw
 from experiments.language_model.shared.latents import shipped
 from experiments.language_model.shared.small_lm import HOOK, material, small_lm
-from superposition import AdamW, ReLUOutput, ToyRun
+from superposition import AdamW, ReLUOutput, ToyRun, interventions
 from superposition.activations import toy_stream
 from superposition.features import SparseUniform
 from superposition.llm import LanguageModel
@@ -54,13 +54,18 @@ def run(config: Config) -> Result:
     begun = time.monotonic()
     latents = None if config.latents is None else range(config.latents)
     pages = feature_pages(
-        lm, sae, params, HOOK, text, features=latents, other=_other(lm, held.train, sae, config)
+        interventions.Attached(lm, HOOK, sae, params),
+        text,
+        features=latents,
+        other=interventions.Attached(lm, HOOK, *_other(lm, held.train, sae, config)),
     )
     folder = write(config.out / "small-lm", *pages, overwrite=True)
     seconds = time.monotonic() - begun
     neurons = Identity(d_in=sae.d_in, d_sae=sae.d_in)
     own = neurons.init_params(jax.random.key(0))
-    alone = feature_pages(lm, neurons, own, HOOK, text, effects=False, texts=()).index["columns"]
+    alone = feature_pages(
+        interventions.Attached(lm, HOOK, neurons, own), text, effects=False, texts=()
+    ).index["columns"]
     toy = write(config.out / "toy", *_toy(config.toy), overwrite=True)
     columns = pages.index["columns"]
     arrays = {name: _numbers(columns[name]) for name in ("id", "density", "max", "quality")}

@@ -174,7 +174,9 @@ def doses(
     rows = []
     for unit, maximum, both in zip(own.units, own.maximum, sets, strict=True):
         amounts = np.asarray(strengths) * maximum
-        got = interventions.dose_response(lm, HOOK, sae, params, int(unit), amounts, tokens, both)
+        got = interventions.dose_response(
+            interventions.Attached(lm, HOOK, sae, params), tokens, int(unit), amounts, both
+        )
         monotone = (np.diff(got.probability.mean[:, 0]) > 0).all()
         rows.append((*got.log_probability.mean.T, monotone))
     return Doses(*(np.array(column) for column in zip(*rows, strict=True)))
@@ -201,7 +203,9 @@ def ablated(
         where[number, at[:, 1]] = True
         edits = {
             hook: interventions.At(edit, jnp.asarray(where))
-            for hook, edit in interventions.ablate(lm, HOOK, sae, params, int(unit)).items()
+            for hook, edit in interventions.ablate(
+                interventions.Attached(lm, HOOK, sae, params), int(unit)
+            ).items()
         }
         before, after = (np.asarray(lm(ids, edits=e))[number, at[:, 1]] for e in (None, edits))
         p, q = (np.asarray(jax.nn.log_softmax(a), np.float64) for a in (before, after))

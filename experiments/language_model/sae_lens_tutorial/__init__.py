@@ -63,8 +63,11 @@ def top_logits(lm: LanguageModel, params: Params, latent: int) -> list[tuple[str
 def steer(lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latent: int, ids: list[int],
           config: Config) -> list[str]:  # fmt: skip
     """A prompt continued at several strengths."""
-    largest = interventions.max_activations(lm, HOOK, sae, params, text)[latent]
-    edits = [interventions.steer(lm, HOOK, sae, params, latent, s * largest) for s in config.strengths]
+    largest = interventions.max_activations(interventions.Attached(lm, HOOK, sae, params), text)[latent]
+    edits = [
+        interventions.steer(interventions.Attached(lm, HOOK, sae, params), latent, s * largest)
+        for s in config.strengths
+    ]
     new = [
         lm.generate([ids], config.new, key=jax.random.key(0), temperature=0.7, top_p=0.9, edits=e)
         for e in edits
@@ -74,7 +77,7 @@ def steer(lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latent: int
 
 def ablate(lm: LanguageModel, sae: SAE, params: Params, latent: int, ids: list[int]) -> dict[str, np.ndarray]:
     """Next-token logits as they are, and without a latent, with and without the error term."""
-    own = interventions.ablate, (lm, HOOK, sae, params, latent)
+    own = interventions.ablate, (interventions.Attached(lm, HOOK, sae, params), latent)
     edits = {
         "model": {},
         **{
@@ -89,12 +92,18 @@ def attribute(
     lm: LanguageModel, sae: SAE, params: Params, ids: list[int], target: int
 ) -> interventions.Attribution:
     """What the target's logit rests on, by token and latent."""
-    return interventions.attribute(lm, HOOK, sae, params, [ids], Logit(jnp.asarray(target)))
+    return interventions.attribute(
+        interventions.Attached(lm, HOOK, sae, params), [ids], Logit(jnp.asarray(target))
+    )
 
 
 def page(lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latent: int, out: Path) -> Path:
     """The latent's page."""
-    return write(out, *feature_pages(lm, sae, params, HOOK, text, features=[latent]), overwrite=True)
+    return write(
+        out,
+        *feature_pages(interventions.Attached(lm, HOOK, sae, params), text, features=[latent]),
+        overwrite=True,
+    )
 
 
 # Lines of code (neither empty nor a comment) of the tutorial's cells, SAELens 91ca16c, by cell number.
@@ -142,7 +151,10 @@ def run(config: Config) -> Result:
 def _distance(lm: LanguageModel, sae: SAE, params: Params, latent: int, ids: list[int], config: Config,
               largest: float) -> np.ndarray:  # fmt: skip
     """KL of the steered next-token distribution from the model's own, by strength."""
-    edits = [interventions.steer(lm, HOOK, sae, params, latent, s * largest) for s in config.strengths]
+    edits = [
+        interventions.steer(interventions.Attached(lm, HOOK, sae, params), latent, s * largest)
+        for s in config.strengths
+    ]
     return np.array([float(interventions.kl(lm([ids], edits=e), lm([ids]))[0, -1]) for e in edits])
 
 

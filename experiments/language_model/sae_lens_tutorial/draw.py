@@ -19,7 +19,7 @@ from superposition.sae import SAE, Params
 def cache(lm: LanguageModel, sae: SAE, params: Params, prompt: str) -> tuple[list[int], np.ndarray]:
     """The latents on a prompt, (pos, d_sae)."""
     ids = lm.prompt_ids(prompt)
-    return ids, np.asarray(interventions.latents_of(lm, HOOK, sae, params, [ids])[0])
+    return ids, np.asarray(interventions.latents_of(interventions.Attached(lm, HOOK, sae, params), [ids])[0])
 
 
 def contrast(lm: LanguageModel, sae: SAE, params: Params, prompts: tuple[str, str]) -> interventions.Contrast:
@@ -32,7 +32,7 @@ def examples(
     lm: LanguageModel, sae: SAE, params: Params, text: Tokens, latent: int
 ) -> tuple[np.ndarray, list[str]]:
     """All activations of a latent on a text, and the text around the strongest."""
-    f = interventions.activations_of(lm, HOOK, sae, params, text, latent)[:, 0]
+    f = interventions.activations_of(interventions.Attached(lm, HOOK, sae, params), text, latent)[:, 0]
     best = np.argwhere(text.usable)[np.argsort(-f)[:10]]
     return f, [str(lm.tokenizer.decode(text.tokens[row, max(at - 5, 1) : at + 4])) for row, at in best]
 

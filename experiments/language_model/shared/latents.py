@@ -40,7 +40,10 @@ def shipped() -> tuple[SAE, Params]:
 
 def by_kind(lm: LanguageModel, sae: SAE, params: Params, tokens: Tokens) -> Kinds:
     """How latents fire on each kind of text."""
-    parts = [interventions.firing(lm, HOOK, sae, params, tokens.of(kind)) for kind in tokens.sources]
+    parts = [
+        interventions.firing(interventions.Attached(lm, HOOK, sae, params), tokens.of(kind))
+        for kind in tokens.sources
+    ]
     counts = np.array([part.tokens for part in parts])
     fired = np.stack([part.density for part in parts], 1) * counts
     return Kinds(fired.round(), counts, np.max([part.largest for part in parts], 0))

@@ -51,7 +51,9 @@ def run(config: Config) -> Result:
                   steps=config.wide_steps, batch_size=config.wide_batch_size)  # fmt: skip
     one = fit(wide, stream, {"seed": (0,)})
     last = dict(zip(NUMBERS, _measured(lm, held, floor, one)[0], strict=True))
-    spliced = interventions.evaluate(lm, one[0].sae, one[0].params, held.test, floor)
+    spliced = interventions.evaluate(
+        interventions.Attached(lm, HOOK, one[0].sae, one[0].params), held.test, floor
+    )
     numbers = {"wide": last, "wide by source": spliced.by_source, "tokens": config.steps * config.batch_size,
                "rows trained on": len(held.train.tokens)}  # fmt: skip
     return Result(config, claims(config, values, last), {"values": values}, numbers)
@@ -76,5 +78,8 @@ def _fit(config: Config, stream: Stream, name: str) -> list[Trained]:
 def _measured(
     lm: LanguageModel, held: Material, floor: interventions.Ablations, saes: list[Trained]
 ) -> list[list[float]]:
-    rows = [interventions.evaluate(lm, t.sae, t.params, held.test, floor).numbers for t in saes]
+    rows = [
+        interventions.evaluate(interventions.Attached(lm, HOOK, t.sae, t.params), held.test, floor).numbers
+        for t in saes
+    ]
     return [[row[name] for name in NUMBERS] for row in rows]

@@ -63,7 +63,9 @@ def run(config: Config) -> Result:
         amounts = np.asarray(config.strengths) * found.largest[one.latent]
         for seed, text in enumerate(texts):
             other = _others(text, kinds[one.kind])
-            response = interventions.dose_response(lm, HOOK, sae, params, one.latent, amounts, other, sets)
+            response = interventions.dose_response(
+                interventions.Attached(lm, HOOK, sae, params), other, one.latent, amounts, sets
+            )
             mass[i, seed], kl[i, seed] = response.log_probability.mean, response.kl.mean
             new = _continued(lm, sae, params, one.latent, amounts, other, config, seed)
             share[i, seed] = belongs[new, one.kind].mean((1, 2))
@@ -116,6 +118,6 @@ def _continued(lm: LanguageModel, sae: SAE, params: Params, latent: int, amounts
     prompts, key = text.tokens[:, : config.prompt], jax.random.key(seed)
     return np.stack([
         lm.generate(prompts, config.new, key=key, temperature=1.0,
-                    edits=interventions.steer(lm, HOOK, sae, params, latent, jnp.float32(amount)))
+                    edits=interventions.steer(interventions.Attached(lm, HOOK, sae, params), latent, jnp.float32(amount)))
         for amount in amounts
     ])  # fmt: skip

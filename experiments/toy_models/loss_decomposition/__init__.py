@@ -139,8 +139,8 @@ def _balance(models: list[ToyParams], importance: np.ndarray, densities: tuple[f
 
     @jax.jit
     def losses(W: Any, b: Any, p: Any) -> Any:
-        one = partial(expected_losses, importance=None, activation="relu", method="enumeration")
-        return jax.lax.map(lambda q: one(q, density=p), ToyParams(W, b))
+        one = partial(expected_losses, activation="relu", method="enumeration")
+        return jax.lax.map(lambda q: one(q, p), ToyParams(W, b))
 
     rows = []
     for model, p in zip(models, densities, strict=True):
