@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from superposition.sae.folding import fold_scale
 
 from experiments.language_model.shared.small_lm import HOOK, material
 from superposition import interventions
@@ -24,6 +23,7 @@ from superposition.activations import Stream
 from superposition.llm import LanguageModel
 from superposition.llm.stream import lm_stream
 from superposition.sae import TopK
+from superposition.sae.transforms import fold_scale
 from superposition.storage import formats
 from superposition.training import SAERun, fit
 from superposition.training.optimizer import Adam

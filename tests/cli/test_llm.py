@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from superposition import metrics
+from superposition._internal import memory
 from superposition.activations.cache import Cache
 from superposition.cli import main
-from superposition.cli.llm import activations, memory, text
+from superposition.cli.llm import activations, text
 from superposition.cli.llm.config import ModelConfig, TextConfig
 from superposition.cli.llm.data import placed
 from superposition.cli.llm.evaluation import decoder_norms

@@ -51,10 +51,8 @@ class Config:
         rates = FULL.features.density
         assert isinstance(rates, Geometric)
         density = Geometric(rates.decay**self.scale, rates.mean_active / self.scale)
-        size = {"n_features": FULL.n_features // self.scale, "d_in": FULL.d_in // self.scale}
-        world = replace(
-            FULL,
-            features=replace(FULL.features, density=density),
-            dictionary=replace(FULL.dictionary, **size),
+        dictionary = replace(
+            FULL.dictionary, n_features=FULL.n_features // self.scale, d_in=FULL.d_in // self.scale
         )
+        world = replace(FULL, features=replace(FULL.features, density=density), dictionary=dictionary)
         return planted_stream(jax.random.key(self.seed), world)
