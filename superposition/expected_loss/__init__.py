@@ -99,7 +99,7 @@ def expected_losses(
     >>> from superposition.typing import ToyParams
     >>> pair = ToyParams(np.array([[1.0, -1.0]]), np.zeros(2))  # an antipodal pair loses E min(x_1, x_2)^2 p each way
     >>> law = Correlated(density=0.3, n_sets=1)
-    >>> np.asarray(expected_losses(pair, law, activation="relu")).round(6).tolist()
+    >>> [round(float(loss), 6) for loss in expected_losses(pair, law, activation="relu")]
     [0.05, 0.05]
     """
     signed = validate.truth("signed", signed)

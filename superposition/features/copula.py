@@ -73,15 +73,15 @@ def joint(law: Copula) -> np.ndarray:
     cdf = NormalDist().cdf
     p = np.array([cdf(-v) for v in t])
     angle = np.arcsin(np.clip(factor @ factor.T, -1.0, 1.0))
-    square, product = t[:, None] ** 2 + t[None] ** 2, t[:, None] * t[None]
     result = np.outer(p, p)
-    always = ~np.isfinite(t)
-    known = ~(always[:, None] | always[None])  # a feature that always fires is independent of all others
-    square, product = np.where(known, square, 0.0), np.where(known, product, 0.0)
+    always = ~np.isfinite(t)  # a feature that always fires is independent of all others
+    angle = np.where(always[:, None] | always[None], 0.0, angle)
+    t = np.where(always, 0.0, t)
+    square, product = t[:, None] ** 2 + t[None] ** 2, t[:, None] * t[None]
     for node, weight in zip(*np.polynomial.legendre.leggauss(NODES), strict=True):
         r = np.sin(angle * (0.5 + 0.5 * node))
         density = np.exp(-(square - 2 * r * product) / (2 * (1 - r**2))) / (2 * np.pi)
-        result += np.where(known, 0.5 * weight * angle * density, 0.0)
+        result += 0.5 * weight * angle * density
     np.fill_diagonal(result, p)
     return result
 
