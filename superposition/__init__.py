@@ -10,9 +10,10 @@ wait for JAX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from superposition._internal.registry import classes
 from superposition._version import __version__ as __version__
 
-if TYPE_CHECKING:  # for editors and type checkers; a test holds this equal to the list below
+if TYPE_CHECKING:  # for editors and type checkers; a test holds this against the names below
     from superposition import activations as activations
     from superposition import evaluation as evaluation
     from superposition import expected_loss as expected_loss
@@ -34,23 +35,10 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds this equal to t
     from superposition.evaluation import Evaluation as Evaluation
     from superposition.evaluation import evaluate as evaluate
     from superposition.expected_loss import reference_loss as reference_loss
-    from superposition.features import Anticorrelated as Anticorrelated
-    from superposition.features import Correlated as Correlated
-    from superposition.features import Planted as Planted
-    from superposition.features import SparseUniform as SparseUniform
+    from superposition.features import *  # noqa: F403
     from superposition.llm import LanguageModel as LanguageModel
-    from superposition.sae import BatchTopK as BatchTopK
-    from superposition.sae import Bricken as Bricken
-    from superposition.sae import Gated as Gated
-    from superposition.sae import JumpReLU as JumpReLU
-    from superposition.sae import MatchingPursuit as MatchingPursuit
-    from superposition.sae import Matryoshka as Matryoshka
-    from superposition.sae import ReLU as ReLU
-    from superposition.sae import TopK as TopK
-    from superposition.toy import AbsoluteValue as AbsoluteValue
-    from superposition.toy import Linear as Linear
-    from superposition.toy import ReLUHidden as ReLUHidden
-    from superposition.toy import ReLUOutput as ReLUOutput
+    from superposition.sae import *  # noqa: F403
+    from superposition.toy import *  # noqa: F403
     from superposition.training.api import fit as fit
     from superposition.training.api import sweep as sweep
     from superposition.training.files import load as load
@@ -64,16 +52,14 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds this equal to t
     from superposition.typing import ComputationParams as ComputationParams
     from superposition.typing import ToyParams as ToyParams
 
-# Every public name under its module, and the rooms themselves: the one list that the functions below go by.
+# Public names under their module, and the rooms themselves.
 _NAMES = {
     "cli.toy.sweep_config": ("SweepConfig",),
     "errors": ("ConfigError", "SuperpositionError"),
     "evaluation": ("Evaluation", "evaluate"),
     "expected_loss": ("reference_loss",),
-    "features": ("Anticorrelated", "Correlated", "Planted", "SparseUniform"),
+    "features": ("Planted",),
     "llm": ("LanguageModel",),
-    "sae": ("BatchTopK", "Bricken", "Gated", "JumpReLU", "MatchingPursuit", "Matryoshka", "ReLU", "TopK"),
-    "toy": ("AbsoluteValue", "Linear", "ReLUHidden", "ReLUOutput"),
     "training.api": ("fit", "sweep"),
     "training.files": ("load", "save"),
     "training.optimizer": ("Adam", "AdamW"),
@@ -87,7 +73,11 @@ _ROOMS = (
     "activations", "evaluation", "expected_loss", "features", "geometry", "interventions", "llm", "metrics", "pages",
     "plot", "sae", "storage", "theory", "toy", "training",
 )  # fmt: skip
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+# Of these rooms also every class that is registered: an architecture, a toy model or a law has no second list here.
+_REGISTRIES = {"features": "FEATURES", "sae": "ARCHITECTURES", "toy": "TOY_MODELS"}
+_HOME = {name: module for module, names in _NAMES.items() for name in names} | {
+    name: room for room, registry in _REGISTRIES.items() for name in classes(room, registry)
+}
 
 __all__ = sorted({*_HOME, *_ROOMS, "__version__"})
 

@@ -26,7 +26,7 @@ from superposition.features.presets import (
     SYNTH_SAE_BENCH,
     SYNTH_SAE_BENCH_16K,
 )
-from superposition.features.rates import Constant, Geometric, Linear, Rates, Zipf
+from superposition.features.rates import Constant, Geometric, LinearRates, Rates, Zipf
 from superposition.features.sparse_uniform import SparseUniform
 from superposition.features.stored import RATES
 
@@ -67,7 +67,7 @@ __all__ = [
     "Hierarchical",
     "Independent",
     "Levels",
-    "Linear",
+    "LinearRates",
     "Magnitudes",
     "NormalMagnitudes",
     "Planted",

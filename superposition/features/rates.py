@@ -102,10 +102,10 @@ class Zipf(Rates):
 
 
 @dataclass(frozen=True)
-class Linear(Rates):
+class LinearRates(Rates):
     """From `high` down to `low` in equal steps, `linear(n, low, high)`.
 
-    >>> Linear(low=0.1, high=0.5).vector(3).round(3).tolist()
+    >>> LinearRates(low=0.1, high=0.5).vector(3).round(3).tolist()
     [0.5, 0.3, 0.1]
     """
 

@@ -9,11 +9,11 @@ from superposition.errors import ConfigError
 from superposition.features._base import FeatureLaw
 from superposition.features.hierarchical import Levels
 from superposition.features.magnitudes import MAGNITUDES
-from superposition.features.rates import Constant, Geometric, Linear, Zipf
+from superposition.features.rates import Constant, Geometric, LinearRates, Zipf
 
 RATES = {
     "zipf": Zipf,
-    "linear": Linear,
+    "linear": LinearRates,
     "geometric": Geometric,
     "constant": Constant,
     "levels": Levels,

@@ -1,6 +1,7 @@
 """The script that a newcomer writes first, as README and the design have it, and what tab completion shows of it."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,10 @@ sae = sp.fit(sp.SAERun(sp.TopK(d_sae=40, k=1), toy.activations(){sae}))
 numbers = sp.evaluate(sae, toy.activations())
 shipped = sp.load("superposition/small-lm-sae")
 """
+LAST_LINES = """
+lm = sp.LanguageModel.from_hf()
+said = lm.attach(sp.load("superposition/small-lm-sae")).steer(136, 2.0).generate("Once upon a time")
+"""
 
 
 def test_the_script_runs_as_written_and_its_steps_fit_together():
@@ -36,6 +41,9 @@ def test_the_script_runs_as_written_and_its_steps_fit_together():
     assert {"l0", "fvu", "dead_fraction", "mmcs", "mcc", "f1"} <= set(names["numbers"])
     assert names["numbers"]["l0"] <= 1
     assert shipped.metadata["hook_name"]
+    exec(LAST_LINES, names)
+    assert names["said"].startswith("Once upon a time")
+    assert len(names["said"]) > len("Once upon a time")
 
 
 def test_five_lines_find_the_pentagon():
@@ -61,8 +69,20 @@ def test_completion_shows_every_name_and_every_room_and_all_of_them_are_there():
 def test_what_type_checkers_are_told_is_what_there_is():
     tree = ast.parse(Path(sp.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    told = [alias.asname for node in block.body for alias in node.names]
-    assert sorted([*told, "__version__"]) == list(sp.__all__)
+    told, starred = {"__version__"}, set()
+    for node in block.body:
+        for alias in node.names:
+            if alias.name == "*":
+                starred |= set(importlib.import_module(node.module).__all__)
+            else:
+                told.add(alias.asname)
+    assert told <= set(sp.__all__) <= told | starred
+
+
+def test_what_a_room_registers_is_a_public_name():
+    for room, registry in ((sp.sae, "ARCHITECTURES"), (sp.toy, "TOY_MODELS"), (sp.features, "FEATURES")):
+        for kind in getattr(room, registry).values():
+            assert getattr(sp, kind.__name__) is kind
 
 
 def test_importing_it_and_asking_for_names_waits_for_nothing():

@@ -11,7 +11,7 @@ from scipy import stats
 from superposition.errors import ConfigError
 from superposition.features import (
     GaussianCopula,
-    Linear,
+    LinearRates,
     rates,
     uniform,
 )
@@ -77,7 +77,7 @@ def test_packed_masks_list_exactly_what_fires(n, batch, density):
 
 @pytest.mark.parametrize(("p", "q", "rho"), [(0.3, 0.1, 0.64), (0.05, 0.05, 0.64), (0.5, 0.2, -0.64)])
 def test_joint_firing_is_the_bivariate_normal_orthant(p, q, rho):
-    recipe = of(GaussianCopula(density=Linear(low=q, high=p), correlation_rank=1), 2, 2)
+    recipe = of(GaussianCopula(density=LinearRates(low=q, high=p), correlation_rank=1), 2, 2)
     world = recipe.build()
     factor = jnp.array([[0.8], [np.sign(rho) * 0.8]])
     coins = world.constants.copula._replace(factor=factor, noise=jnp.array([0.6, 0.6]))
