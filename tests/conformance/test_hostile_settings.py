@@ -27,7 +27,7 @@ from tests.oracles.hostile import hostile
 
 KINDS = [
     *TOY_MODELS.values(), *FEATURES.values(), *ARCHITECTURES.values(), Planted, Dictionary, *RATES.values(),
-    *MAGNITUDES.values(), Forest, Adam, AdamW, Controller, ToyRun,
+    MAGNITUDES["normal"], Forest, Adam, AdamW, Controller, ToyRun,
     SAERun, SweepConfig,
 ]  # fmt: skip
 AXES = (
