@@ -8,7 +8,8 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.features.gated import GatedLaw, Rules
+from superposition.features._gated_draw import Rules
+from superposition.features.gated import GatedLaw
 from superposition.features.hierarchy import Forest
 from superposition.features.rates import Rates
 

@@ -25,6 +25,7 @@ from superposition._internal import atomic, validate
 from superposition._internal.lock import is_alive
 from superposition._internal.sealed_json import decode, digest, encode
 from superposition.errors import ConfigError, CorruptError, StoreError
+from superposition.storage import trees
 from superposition.typing import PyTree
 
 Arrays: TypeAlias = dict[str, np.ndarray]
@@ -34,16 +35,6 @@ STATE, MANIFEST = "state.safetensors", "MANIFEST.json"
 MAX_STEP = 10**12
 MAX_HEADER = 8 << 20  # bytes of MANIFEST.json, and of the header inside the state: 30 000 leaves and more
 
-# numpy's name of a dtype: its name in a safetensors header.
-DTYPES = {
-    **{f"{kind}{bits}": f"{kind[0].upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
-    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
-    "bool": "BOOL",
-    "bfloat16": "BF16",
-    "complex64": "C64",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-}
 
 # A process id comes back after a crash (in a container it is the same every time), this does not.
 _PROCESS = secrets.token_hex(4)
@@ -69,9 +60,11 @@ def save(
     """
     validate.integer("step", step, 0, MAX_STEP)
     validate.integer("keep", keep, 1)
-    leaves = _leaves(tree)
-    state = safetensors.numpy.save({name: _bits(name, leaf) for name, leaf in leaves.items()})
-    manifest = _manifest(int(step), state, {name: _describe(leaf) for name, leaf in leaves.items()}, metadata)
+    leaves = trees.leaves(tree)
+    state = safetensors.numpy.save({name: trees.bits(name, leaf) for name, leaf in leaves.items()})
+    manifest = _manifest(
+        int(step), state, {name: trees.describe(leaf) for name, leaf in leaves.items()}, metadata
+    )
     directory = Path(directory)
     target = _path(directory, int(step))
     with atomic.system(directory):
@@ -102,16 +95,16 @@ def load(
     """
     directory = Path(directory)
     step, manifest, arrays = _find(directory, step, fallback)
-    leaves, schema = _leaves(like), manifest["schema"]
+    leaves, schema = trees.leaves(like), manifest["schema"]
     where = _path(directory, step)
     for name in sorted(leaves.keys() ^ schema.keys()):
         holder = "the checkpoint alone" if name in schema else "`like` alone"
         raise ConfigError(f"{where}: leaf {name or '(root)'} is in {holder}; give `like` the saved structure")
     for name, leaf in leaves.items():
-        if schema[name] != (wanted := _describe(leaf)):
+        if schema[name] != (wanted := trees.describe(leaf)):
             held = f"{schema[name]} in the checkpoint and {wanted} in `like`"
             raise ConfigError(f"{where}: leaf {name or '(root)'} is {held}; nothing is cast, make them equal")
-    built = [_build(name, leaf, arrays[name]) for name, leaf in leaves.items()]
+    built = [trees.build(name, leaf, arrays[name]) for name, leaf in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(like), built), manifest["metadata"], step
 
 
@@ -155,59 +148,6 @@ def _find(directory: Path, step: int | None, fallback: bool) -> tuple[int, dict[
     raise CorruptError(f"{error}; no older step is good") from error
 
 
-def _leaves(tree: PyTree) -> dict[str, Any]:
-    pairs = jax.tree_util.tree_flatten_with_path(tree)[0]
-    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in pairs}
-    if len(leaves) < len(pairs):
-        raise ConfigError("two leaves share one key path; give the nodes of the tree distinct names")
-    return leaves
-
-
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _describe(leaf: Any) -> dict[str, Any]:
-    """The schema's entry for a leaf, concrete or abstract: shape and dtype as stored, kind of key."""
-    kind = {}
-    if _is_key(leaf):
-        kind = {"key": str(leaf.dtype)}
-        leaf = jax.eval_shape(jax.random.key_data, leaf)
-    elif not hasattr(leaf, "dtype"):
-        leaf = np.asarray(leaf)
-    return {"shape": list(leaf.shape), "dtype": str(leaf.dtype), **kind}
-
-
-def _bits(name: str, leaf: Any) -> np.ndarray:
-    if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-        raise ConfigError(f"leaf {name} is spread over several hosts; gather it before saving")
-    # safetensors copies the buffer as it lies in memory, so it must lie in C order.
-    array = np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
-    if str(array.dtype) not in DTYPES or isinstance(leaf, np.ma.MaskedArray):
-        kind = f"{type(leaf).__name__} of {array.dtype}"
-        raise ConfigError(f"leaf {name or '(root)'} is {kind}; accepted: {', '.join(DTYPES)}")
-    return array
-
-
-def _build(name: str, leaf: Any, array: np.ndarray) -> Any:
-    if isinstance(leaf, np.ndarray):
-        return array
-    if isinstance(leaf, np.generic):
-        return array[()]
-    if not hasattr(leaf, "dtype"):
-        return type(leaf)(array.item())
-    if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
-        raise ConfigError(f"leaf {name} is {array.dtype}, which JAX would cast now; set jax_enable_x64")
-    value = jax.device_put(array)
-    if _is_key(leaf):
-        kinds: list[Any] = []  # an abstract key tells its implementation only inside a trace
-        jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), leaf)
-        value = jax.random.wrap_key_data(value, impl=kinds[0])
-    # A committed array refuses company on other devices, so commit only what was.
-    sharding = leaf.sharding if getattr(leaf, "committed", True) else None
-    return value if sharding is None else jax.device_put(value, sharding)
-
-
 def _manifest(step: int, state: bytes, schema: dict[str, Any], metadata: dict[str, Any] | None) -> bytes:
     metadata = {} if metadata is None else metadata
     files = {STATE: {"bytes": len(state), "sha256": digest(state)}}
@@ -237,7 +177,7 @@ def _verified(path: Path) -> tuple[dict[str, Any], Arrays]:
         manifest = _manifest_at(path)
         try:
             size, expected = int(manifest["files"][STATE]["bytes"]), manifest["files"][STATE]["sha256"]
-            entries = {name: (e["shape"], DTYPES[e["dtype"]]) for name, e in manifest["schema"].items()}
+            entries = {name: (e["shape"], trees.DTYPES[e["dtype"]]) for name, e in manifest["schema"].items()}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"{path / MANIFEST}: {error}") from error
         state = _read(path / STATE, size, size)

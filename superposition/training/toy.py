@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,8 +12,6 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
-from superposition.expected_loss import expected_loss
-from superposition.expected_loss.stratified import stratified_loss
 from superposition.features import (
     ElementwiseLaw,
     FeatureLaw,
@@ -26,14 +23,15 @@ from superposition.features import (
 )
 from superposition.toy import ReLUOutput, Tied, ToyModel
 from superposition.training.optimizer import AdamW
+from superposition.training.toy_evaluation import (
+    evaluate_grid,
+    exact_loss,
+)
 from superposition.training.toy_state import Cells, Inputs, State
 from superposition.typing import PyTree
 
 OBJECTIVES = ("sampled", "exact")
 SAMPLINGS = ("conditional", "plain")
-EVALUATION_EXAMPLES = 65_536
-# Of the series, for n > 3: truncation below 5e-5 relative in the worst cases tried, 1e-7 on trained models of n = 400.
-EVALUATION_NODES = 128
 
 
 @dataclass(frozen=True)
@@ -170,7 +168,7 @@ class Program:
 
     def _exact_gradient(self, cells: Cells, params: PyTree) -> PyTree:
         def loss(p: PyTree, importance: Array, density: Array) -> Array:
-            exact = _exact(self.run, p, importance, density)
+            exact = exact_loss(self.run, p, importance, density)
             return exact if self.run.loss is None else exact + self.run.loss(p, self.run.model, None)
 
         return jax.vmap(jax.grad(loss))(params, cells.importance, cells.density)
@@ -242,7 +240,7 @@ class Program:
             wide = jax.tree.map(
                 lambda a: jnp.asarray(np.asarray(a), jnp.float64), (cells.importance, cells.density, params)
             )
-            return np.asarray(_evaluate(self, *wide))
+            return np.asarray(evaluate_grid(self.run, *wide))
 
 
 def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, State]:
@@ -261,57 +259,6 @@ def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, S
 
 
 _start = jax.jit(_start_impl, static_argnums=0)
-
-
-def _exact(run: ToyRun, params: PyTree, importance: Array, density: Array, nodes: int | None = None) -> Array:
-    activation = run.model.activation  # type: ignore[attr-defined]
-    law = replace(run.features, density=density)
-    return expected_loss(params, importance, law, activation=activation, nodes=nodes)
-
-
-def is_exact(run: ToyRun) -> bool:
-    """Whether the loss that is reported is the exact expected loss, and not a mean over examples."""
-    return isinstance(run.model, Tied) and run.features.exact
-
-
-def evaluation_of(run: ToyRun) -> str:
-    """How the loss that is reported is computed, in words, for the attributes of results."""
-    if is_exact(run):
-        return "exact"
-    if run.features.exact and run.features.independent_sets(run.model.n_features) is None:
-        return "exact up to one active feature, sampled from two on"
-    return f"sampled, {EVALUATION_EXAMPLES} examples"
-
-
-def _evaluate_impl(program: Program, importance: Array, density: Array, params: PyTree) -> Array:
-    run = program.run
-    if is_exact(run):
-        exact = partial(_exact, run, nodes=EVALUATION_NODES)
-        return jax.vmap(exact)(params, importance, density)
-    key, n = jax.random.key(0), run.model.n_features  # the same examples for every cell
-
-    law = run.features
-
-    def stratified(p: PyTree, weight: Array, density: Array) -> Array:
-        return stratified_loss(run.model, p, weight, density, key=key, signed=law.signed).loss
-
-    def sampled(p: PyTree, weight: Array, density: Array) -> Array:
-        constants = law.constants(density)
-        x = law.draw(
-            constants, key_words(key), jnp.uint32(0), n, EVALUATION_EXAMPLES, conditional=law.conditional
-        )
-        mean = jax.vmap(run.model.loss, in_axes=(None, 1, None))(p, x, weight).mean()
-        if not law.conditional:
-            return mean
-        silent = run.model.loss(p, jnp.zeros(n), weight)
-        q = constants.any[0]
-        return q * mean + (1 - q) * silent
-
-    one = stratified if law.exact and law.independent_sets(n) is None else sampled
-    return jax.lax.map(lambda cell: one(*cell), (params, importance, density))
-
-
-_evaluate = jax.jit(_evaluate_impl, static_argnums=0)
 
 
 def optimizer_fields(run: ToyRun) -> tuple[str, ...]:

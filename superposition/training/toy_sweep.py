@@ -33,7 +33,8 @@ from superposition.training.store.mending import stored_attributes, sweep_siblin
 from superposition.training.store.reading import DIVERGED, DONE, is_recorded, said
 from superposition.training.store.records import FORMAT
 from superposition.training.store.writing import Store
-from superposition.training.toy import Program, ToyRun, evaluation_of, is_exact, static_part
+from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_evaluation import evaluation_of, is_exact
 from superposition.training.toy_state import Cells, State
 
 

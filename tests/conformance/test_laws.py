@@ -24,7 +24,8 @@ from superposition.features.stored import from_recipe, with_settings
 from superposition.storage.provenance import recipe
 from superposition.toy import TOY_MODELS
 from superposition.training import sweep
-from superposition.training.toy import ToyRun, is_exact
+from superposition.training.toy import ToyRun
+from superposition.training.toy_evaluation import is_exact
 
 N, DRAWS = 6, 100_000
 SIGMAS = 5.0

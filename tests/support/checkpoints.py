@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from superposition.storage import checkpoint
+from superposition.storage import checkpoint, trees
 
 STATE, MANIFEST = checkpoint.STATE, checkpoint.MANIFEST
 
@@ -37,7 +37,7 @@ LIKE = tree_of(0)
 
 
 def bits(leaf):
-    leaf = jax.random.key_data(leaf) if checkpoint._is_key(leaf) else leaf
+    leaf = jax.random.key_data(leaf) if trees.is_key(leaf) else leaf
     return np.asarray(leaf).tobytes()
 
 

@@ -24,7 +24,7 @@ from superposition._internal import atomic
 from superposition._internal.sealed_json import decode, encode
 from superposition.activations.files import stamp
 from superposition.errors import ConfigError, CorruptError, StoreError
-from superposition.storage import checkpoint
+from superposition.storage import checkpoint, trees
 
 FORMAT = 1
 MANIFEST, TOKENS = "MANIFEST.json", "tokens.safetensors"
@@ -179,7 +179,7 @@ def offsets(path: Path, tensors: Mapping[str, tuple[tuple[int, ...], str]], labe
         if got_label != label:
             raise CorruptError(f"{path}: expected {label}, got {got_label}: a file of another place")
         got = {name: (tuple(entry["shape"]), entry["dtype"]) for name, entry in header.items()}
-        wanted = {name: (shape, checkpoint.DTYPES[dtype]) for name, (shape, dtype) in tensors.items()}
+        wanted = {name: (shape, trees.DTYPES[dtype]) for name, (shape, dtype) in tensors.items()}
         if got != wanted:
             raise ValueError(f"expected {wanted}, got {got}")
         begins = {}

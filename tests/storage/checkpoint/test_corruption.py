@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from superposition._internal import sealed_json
 from superposition.errors import CorruptError, StoreError, SuperpositionError
-from superposition.storage import checkpoint
+from superposition.storage import checkpoint, trees
 from tests.support.checkpoints import LIKE, MANIFEST, STATE, assert_same, content, restored, tree_of
 
 
@@ -116,7 +116,7 @@ def test_forged_manifests_give_no_other_error_and_no_other_value(saved):
 def forge_state(path, state):
     """A step of this state, all its hashes right."""
     entry = {"bytes": len(state), "sha256": hashlib.sha256(state).hexdigest()}
-    schema = {name: checkpoint._describe(leaf) for name, leaf in checkpoint._leaves(LIKE).items()}
+    schema = {name: trees.describe(leaf) for name, leaf in trees.leaves(LIKE).items()}
     body = {
         "format": 1,
         "step": int(path.name[-12:]),

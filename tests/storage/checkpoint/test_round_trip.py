@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from superposition.errors import ConfigError
 from superposition.storage import checkpoint
+from superposition.storage.trees import DTYPES
 from tests.support.checkpoints import LIKE, STATE, Params, assert_same, tree_of
 
 SHAPES = [(), (1,), (5,), (2, 3), (0,), (2, 0, 3), (1, 1, 2, 1)]
@@ -32,7 +33,7 @@ def leaves(draw):
     if kind == "key":
         key = jax.random.key(seed, impl=draw(st.sampled_from(["threefry2x32", "rbg"])))
         return jax.random.split(key, shape) if shape and 0 not in shape else key
-    dtype = draw(st.sampled_from(sorted(checkpoint.DTYPES)))
+    dtype = draw(st.sampled_from(sorted(DTYPES)))
     kind = "numpy" if kind == "jax" and dtype in WIDE else kind
     # Any bits at all: NaNs with payloads, infinities, negative zeros, subnormals.
     raw = np.random.default_rng(seed).bytes(2 * int(np.prod(shape)) * jnp.dtype(dtype).itemsize)
