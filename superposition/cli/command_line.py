@@ -113,7 +113,8 @@ def _plain(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = [part for part in typing.get_args(hint) if part is not type(None)]
         if len(options) == 1:
-            return options[0], (*extras, None)
+            plain, more = _plain(options[0])
+            return plain, (*extras, *more, None)
     return hint, extras
 
 

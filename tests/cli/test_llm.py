@@ -635,7 +635,7 @@ def test_too_little_memory_says_what_to_make_smaller(model, texts, tmp_path, cap
     def fit(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(training, "fit", fit)
+    monkeypatch.setattr(training, "fit_grid", fit)
     arguments = ["train-sae", "--model", model, "--text", texts, *TINY, "--out", tmp_path / "out"]
     status, printed, errors = run(*arguments, capsys=capsys)
     one_line(status, printed, errors, "give a smaller --batch-size, --mixing or --ctx; --resume", 1)

@@ -98,14 +98,14 @@ def test_both_methods_agree_with_exact_rational_arithmetic(kind, n, m, signed, m
 def test_methods_agree_at_eight_features(kind):
     params = toy(kind, 8, 3)
     for density in DENSITIES:
-        by_enumeration, by_series = (losses_of(params, None, np.full(8, density), method=m) for m in METHODS)
+        by_enumeration, by_series = (losses_of(params, np.full(8, density), method=m) for m in METHODS)
         assert relative_error(by_series, by_enumeration) < 1e-9, density
 
 
 def test_eight_features_agree_with_exact_rational_arithmetic():
     params = toy("nearly_trained", 8, 3)
     truth = rational_losses(*params, 0.1)
-    assert relative_error(losses_of(params, None, np.full(8, 0.1), method="enumeration"), truth) < 1e-12
+    assert relative_error(losses_of(params, np.full(8, 0.1), method="enumeration"), truth) < 1e-12
 
 
 @pytest.mark.parametrize(("n", "m", "decay"), [(20, 5, 0.7), (80, 20, 0.9)])
@@ -288,15 +288,15 @@ def test_invariances(problem, method, angle, random):
     assert (losses >= -tolerance).all()
 
     order = random.sample(range(n), n)
-    permuted = losses_of(Params(params.W[:, order], params.b[order]), None, density[order], method=method)
+    permuted = losses_of(Params(params.W[:, order], params.b[order]), density[order], method=method)
     np.testing.assert_allclose(permuted, losses[order], atol=tolerance)
 
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turned = Params((turn if len(params.W) == 2 else -np.eye(1)) @ params.W, params.b)
-    np.testing.assert_allclose(losses_of(turned, None, density, method=method), losses, atol=tolerance)
+    np.testing.assert_allclose(losses_of(turned, density, method=method), losses, atol=tolerance)
 
     # With next to nothing active, only the biases are left.
-    silent = losses_of(params, None, 1e-12 * density, method=method)
+    silent = losses_of(params, 1e-12 * density, method=method)
     np.testing.assert_allclose(silent, np.maximum(params.b, 0) ** 2, atol=1e-9)
 
 

@@ -31,7 +31,9 @@ def test_fold_decoder_norm(name, fields):
     params, x = params_of(sae), inputs()
     norms = np.linalg.norm(np.asarray(params["W_dec"]), axis=-1)
     rescaled = fields.get("rescale_acts_by_decoder_norm")
-    if name == "matching-pursuit" or (name in ("topk", "batch-topk", "matryoshka") and not rescaled):
+    if name == "matching-pursuit" or (
+        name in ("topk", "abstopk", "batch-topk", "matryoshka") and not rescaled
+    ):
         with pytest.raises(ConfigError, match=r"folded|unscaled"):
             fold_decoder_norm(sae, params)
         return

@@ -89,11 +89,11 @@ def test_sparse_decode_and_its_gradients_are_the_dense_ones(slots, lanes, batch,
     close(got[1], expected[1])
 
 
-def test_fired_sees_positive_values_only():
+def test_fired_sees_values_other_than_zero_of_either_sign_in_slots_that_count():
     values = jnp.array([[1.0, 0.0, -1.0], [0.0, 2.0, 0.0]])
     columns = jnp.array([[3, 1, 2], [3, 3, 0]])
     fired = _sparse.fired(_sparse.Slots(values, None, columns, jnp.int32(2)), 5)
-    np.testing.assert_array_equal(fired, [False, False, False, True, False])
+    np.testing.assert_array_equal(fired, [False, False, True, True, False])
 
 
 def masked(sae, params, x, y):

@@ -66,9 +66,7 @@ def test_activations_that_stop_being_numbers_are_named_and_the_last_good_state_k
     bad = fit(run(), poisoned(21), {"seed": (0, 1)})  # of several, none raises
     assert [one.fault for one in bad] == ["step 21: activations is not finite"] * 2
     np.testing.assert_array_equal(bad[0].steps, np.arange(21))
-    np.testing.assert_allclose(
-        bad[0].history["mse_normalized"], good.history["mse_normalized"][:21], rtol=1e-6
-    )
+    np.testing.assert_allclose(bad[0].history["mse"], good.history["mse"][:21], rtol=1e-6)
     with pytest.raises(TrainingError, match="step 21"):  # and continuing says it again
         fit(run(), poisoned(21), directory=tmp_path)
 

@@ -255,7 +255,7 @@ def test_what_is_no_store_of_a_sweep_is_a_usage_error(tmp_path):
 def test_commands_say_damage_in_one_line(store, tmp_path, capsys, arguments, key):
     (store / key).write_bytes(flip((store / key).read_bytes(), 9))
     line = [str(tmp_path / "out") if word == "OUT" else word for word in arguments]
-    assert main([*line, str(store)]) == 1
+    assert main.main([*line, str(store)]) == 1
     said = capsys.readouterr().err.splitlines()
     assert [text for text in said if "a.zarr" in text] == said[-1:]
     assert said[-1].startswith(f"superposition: error: {store}: {key} is damaged")
