@@ -4,6 +4,6 @@ An experiment is a module or a package in one of the folders of `find.WORKS`. It
 done, and the sections Command, Time and Expect), a frozen dataclass `Config` with a classmethod `quick`, and the
 functions `run(config) -> Result` (which neither draws nor writes), `draw(result) -> Figure` and
 `alt(result) -> str`. It may have `animate(result) -> Animation`; `SHARED`, the name of costly work that other
-experiments use too; and `SLOW = True`, which says that even the quick version takes half a minute or more. Nothing
+experiments use too. Nothing
 else needs to know about a new experiment.
 """

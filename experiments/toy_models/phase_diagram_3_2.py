@@ -22,8 +22,6 @@ from superposition import plot, theory
 
 DIAGRAM = phase_grid.Diagram(3, 2, theory.PHASES_3_2, theory.boundary_3_2)
 
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
-
 
 @dataclass(frozen=True)
 class Config(phase_grid.Grid):

@@ -24,10 +24,17 @@ from superposition import theory
 EXPERIMENTS = find.load_all()
 
 
+ALWAYS = (
+    "phase_without_bias",
+    "sharkey",
+    "steering",
+)  # one of each work, quick to run; `make test-slow` runs the others
+
+
 @pytest.mark.parametrize(
     "module",
     [
-        pytest.param(m, id=name_of(m), marks=pytest.mark.slow if getattr(m, "SLOW", False) else ())
+        pytest.param(m, id=name_of(m), marks=() if name_of(m) in ALWAYS else pytest.mark.slow)
         for m in EXPERIMENTS
     ],
 )

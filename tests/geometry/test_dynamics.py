@@ -11,18 +11,7 @@ from superposition.errors import ConfigError, StoreError
 from superposition.geometry.dynamics import Plateau, Visit, jumps, plateaus, visits
 from superposition.geometry.triangles import two_triangles
 from superposition.plot.animation import save_animation
-
-FRAMES = 401
-
-
-def stair(at, *, moves=True, falls=True):
-    """Two features and a loss, still but for a step of width 2 frames at each of `at`."""
-    D, loss = np.full((FRAMES, 2), 0.5), np.full(FRAMES, 2.0)
-    for k, frame in enumerate(at):
-        rise = np.clip((np.arange(FRAMES) - frame) / 2, 0, 1)
-        D[:, k % 2] += moves * 0.3 * rise * (-1) ** k
-        loss -= falls * 0.2 * rise
-    return D, loss + 1e-4 * np.sin(np.arange(FRAMES))
+from tests.support.frames import FRAMES, antiprism, stair
 
 
 def test_jumps_are_found_where_they_are():
@@ -69,17 +58,6 @@ def test_plateaus_on_the_way_down():
     assert 10 * np.exp(2) < step[found[0].first] < step[found[0].last] < 10 * np.exp(5)
     assert plateaus(step, np.exp(-t)) == []
     assert isinstance(found[0], Plateau)
-
-
-UPRIGHT = np.eye(3)
-
-
-def antiprism(twist, *, rotation=UPRIGHT, height=0.6, size=0.8):
-    angles = np.radians(np.array([0, 120, 240]))
-    top = np.stack([size * np.cos(angles), size * np.sin(angles), np.full(3, height)])
-    turned = angles + np.radians(twist)
-    bottom = np.stack([size * np.cos(turned), size * np.sin(turned), np.full(3, -height)])
-    return rotation @ np.concatenate([top, bottom], 1)
 
 
 def test_triangles_are_measured_whatever_way_they_are_turned():

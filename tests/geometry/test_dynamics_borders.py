@@ -6,7 +6,7 @@ import pytest
 from superposition.errors import ConfigError
 from superposition.geometry.dynamics import Plateau, jumps, plateaus, visits
 from superposition.geometry.triangles import two_triangles
-from tests.geometry.test_dynamics import FRAMES, antiprism, stair
+from tests.support.frames import FRAMES, antiprism, stair
 
 
 def test_a_window_needs_twice_its_length_on_either_side():

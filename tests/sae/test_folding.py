@@ -5,7 +5,7 @@ import pytest
 
 from superposition.errors import ConfigError
 from superposition.sae.transforms import fold_decoder_norm, fold_input_bias, fold_scale
-from tests.storage.test_formats import SAELENS, close, inputs, params_of, recipe
+from tests.support.formats import SAELENS, close, inputs, params_of, recipe
 
 SCALABLE = [(n, f) for n, f in SAELENS if "normalize_activations" not in f]
 

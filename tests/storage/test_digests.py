@@ -12,7 +12,7 @@ from superposition.errors import CorruptError, StoreError
 from superposition.sae import BatchTopK, Gated, JumpReLU, ReLU, TopK
 from superposition.storage import formats
 from tests.oracles.unsealed import unsealed
-from tests.storage.test_formats import params_of
+from tests.support.formats import params_of
 from tests.support.mutations import TIMES, mutations
 
 JUMP = JumpReLU(3, 5, apply_b_dec_to_input=False)

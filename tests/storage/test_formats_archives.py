@@ -15,7 +15,7 @@ import pytest
 from superposition.errors import ConfigError, CorruptError
 from superposition.storage import formats
 from superposition.storage.formats import _torch
-from tests.storage.test_formats import params_of
+from tests.support.formats import params_of
 from tests.support.hostile_formats import JUMP, refused, save
 
 CANARY = "superposition_formats_canary"

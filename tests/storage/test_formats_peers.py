@@ -11,7 +11,7 @@ from superposition.errors import ConfigError
 from superposition.sae.transforms import fold_decoder_norm, fold_scale
 from superposition.storage import formats
 from tests.oracles.peers import peer
-from tests.storage.test_formats import D_IN, D_OUT, D_SAE, OTHERS, SAELENS, close, inputs, params_of, recipe
+from tests.support.formats import D_IN, D_OUT, D_SAE, OTHERS, SAELENS, close, inputs, params_of, recipe
 
 pytestmark = [pytest.mark.peers, pytest.mark.filterwarnings("ignore")]
 

@@ -10,7 +10,7 @@ import pytest
 from superposition.errors import ConfigError, StoreError
 from superposition.sae import PCA, BatchTopK, JumpReLU, Matryoshka, ReLU, TopK
 from superposition.storage import formats
-from tests.storage.test_formats import D_IN, D_SAE, inputs, params_of, recipe, same_bits
+from tests.support.formats import D_IN, D_SAE, inputs, params_of, recipe, same_bits
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from superposition.errors import SuperpositionError
 from superposition.sae import BatchTopK, JumpReLU, TopK
 from superposition.storage import formats
 from tests.oracles.unsealed import unsealed
-from tests.storage.test_formats import params_of
+from tests.support.formats import params_of
 
 JUMP = JumpReLU(3, 5, apply_b_dec_to_input=False)
 

@@ -35,9 +35,7 @@ from superposition.sae import ARCHITECTURES, ReLU
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 INNER = 8  # Matryoshka's inner prefix: the parents, or a quarter of the correlated features
 PAIRS = np.array([(p, PARENTS + CHILDREN * p + c) for p in range(PARENTS) for c in range(CHILDREN)])
 

@@ -31,9 +31,7 @@ from superposition.sae import BatchTopK, ReLU
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 
 
 def run(config: Config) -> Result:

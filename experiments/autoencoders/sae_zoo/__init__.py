@@ -35,9 +35,7 @@ from superposition.sae import ARCHITECTURES, SAE
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 FRESH = ASIDE + 2**20  # steps neither trained on nor used for starting values
 
 

@@ -31,9 +31,7 @@ from superposition.llm import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.sae import SAE, Params
 
-__all__ = ["SHARED", "SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["SHARED", "Config", "alt", "draw", "run"]
 PURE = 0.9
 LEAST = 20  # firings below which a latent's kind is not known
 POOL = 4096  # tokens whose values are drawn from

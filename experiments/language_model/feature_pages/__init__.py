@@ -38,9 +38,7 @@ from superposition.training import SAERun, fit, sweep
 from superposition.training.optimizer import Adam
 from superposition.typing import ToyParams
 
-__all__ = ["SHARED", "SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["SHARED", "Config", "alt", "draw", "run"]
 BEST, WORST = 10, 5
 SHARED = "60 rows of sampled text"
 

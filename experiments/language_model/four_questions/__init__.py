@@ -43,9 +43,7 @@ from superposition.sae import ARCHITECTURES, SAE, TopK
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SHARED", "SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["SHARED", "Config", "alt", "draw", "run"]
 OTHER = "superposition/small-lm-seed1"
 Saes = dict[str, list[Trained]]
 SHARED = "200 rows of sampled text"

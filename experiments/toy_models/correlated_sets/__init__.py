@@ -20,9 +20,7 @@ from experiments.toy_models.correlated_sets.draw import alt, draw
 from experiments.toy_models.shared.sets import found, partners
 from superposition import Anticorrelated, Correlated
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 
 
 def run(config: Config) -> Result:

@@ -27,9 +27,7 @@ from experiments.toy_models.pca_to_superposition.draw import alt, draw
 from experiments.toy_models.shared.sets import found, minimum, params, partners
 from superposition import Correlated, theory
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 LAW = Correlated(n_sets=3)
 STEPS = ((1, 0.05, 0.05), (2, 0.15, 0.15), (3, 0.2, 0.25))  # count above a step, and where the paper has it
 

@@ -32,9 +32,7 @@ from superposition import AdamW, Correlated, ReLUOutput, SparseUniform, ToyParam
 from superposition.errors import ConfigError
 from superposition.training import sweep
 
-__all__ = ["SLOW", "Config", "alt", "draw", "run"]
-
-SLOW = True  # half a minute or more even with --quick: most of it is compilation
+__all__ = ["Config", "alt", "draw", "run"]
 INDEPENDENT = Correlated(n_sets=5)  # sets of one feature: the same law, by the faster exact loss
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 from superposition.sae import ReLU
 from superposition.storage import formats
-from tests.storage.test_formats import params_of
+from tests.support.formats import params_of
 from tests.support.hostile_formats import CONFIG, SAVED, refused, save
 
 VALUES = [True, False, None, "3", "", "x" * 10**4, [], [3], {}, 0, -1, 1.5, 3.0, 2**63, 10**400]

@@ -11,7 +11,7 @@ import safetensors.numpy
 
 from superposition.errors import ConfigError, CorruptError, StoreError, SuperpositionError
 from superposition.storage import formats
-from tests.storage.test_formats import params_of
+from tests.support.formats import params_of
 from tests.support.hostile_formats import JUMP, SAVED, refused, save
 
 
