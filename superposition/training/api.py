@@ -104,10 +104,11 @@ def sweep(
     axes: name -> values, in the order of the results. Of a `ToyRun` any field of the run, its model, law and optimizer:
     density, sparsity, importance, importance_base, seed and the optimizer's floats share one compilation, others take
     one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width, l0_target.
-    out: of toy models a Zarr store, of SAEs a directory; both are read by `load`, and continued with resume=True after
-    a kill at any instant, bit for bit. at_steps: keep toy models at these steps of their path (an axis `step`), over an
-    axis of seeds alone. start: toy models to train on by `run`, each with its own recipe's density, afresh in the
-    optimizer (an axis `start`), over one seed. share_draws: models of one seed share one draw across other axes.
+    out: of toy models, a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for
+    bit; SAEs of a sweep are saved one by one (`save`). at_steps: keep toy models at these steps of their path (an axis
+    `step`), over an axis of seeds alone. start: toy models to train on by `run`, each with its own recipe's density,
+    afresh in the optimizer (an axis `start`), over one seed. share_draws: models of one seed share one draw across
+    other axes.
     The other arguments are as for `fit`, and so are the errors, but a model that stops being finite raises none.
 
     >>> import superposition as sp

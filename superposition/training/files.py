@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str], format: str | None = None, **options: Any
 
     >>> import superposition as sp
     >>> sp.load("superposition/small-lm-sae").metadata["hook_name"]
-    'blocks.2.hook_resid_post'
+    'blocks.0.mlp.hook_post'
     """
     place = Path(path)
     if format is None and not options and os.fspath(path) not in formats.SHIPPED:
