@@ -113,7 +113,7 @@ def test_a_model_with_rms_norm_is_refused(tmp_path, text, capsys):
                                  num_attention_heads=2, bos_token_id=0, eos_token_id=0)).save_pretrained(folder)  # fmt: skip
     tiny_lm.write_tokenizer(folder)
     path = exact(tmp_path / "sae", CENTRED)
-    assert main(["llm", "eval-sae", str(path), "--model", str(folder), "--text", str(text[0])]) == 2
+    assert main.main(["llm", "eval-sae", str(path), "--model", str(folder), "--text", str(text[0])]) == 2
     (line,) = [li for li in capsys.readouterr().err.splitlines() if "error" in li]
     assert "center_writing_weights is for models with LayerNorm" in line
     assert str(path) in line
@@ -237,7 +237,7 @@ def test_a_wrong_type_names_the_sae(tmp_path, model, text):
 def test_a_cache_of_the_model_as_it_is_has_no_activations_of_a_centred_one(tmp_path, model, text):
     cache = tmp_path / "acts"
     arguments = ["--model", model, "--text", str(text[0]), "--ctx", "16", "--hook", HOOK, "--out", str(cache)]
-    assert main(["llm", "activations", *arguments]) == 0
+    assert main.main(["llm", "activations", *arguments]) == 0
     path = exact(tmp_path / "sae", CENTRED)
     with pytest.raises(
         ConfigError, match="center_writing_weights in its metadata changes activations, and --cache holds"

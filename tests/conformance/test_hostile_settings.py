@@ -67,7 +67,9 @@ def usable(value):
         assert np.isfinite(value.importance_vector()).all()
         assert ((value.density_vector() > 0) & (value.density_vector() <= 1)).all()
     if isinstance(value, tuple(ARCHITECTURES.values())):
-        assert all(n >= 0 for shape in refused_or(lambda: _recipe.shapes(value)).values() for n in shape)
+        shapes = refused_or(lambda: _recipe.shapes(value))
+        assert (shapes is None) == (value.d_in is None)  # data are still to say how wide it is
+        assert all(n >= 0 for shape in (shapes or {}).values() for n in shape)
     if isinstance(value, Planted):
         assert np.isfinite(value.features.densities(value.n_features)).all()
 

@@ -22,7 +22,11 @@ MAX_SIZE = 1 << 26  # d_in, d_sae, d_out
 
 
 def shapes(sae: SAE) -> Shapes:
-    """Name -> shape of the parameters of `sae`, by init_params itself (nothing is computed)."""
+    """Name -> shape of the parameters of `sae`, by init_params itself (nothing is computed).
+
+    Raises ConfigError for a recipe whose d_in is still to come from data.
+    """
+    validate.integer("d_in, the width of the data,", sae.d_in, 1)
     x, y = (jax.ShapeDtypeStruct((2, n), jnp.float32) for n in (sae.d_in, sae.target_width))
     params = jax.eval_shape(sae.init_params, jax.random.key(0), x, y)
     return {name: tuple(leaf.shape) for name, leaf in params.items()}
