@@ -82,10 +82,7 @@ class SAE(ABC):
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
         if self.width is not None and validate.is_concrete(self.width):
             validate.integer("width", self.width, 1, self.d_sae + 1)
-        least = (self.d_in or 1) + (
-            self.target_width or 1
-        )  # a width that data are still to give is at least 1
-        validate.memory(f"an SAE of d_sae={self.d_sae}", 4 * self.d_sae * least, "a smaller one")
+        _parts.check_size(self)
         self.check()
 
     @abstractmethod
