@@ -1,25 +1,26 @@
-"""`fit` one recipe, or `sweep` a grid of them: of toy models and of SAEs, with the same options and results."""
+"""`fit` one recipe, or `sweep` a grid of them: of toy models and of SAEs, with the same options and results.
+
+Stores and labelled results are imported where they are used: an SAE that is kept in memory needs neither xarray nor Zarr.
+"""
 
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from superposition._internal import validate
 from superposition.errors import ConfigError, TrainingError
-from superposition.training import loop, record, refine
-from superposition.training.files import open_trained, save
+from superposition.training import loop
 from superposition.training.fitting import blocks_of, fit_grid
 from superposition.training.progress import Watch, shown
 from superposition.training.sae import SAERun
-from superposition.training.sae_results import sae_sweep
-from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
-from superposition.training.toy_results import START, toy_at, toy_sweep
-from superposition.training.toy_sweep import sweep_grid
 from superposition.training.trained import Trained
+
+if TYPE_CHECKING:
+    from superposition.training.sweeps import Sweep
 
 Place: TypeAlias = str | os.PathLike[str]
 
@@ -59,6 +60,8 @@ def fit(
         if os.path.lexists(out):
             if not resume:
                 raise ConfigError(f"{out} exists; give resume=True to read or continue it, or another out")
+            from superposition.training.files import open_trained
+
             return open_trained(out, run, seed)
         work = out.with_name(f"{out.name}.partial")
     options: dict[str, Any] = {
@@ -69,6 +72,9 @@ def fit(
         "allow_mixed": allow_mixed,
     }
     if isinstance(run, ToyRun):
+        from superposition.training.toy_results import toy_sweep
+        from superposition.training.toy_sweep import sweep_grid
+
         one = toy_sweep(
             sweep_grid(run, {"seed": (seed,)}, out=work, **options | {"progress": shown(progress)}),
             run,
@@ -79,6 +85,8 @@ def fit(
     else:
         one = _saes(run, {"seed": (seed,)}, work, **options)[0]
     if out is not None and work is not None:
+        from superposition.training.files import save
+
         save(one, out)
         shutil.rmtree(work, ignore_errors=True)
     return one
@@ -98,7 +106,7 @@ def sweep(
     share_draws: bool = True,
     checkpoint_seconds: float = 30.0,
     allow_mixed: bool = False,
-) -> Sweep:
+) -> "Sweep":
     """Train a recipe at every combination of `axes`; what can share a program does.
 
     axes: name -> values, in the order of the results. Of a `ToyRun` any field of the run, its model, law and optimizer:
@@ -128,6 +136,9 @@ def sweep(
             raise ConfigError("start, at_steps and share_draws are for toy models; leave them out")
         return _sae_sweep(run, axes, out, options, progress)
     if start is None and at_steps is None:
+        from superposition.training.toy_results import toy_sweep
+        from superposition.training.toy_sweep import sweep_grid
+
         validate.truth("share_draws", share_draws)
         results = sweep_grid(run, axes, out=out, share_draws=share_draws, progress=shown(progress), **options)
         return toy_sweep(results, run, {name: validate.plain([*values]) for name, values in axes.items()})
@@ -180,7 +191,9 @@ def _sae_sweep(
     out: Place | None,
     options: dict[str, Any],
     progress: Watch,
-) -> Sweep:
+) -> "Sweep":
+    from superposition.training.sae_results import sae_sweep
+
     validate.instance("axes", axes, Mapping)
     if out is not None:
         raise ConfigError("out is for sweeps of toy models; save the SAEs of this one by one.save(path)")
@@ -190,14 +203,22 @@ def _sae_sweep(
     return sae_sweep(trained, {name: validate.plain([*values]) for name, values in axes.items()})
 
 
-def _path(run: ToyRun, axes: Mapping[str, Sequence[Any]], steps: Sequence[int], memory_gb: float) -> Sweep:
+def _path(run: ToyRun, axes: Mapping[str, Sequence[Any]], steps: Sequence[int], memory_gb: float) -> "Sweep":
+    from superposition.training import record
+    from superposition.training.sweeps import STEP
+    from superposition.training.toy_results import toy_sweep
+
     if not isinstance(axes, Mapping) or set(axes) != {"seed"}:
         raise ConfigError("with at_steps the one axis is seed, as {'seed': range(10)}")
     results = record.record(run, seeds=axes["seed"], steps=steps, memory_gb=memory_gb)
     return toy_sweep(results, run, {"seed": tuple(axes["seed"]), STEP: tuple(map(int, steps))})
 
 
-def _go_on(run: ToyRun, axes: Mapping[str, Sequence[Any]], start: Sequence[Trained]) -> Sweep:
+def _go_on(run: ToyRun, axes: Mapping[str, Sequence[Any]], start: Sequence[Trained]) -> "Sweep":
+    from superposition.training import refine
+    from superposition.training.sweeps import Sweep
+    from superposition.training.toy_results import START, toy_at
+
     if not isinstance(axes, Mapping) or set(axes) != {"seed"} or len(axes["seed"]) != 1:
         raise ConfigError("with start the one axis is a seed, as {'seed': (0,)}")
     if not isinstance(start, Sequence) or not all(
