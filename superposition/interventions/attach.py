@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
@@ -14,11 +14,11 @@ from superposition.interventions import evaluation
 from superposition.interventions.attribution import Attribution, Metric, ablation_effects, attribute
 from superposition.interventions.continuations import Steering, continuations
 from superposition.interventions.dose import DoseResponse, dose_response
-from superposition.interventions.edited import Edited
+from superposition.interventions.edited import Edited, Editing
 from superposition.interventions.hook_point import hook_for
 from superposition.interventions.latents import Firing, firing, latents_of
 from superposition.interventions.requirements import Requirements, requirements
-from superposition.interventions.splice import Latents, fits
+from superposition.interventions.splice import fits
 from superposition.llm.model import LanguageModel
 from superposition.llm.prompts import rows_given
 from superposition.llm.tokens import Tokens
@@ -26,11 +26,12 @@ from superposition.sae import SAE, Params
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Attached:
+class Attached(Editing):
     """An SAE at a hook point of a language model: what `lm.attach(sae)` gives, and the functions here take first.
 
     Every method is the function of that name in `superposition.interventions`. Where it takes tokens, a string is a
-    prompt, strings are prompts, and ids (batch, pos) or `Tokens` are rows.
+    prompt, strings are prompts, and ids (batch, pos) or `Tokens` are rows. `steer`, `clamp`, `ablate` and `splice` give the
+    model with an edit (`Edited`); `generate` and `logits` are those without any.
 
     Attributes:
         lm: The model as the SAE expects it: with BOS, centred weights, where its metadata say so.
@@ -90,76 +91,9 @@ class Attached:
         """How strongly and how often each latent fires on a text."""
         return firing(self, tokens)
 
-    def steer(self, latent: Any, amount: Any, *, first: int | None = None, last: int | None = None) -> Edited:
-        """The model with amount x the latent's decoder direction added; see `Edited.steer`."""
-        return Edited(self).steer(latent, amount, first=first, last=last)
-
-    def clamp(
-        self,
-        latent: Any,
-        value: Any,
-        *,
-        error_term: bool = True,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> Edited:
-        """The model with a latent set to a value; see `Edited.clamp`."""
-        return Edited(self).clamp(latent, value, error_term=error_term, first=first, last=last)
-
-    def ablate(
-        self,
-        latents: Any,
-        to: str = "zero",
-        *,
-        values: Any = None,
-        seed: int = 0,
-        error_term: bool = True,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> Edited:
-        """The model without some latents; see `Edited.ablate`."""
-        return Edited(self).ablate(
-            latents, to, values=values, seed=seed, error_term=error_term, first=first, last=last
-        )
-
-    def splice(
-        self,
-        edit: Latents | None = None,
-        *,
-        error_term: bool = False,
-        first: int | None = None,
-        last: int | None = None,
-    ) -> Edited:
-        """The model on the SAE's reconstruction; see `Edited.splice`."""
-        return Edited(self).splice(edit, error_term=error_term, first=first, last=last)
-
-    @overload
-    def generate(
-        self, prompt: str, n: int = ..., *, seed: int = ..., temperature: float = ..., top_p: float = ...
-    ) -> str: ...
-    @overload
-    def generate(
-        self,
-        prompt: list[str],
-        n: int = ...,
-        *,
-        seed: int = ...,
-        temperature: float = ...,
-        top_p: float = ...,
-    ) -> list[str]: ...
-    @overload
-    def generate(
-        self, prompt: Any, n: int = ..., *, seed: int = ..., temperature: float = ..., top_p: float = ...
-    ) -> Any: ...
-    def generate(
-        self, prompt: Any, n: int = 40, *, seed: int = 0, temperature: float = 0.0, top_p: float = 1.0
-    ) -> Any:
-        """A prompt continued without any edit, to hold edited texts against; see `Edited.generate`."""
-        return Edited(self).generate(prompt, n, seed=seed, temperature=temperature, top_p=top_p)
-
-    def logits(self, prompt: Any, *, mask: Any = None) -> Array:
-        """Logits (batch, pos, d_vocab) without any edit."""
-        return Edited(self).logits(prompt, mask=mask)
+    def edited(self) -> Edited:
+        """The model without any edit, to which the methods that edit add theirs."""
+        return Edited(self)
 
     def continuations(
         self,

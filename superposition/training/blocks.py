@@ -9,7 +9,9 @@ import numpy as np
 from superposition.errors import ConfigError
 from superposition.training.grid import Axis
 from superposition.training.loop import worker_count
-from superposition.training.toy import ToyRun
+from superposition.training.store.reading import DIVERGED, DONE
+from superposition.training.toy import Program, ToyRun
+from superposition.training.toy_state import Cells, State
 
 # Sizes that keep a block's batch near the second-level cache on a CPU, measured in `make bench`.
 CACHE_EXAMPLES = 2**19
@@ -115,3 +117,17 @@ def block_index(region: tuple[slice, ...], cells: int) -> np.ndarray:
         else np.zeros((1, 0), int)
     )
     return np.concatenate([grid, np.repeat(grid[:1], cells - len(grid), 0)])
+
+
+def results(
+    program: Program, cells: Cells, state: State, region: tuple[slice, ...]
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Parameters, loss and steps of a trained block over its region, and the status of every model there."""
+    shape = tuple(s.stop - s.start for s in region)
+    count = int(np.prod(shape))
+    loss = program.evaluate(cells, state.params)
+    good = np.asarray(state.alive) & np.isfinite(loss)
+    values = state.params._asdict() | {"loss": loss, "steps": state.steps}
+    cut = {k: np.asarray(v)[:count] for k, v in values.items()}
+    status = np.where(good[:count], DONE, DIVERGED).astype(np.int8).reshape(shape)
+    return {k: v.reshape(*shape, *v.shape[1:]) for k, v in cut.items()}, status

@@ -30,12 +30,11 @@ from superposition.training.grid import Axis, Group, cells_at, parse, static_gro
 from superposition.training.progress import Progress, quiet
 from superposition.training.store.layout import Layout
 from superposition.training.store.mending import stored_attributes, sweep_siblings
-from superposition.training.store.reading import DIVERGED, DONE, is_recorded, said
+from superposition.training.store.reading import is_recorded, said
 from superposition.training.store.records import FORMAT
 from superposition.training.store.writing import Store
 from superposition.training.toy import Program, ToyRun, static_part
 from superposition.training.toy_evaluation import evaluation_of, is_exact
-from superposition.training.toy_state import Cells, State
 
 
 def sweep_grid(
@@ -291,17 +290,4 @@ def _train_block(
     )
     if done < run.steps:
         return None
-    return *_results(program, cells, state, block.region), environments
-
-
-def _results(
-    program: Program, cells: Cells, state: State, region: tuple[slice, ...]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    shape = tuple(s.stop - s.start for s in region)
-    count = int(np.prod(shape))
-    loss = program.evaluate(cells, state.params)
-    good = np.asarray(state.alive) & np.isfinite(loss)
-    values = state.params._asdict() | {"loss": loss, "steps": state.steps}
-    cut = {k: np.asarray(v)[:count] for k, v in values.items()}
-    status = np.where(good[:count], DONE, DIVERGED).astype(np.int8).reshape(shape)
-    return {k: v.reshape(*shape, *v.shape[1:]) for k, v in cut.items()}, status
+    return *blocks.results(program, cells, state, block.region), environments
