@@ -82,7 +82,6 @@ class SAE(ABC):
             raise ConfigError("skip=True is for transcoders; give d_out, the width of the target")
         if self.width is not None and validate.is_concrete(self.width):
             validate.integer("width", self.width, 1, self.d_sae + 1)
-        _parts.check_size(self)
         self.check()
 
     @abstractmethod

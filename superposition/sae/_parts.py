@@ -20,12 +20,6 @@ State: TypeAlias = dict[str, Array]
 LEAST_NORM = 1e-8  # a decoder row shorter than this is not divided by its norm (SAELens)
 
 
-def check_size(sae: "SAE") -> None:
-    """ConfigError for more latents than memory holds; a width that data are still to give is taken for 1."""
-    least = 4 * sae.d_sae * ((sae.d_in or 1) + (sae.target_width or 1))
-    validate.memory(f"an SAE of d_sae={sae.d_sae}", least, "a smaller one")
-
-
 def start(
     key: PRNGKey, d_in: int, d_sae: int, d_out: int, *, decoder_norm: float = 0.1, tied: bool = True
 ) -> Params:

@@ -24,7 +24,7 @@ from superposition.training.toy import ToyRun
 from tests.support import processes
 from tests.support.processes import python
 
-TOY = ToyRun(ReLUOutput(3, 2), steps=48, batch_size=32)
+TOY = ToyRun(ReLUOutput(3, 2), steps=96, batch_size=32)  # six chunks: none of its blocks ends in the third
 AXES = {"n_hidden": (1, 2), "density": (0.5, 0.1)}
 SAE = SAERun(TopK(d_in=8, d_sae=16, k=2), steps=48, batch_size=32)
 
