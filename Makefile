@@ -6,7 +6,8 @@ BIN := .venv/bin
 # A process a core, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
 # along is replaced once; every test has a time to end in (pyproject.toml), and the slow ones have four times as much.
 PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 1
-PATIENT := -o timeout=1200 -o faulthandler_timeout=1500
+# Most of the slow tests are the experiments, which one file holds: a process that is idle takes some of them over.
+PATIENT := --dist worksteal -o timeout=1200 -o faulthandler_timeout=1500
 OTHERS := not slow and not peers and not parity
 # What runs in seconds from every room: no process is started, no browser, nothing that compiles for long.
 FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expected_loss/test_limits \
@@ -16,9 +17,8 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	training/sweep/test_axes internal/test_folder_races internal/test_memory_maps) \
 	tests/llm/text tests/llm/families/test_refusals.py tests/pages/server \
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
-SLICE := $(patsubst %,tests/%.py,cli/test_cli conformance/test_architectures features/test_features geometry/test_geometry \
-	interventions/test_splicing llm/test_model llm/test_stream metrics/test_metrics plot/base/test_drawings storage/test_formats \
-	toy/test_toy training/test_sae_fit training/sweep/test_sweep)
+SLICE := $(FAST) $(patsubst %,tests/%.py,cli/test_cli conformance/test_first_script interventions/test_splicing llm/test_model \
+	storage/test_formats training/test_sae_fit)
 
 .PHONY: help reproduce test test-fast test-slow test-parity test-peers test-newest lint bench clean
 help:
