@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from superposition._internal import validate
 from superposition.errors import ConfigError, TrainingError
 from superposition.training import loop
-from superposition.training.fitting import blocks_of, fit_grid
+from superposition.training.fitting import fit_grid
 from superposition.training.progress import Watch, shown
 from superposition.training.sae import SAERun
+from superposition.training.sae_axes import blocks_of
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
 
@@ -112,8 +113,8 @@ def sweep(
     axes: name -> values, in the order of the results. Of a `ToyRun` any field of the run, its model, law and optimizer:
     density, sparsity, importance, importance_base, seed and the optimizer's floats share one compilation, others take
     one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width, l0_target.
-    out: of toy models, a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for
-    bit; SAEs of a sweep are saved one by one (`save`). at_steps: keep toy models at these steps of their path (an axis
+    out: a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for bit. Each model
+    of it can be saved alone (`save`). at_steps: keep toy models at these steps of their path (an axis
     `step`), over an axis of seeds alone. start: toy models to train on by `run`, each with its own recipe's density,
     afresh in the optimizer (an axis `start`), over one seed. share_draws: models of one seed share one draw across
     other axes.
@@ -121,8 +122,18 @@ def sweep(
 
     >>> import superposition as sp
     >>> run = sp.ToyRun(sp.ReLUOutput(5, 2), steps=20, batch_size=64)
-    >>> sp.sweep(run, {"density": (0.1, 0.5), "seed": range(3)}).shape
+    >>> toys = sp.sweep(run, {"density": (0.1, 0.5), "seed": range(3)})
+    >>> toys.shape
     (2, 3)
+
+    SAEs go into a store that `load` reads:
+
+    >>> import tempfile
+    >>> saes = sp.SAERun(sp.TopK(d_sae=8, k=1), toys[0].activations(), steps=20, batch_size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = sp.sweep(saes, {"k": (1, 2)}, out=folder + "/saes.zarr")
+    ...     sp.load(folder + "/saes.zarr")["W_dec"].dims
+    ('k', 'd_sae', 'd_in')
     """
     run = _checked(run, data)
     options: dict[str, Any] = {
@@ -134,7 +145,10 @@ def sweep(
     if isinstance(run, SAERun):
         if start is not None or at_steps is not None or not share_draws:
             raise ConfigError("start, at_steps and share_draws are for toy models; leave them out")
-        return _sae_sweep(run, axes, out, options, progress)
+        from superposition.training.sae_results import sae_sweep
+        from superposition.training.sae_sweep import sweep_saes
+
+        return sae_sweep(sweep_saes(run, axes, out=out, progress=shown(progress), **options))
     if start is None and at_steps is None:
         from superposition.training.toy_results import toy_sweep
         from superposition.training.toy_sweep import sweep_grid
@@ -183,24 +197,6 @@ def _saes(
     if stop():
         raise stop.interrupted(f"{work or 'nothing'} is saved; run again with resume=True to continue")
     return trained
-
-
-def _sae_sweep(
-    run: SAERun,
-    axes: Mapping[str, Sequence[Any]],
-    out: Place | None,
-    options: dict[str, Any],
-    progress: Watch,
-) -> "Sweep":
-    from superposition.training.sae_results import sae_sweep
-
-    validate.instance("axes", axes, Mapping)
-    if out is not None:
-        raise ConfigError("out is for sweeps of toy models; save the SAEs of this one by one.save(path)")
-    if not axes:
-        raise ConfigError("axes must name at least one axis, as {'seed': range(10)}; got none")
-    trained = _saes(run, axes, None, **options, progress=progress)
-    return sae_sweep(trained, {name: validate.plain([*values]) for name, values in axes.items()})
 
 
 def _path(run: ToyRun, axes: Mapping[str, Sequence[Any]], steps: Sequence[int], memory_gb: float) -> "Sweep":

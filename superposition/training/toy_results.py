@@ -18,7 +18,7 @@ from superposition.storage.provenance import rebuilt
 from superposition.toy import TOY_MODELS
 from superposition.training.grid import run_at
 from superposition.training.optimizer import AdamW
-from superposition.training.store.reading import DIVERGED, PENDING, said
+from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, said
 from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
@@ -48,7 +48,12 @@ def toy_sweep(
 
 
 def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
-    """The run and the axes that a store's attributes hold, the inverse of what `sweep` writes there."""
+    """The run and the axes that a store's attributes hold, the inverse of what `sweep` writes there.
+
+    Raises CorruptError for attributes that are no recipe, ConfigError for a sweep of SAEs.
+    """
+    if is_of_saes(results):
+        raise ConfigError("this is a sweep of SAEs; give one of toy models, or use superposition.load")
     try:
         config = json.loads(results.attrs["config"])
         run = rebuilt_run(config["run"])
