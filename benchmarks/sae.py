@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.step import compare
 from superposition.activations import Stream, array_stream
 from superposition.sae import SAE, BatchTopK, ReLU, TopK
-from superposition.training import SAERun, fitting, loop, sae_axes
+from superposition.training import SAERun, fitting, loop, sae_blocks
 from superposition.training.optimizer import Adam
 
 BATCH, D_IN, D_SAE, K = 2048, 512, 4096, 32
@@ -44,14 +44,14 @@ class Ours:
         data = stream(sae.d_in, batch)
         sample = data.sample(batch, batch=batch)
         start_of = fitting.Fitting(run, data, ("seed",), 0, (1.0, 1.0), sample, sample.x, sample.x)
-        size = sae_axes.block_size(run, cells, 4.0)
+        size = sae_blocks.block_size(run, cells, 4.0)
         self.blocks = []
         for start in range(0, cells, size):
             rows = [(seed,) for seed in range(start, min(start + size, cells))]
             program, inputs, state = start_of.init(rows)
             lowered = state.params["b_enc"] - shift
             self.blocks.append([program, inputs, state._replace(params={**state.params, "b_enc": lowered})])
-        self.pool = ThreadPoolExecutor(sae_axes.workers(run))
+        self.pool = ThreadPoolExecutor(sae_blocks.workers(run))
         self.done = 0
 
     def __call__(self, steps: int) -> None:

@@ -16,7 +16,6 @@ from superposition.training import loop
 from superposition.training.fitting import fit_grid
 from superposition.training.progress import Watch, shown
 from superposition.training.sae import SAERun
-from superposition.training.sae_axes import blocks_of
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
 
@@ -84,7 +83,7 @@ def fit(
         if one.fault is not None:
             raise TrainingError(f"{one.fault}; lower the learning rate")
     else:
-        one = _saes(run, {"seed": (seed,)}, work, **options)[0]
+        one = _one_sae(run, seed, work, **options)
     if out is not None and work is not None:
         from superposition.training.files import save
 
@@ -112,7 +111,8 @@ def sweep(
 
     axes: name -> values, in the order of the results. Of a `ToyRun` any field of the run, its model, law and optimizer:
     density, sparsity, importance, importance_base, seed and the optimizer's floats share one compilation, others take
-    one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width, l0_target.
+    one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width and l0_target share one,
+    and steps, batch_size and the other fields of the architecture, but for its shapes, take one a value.
     out: a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for bit. Each model
     of it can be saved alone (`save`). at_steps: keep toy models at these steps of their path (an axis
     `step`), over an axis of seeds alone. start: toy models to train on by `run`, each with its own recipe's density,
@@ -179,24 +179,19 @@ def _checked(run: Any, data: Any) -> ToyRun | SAERun:
     return run
 
 
-def _saes(
-    run: SAERun,
-    axes: Mapping[str, Sequence[Any]],
-    work: Path | None,
-    *,
-    resume: bool,
-    progress: Watch,
-    **more: Any,
-) -> list[Trained]:
-    """Every SAE of the grid, or Interrupted once what is done is saved."""
+def _one_sae(
+    run: SAERun, seed: int, work: Path | None, *, resume: bool, progress: Watch, **more: Any
+) -> Trained:
+    """One SAE, or Interrupted once what is done is saved."""
     if work is not None and work.exists() and not resume:
         raise ConfigError(f"{work} exists; give resume=True to continue it, or another out")
-    total = run.steps * blocks_of(run, run.data, axes, more["memory_gb"])
-    with loop.interruptible() as stop, shown(progress)(total) as bar:
-        trained = fit_grid(run, run.data, axes, directory=work, progress=bar.advance, stop=stop, **more)
+    with loop.interruptible() as stop, shown(progress)(run.steps) as bar:
+        (one,) = fit_grid(
+            run, run.data, {"seed": (seed,)}, directory=work, progress=bar.advance, stop=stop, **more
+        )
     if stop():
         raise stop.interrupted(f"{work or 'nothing'} is saved; run again with resume=True to continue")
-    return trained
+    return one
 
 
 def _path(run: ToyRun, axes: Mapping[str, Sequence[Any]], steps: Sequence[int], memory_gb: float) -> "Sweep":

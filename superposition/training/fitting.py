@@ -18,7 +18,7 @@ from superposition import metrics
 from superposition._internal import compilation_cache, validate
 from superposition._internal.lock import held
 from superposition.activations import Batch, Stream
-from superposition.errors import TrainingError
+from superposition.errors import ConfigError, TrainingError
 from superposition.sae.transforms import finished
 from superposition.storage import checkpoint
 from superposition.storage.provenance import Environment, distinct, environment, recipe
@@ -26,6 +26,7 @@ from superposition.training import loop
 from superposition.training.as_raised import as_raised
 from superposition.training.begun import checksum, remember
 from superposition.training.clock import clock, log_every, static_part
+from superposition.training.grid import parse
 from superposition.training.measuring import batch_size, shortcomings, sums_over, target_l0
 from superposition.training.sae import (
     Cells,
@@ -33,9 +34,10 @@ from superposition.training.sae import (
     Program,
     SAERun,
     State,
+    sized,
     transpose_encoder,
 )
-from superposition.training.sae_axes import at, block_size, checked, plain_axes, workers
+from superposition.training.sae_blocks import block_size, ready, workers
 from superposition.training.trained import Trained
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
@@ -68,7 +70,6 @@ def fit_grid(
     Raises ConfigError for what does not fit, StoreError for the disk, TrainingError if the only SAE of a run stops
     being finite; a stop returns what is done.
     """
-    grid = plain_axes({"seed": (seed,)} if axes is None or (isinstance(axes, Mapping) and not axes) else axes)
     validate.instance("run", run, SAERun)
     stream = run.data if stream is None else stream
     validate.instance("stream", stream, Stream)
@@ -79,9 +80,15 @@ def fit_grid(
     validate.instance("directory", directory, (str, os.PathLike, type(None)))
     directory = None if directory is None else Path(directory)
     compilation_cache.enable()
+    if axes is None or (isinstance(axes, Mapping) and not axes):
+        axes = {"seed": (seed,)}
+    run = replace(run, sae=sized(run.sae, stream.source))
+    grid = {axis.name: axis.values for axis in parse(run, axes)}
+    if several := {*grid} - {*run.carried_axes()}:
+        raise ConfigError(f"an axis of {', '.join(sorted(several))} takes several programs; use sweep")
     names = tuple(grid)
     cells = list(itertools.product(*grid.values()))
-    fitting = Fitting.prepare(checked(run, stream, grid), stream, names, seed)
+    fitting = Fitting.prepare(ready(run, stream, grid), stream, names, seed)
     run = fitting.run
     size = block_size(run, len(cells), memory_gb)
     blocks = [cells[start : start + size] for start in range(0, len(cells), size)]
@@ -128,7 +135,8 @@ def fit_grid(
 class Fitting:
     """SAEs on one stream that one program can train: what every block of them starts from, and how each one ends.
 
-    run: without data, as `checked` gives it. names: the axes. sample: examples apart from training; x, y: the same,
+    run: without data, as `ready` gives it. names: the axes that the program carries.
+    sample: examples apart from training; x, y: the same,
     scaled, from which SAEs start.
     """
 
@@ -150,12 +158,23 @@ class Fitting:
         y = x if stream.source.d_out is None else sample.y * scales[1]
         return cls(run, stream, names, seed, scales, sample, x, y)
 
+    def starts_like(self, run: SAERun) -> bool:
+        """Whether SAEs of another run start from the same scales and sample."""
+        return (run.batch_size, run.normalize) == (self.run.batch_size, self.run.normalize)
+
     def environment(self) -> Environment:
         """What decides the bits here: of matrix products by their size, the stream's own included."""
+        return environment(self.largest_product())
+
+    def largest_product(self) -> int:
+        """Multiplications in the largest matrix product of a step."""
         run, dictionary = self.run, self.stream.dictionary
         features = 0 if dictionary is None else len(dictionary)
-        width = max(run.sae.d_in, run.sae.target_width)
-        return environment(run.batch_size * max(run.sae.d_sae, features) * width)
+        return run.batch_size * max(run.sae.d_sae, features) * max(run.sae.d_in, run.sae.target_width)
+
+    def program(self) -> Program:
+        """The program of every block."""
+        return Program(static_part(self.run), self.stream.source)
 
     def init(self, rows: Sequence[tuple[Any, ...]]) -> tuple[Program, Inputs, State]:
         """The program, inputs and first state of the SAEs at these places on the axes."""
@@ -165,16 +184,13 @@ class Fitting:
         integers = {"width"} | ({"k"} if isinstance(getattr(run.sae, "k", None), int) else set())
         swept = {k: jnp.asarray(v, jnp.int32 if k in integers else jnp.float32) for k, v in columns.items()}
         cells, scales = Cells(jnp.asarray(seeds), swept), jnp.asarray(self.scales, jnp.float32)
-        program, inputs = (
-            Program(static_part(run), stream.source),
-            Inputs(cells, stream.inputs, scales, clock(run)),
-        )
+        program, inputs = self.program(), Inputs(cells, stream.inputs, scales, clock(run))
         state = program.start(inputs.cells, self.x, self.y)
         return program, inputs, state._replace(stream=stream.start(run.batch_size))
 
     def trained(self, rows: Sequence[tuple[Any, ...]], state: State) -> list[Trained]:
         """The SAEs at these places, in the form used after training."""
-        program = Program(static_part(self.run), self.stream.source)
+        program = self.program()
         params, failed, history = jax.tree.map(
             np.asarray, (transpose_encoder(state.params), state.failed, state.history)
         )
@@ -182,7 +198,7 @@ class Fitting:
         result = []
         for c, row in enumerate(rows):
             settings = dict(zip(self.names, row, strict=True))
-            point = at(self.run, settings)
+            point = self.run.at(settings)
             logged = np.isfinite(history[c]).all(1)
             fault = None
             if failed[c, 0] >= 0:

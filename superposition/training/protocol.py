@@ -1,12 +1,12 @@
 """What a training run must offer to the loop, to a grid and to a store: toy models, SAEs and language models do.
 
-A `Program` is what one compiled loop trains; `loop.train` is typed by it. A `Grid` is what `blockwise.train_grid` trains
-and writes: a run at every combination of its axes, cut into blocks of one program each. Its layout says what the run's
-results are: name, dimensions and dtype of every array.
+A `Run` is a recipe, and knows its axes; `grid.parse` is typed by it. A `Program` is what one compiled loop trains;
+`loop.train` is typed by it. A `Grid` is a run at every combination of its axes, cut into blocks of one program each, which
+`blockwise.train_grid` trains and keeps; its layout says what the results are: name, dimensions and dtype of every array.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 from jax import Array
@@ -16,6 +16,28 @@ from superposition.storage.provenance import Environment
 if TYPE_CHECKING:
     from superposition.training.store.layout import Layout
 
+
+class Run(Protocol):
+    """The recipe of a training run, which says what axes a grid of it may have."""
+
+    @property
+    def steps(self) -> int:
+        """The length of the training."""
+
+    def carried_axes(self) -> tuple[str, ...]:
+        """The axes that one program can carry as arrays, `seed` among them: one compilation, however many values."""
+
+    def static_axes(self) -> tuple[str, ...]:
+        """The axes of which every value takes a program of its own."""
+
+    def check_axes(self, axes: Mapping[str, tuple[Any, ...]], models: int) -> None:
+        """Raise ConfigError for axes that do not go together, or make more models than there may be."""
+
+    def at(self, settings: Mapping[str, Any]) -> Self:
+        """The run at one grid point, or with some of its settings; a seed has no place in it. Raises ConfigError."""
+
+
+OneRun = TypeVar("OneRun", bound=Run)
 Inputs = TypeVar("Inputs", contravariant=True)
 State = TypeVar("State")
 

@@ -1,6 +1,7 @@
 """An SAE training run as a recipe, and many of them as one compiled program on one stream."""
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from superposition._internal import validate
 from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
-from superposition.training import resampling
+from superposition.training import resampling, sae_axes
 from superposition.training.clock import LOGS, Clock, clock, idle_settings
 from superposition.training.controller import Control, Controller
 from superposition.training.optimizer import Adam
@@ -73,6 +74,23 @@ class SAERun:
             raise ConfigError(
                 f"{type(self.sae).__name__} is a baseline and is not trained; use its init_params"
             )
+
+    def carried_axes(self) -> tuple[str, ...]:
+        """The axes that one program can carry (`protocol.Run`)."""
+        return ("seed", *sae_axes.sweepable(self))
+
+    def static_axes(self) -> tuple[str, ...]:
+        """The axes of which every value takes a program of its own."""
+        return sae_axes.static_names(self)
+
+    def check_axes(self, axes: Mapping[str, tuple[Any, ...]], models: int) -> None:
+        """Raise ConfigError for more SAEs than a grid may train."""
+        del axes
+        sae_axes.check(models)
+
+    def at(self, settings: Mapping[str, Any]) -> "SAERun":
+        """The run at one grid point: every value in its place but the seed."""
+        return sae_axes.at(self, settings)
 
 
 def sized(sae: SAE, source: Source) -> SAE:
@@ -135,19 +153,6 @@ def is_small(sae: SAE) -> bool:
 def transpose_encoder(params: Params) -> Params:
     """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
     return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
-
-
-def sweepable(run: SAERun) -> tuple[str, ...]:
-    """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
-    names = [
-        f.name
-        for part in (run.sae, run.optimizer)
-        for f in fields(part)
-        if isinstance(getattr(part, f.name), float)
-    ]
-    names += ["k"] if hasattr(run.sae, "k") else []
-    names += ["l0_target"] if run.sae.penalised else []
-    return (*dict.fromkeys(names), "width")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from superposition.training.controller import Controller
 from superposition.training.fitting import MEASURED, fell_short
 from superposition.training.optimizer import Adam
 from superposition.training.sae import SAERun
-from superposition.training.sae_axes import at
 from superposition.training.store.reading import DONE, ENVIRONMENTS, PENDING, said
 from superposition.training.sweeps import Sweep
 from superposition.training.trained import Trained
@@ -89,7 +88,7 @@ def sae_at(
 ) -> Trained:
     """The SAE at one grid point: its own recipe, and its parameters and history without padding."""
     settings = {name: values[i] for (name, values), i in zip(axes.items(), index, strict=True)}
-    recipe = at(run, settings)
+    recipe = run.at(settings)
     row = results.isel(dict(zip(axes, index, strict=True)))
     if pending := int(row["status"].values) == PENDING:
         scales = 1.0, 1.0

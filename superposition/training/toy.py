@@ -1,7 +1,7 @@
 """A training run of a toy model as a recipe, and many of them as one compiled program."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -22,6 +22,7 @@ from superposition.features import (
     uniform,
 )
 from superposition.toy import ReLUOutput, Tied, ToyModel
+from superposition.training import toy_axes
 from superposition.training.optimizer import AdamW
 from superposition.training.toy_evaluation import (
     evaluate_grid,
@@ -113,6 +114,22 @@ class ToyRun:
         with np.errstate(over="ignore", invalid="ignore"):
             powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
             return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
+
+    def carried_axes(self) -> tuple[str, ...]:
+        """The axes that one program can carry (`protocol.Run`)."""
+        return toy_axes.carried_names(self)
+
+    def static_axes(self) -> tuple[str, ...]:
+        """The axes of which every value takes a program of its own."""
+        return toy_axes.static_names(self)
+
+    def check_axes(self, axes: Mapping[str, tuple[Any, ...]], models: int) -> None:
+        """Raise ConfigError for density and sparsity together, and for results that fill the memory."""
+        toy_axes.check(self, axes, models)
+
+    def at(self, settings: Mapping[str, Any]) -> "ToyRun":
+        """The run at one grid point: every value in its place but the seed."""
+        return toy_axes.at(self, settings)
 
     def density_vector(self) -> np.ndarray:
         """Density of every unit, (n_units,), float64."""
@@ -259,13 +276,6 @@ def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, S
 
 
 _start = jax.jit(_start_impl, static_argnums=0)
-
-
-def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
-    """The float fields of the optimizer recipe, which a sweep may give an axis."""
-    if not isinstance(run.optimizer, AdamW):
-        return ()
-    return tuple(f.name for f in fields(run.optimizer) if isinstance(getattr(run.optimizer, f.name), float))
 
 
 def static_part(run: ToyRun) -> ToyRun:

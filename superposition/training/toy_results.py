@@ -16,7 +16,6 @@ from superposition.features import FEATURES
 from superposition.features.stored import PARTS
 from superposition.storage.provenance import rebuilt
 from superposition.toy import TOY_MODELS
-from superposition.training.grid import run_at
 from superposition.training.optimizer import AdamW
 from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, said
 from superposition.training.sweeps import STEP, Sweep
@@ -97,7 +96,7 @@ def toy_at(
 ) -> Trained:
     """The model at one grid point: its own recipe, and its parameters without padding."""
     settings = {name: values[i] for (name, values), i in zip(axes.items(), index, strict=True)}
-    recipe = run_at(run, {name: value for name, value in settings.items() if name not in (STEP, START)})
+    recipe = run.at({name: value for name, value in settings.items() if name not in (STEP, START)})
     row = results.isel(dict(zip(axes, index, strict=True)))
     model = recipe.model
     sizes = {"n_hidden": model.n_hidden, "n_features": model.n_features}

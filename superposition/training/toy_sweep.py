@@ -17,12 +17,13 @@ from superposition.errors import ConfigError
 from superposition.storage.provenance import Environment, environment, provenance, recipe
 from superposition.training import blocks
 from superposition.training.blockwise import train_grid
-from superposition.training.grid import Axis, Group, cells_at, parse, static_groups
+from superposition.training.grid import Axis, Group, as_json, coordinates, parse, static_groups
 from superposition.training.progress import Progress, quiet
 from superposition.training.protocol import Region
 from superposition.training.store.layout import Layout
 from superposition.training.store.records import FORMAT
 from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_axes import cells_at
 from superposition.training.toy_evaluation import evaluation_of, is_exact
 from superposition.training.toy_state import Inputs, State
 
@@ -58,6 +59,7 @@ def sweep_grid(
     settings, CorruptError for a store whose recipe is damaged, StoreError for the disk, Interrupted after SIGINT,
     SIGTERM or SIGHUP once everything is saved.
     """
+    validate.instance("run", run, ToyRun)
     grid = ToyGrid(run, parse(run, axes), validate.positive("memory_gb", memory_gb), share_draws)
     return train_grid(
         grid,
@@ -73,7 +75,7 @@ class ToyBlock(NamedTuple):
     """A block of toy models: its group of static values, and what of the carried axes it covers."""
 
     name: str
-    group: Group
+    group: Group[ToyRun]
     regions: tuple[Region, ...]
     carried: Region
 
@@ -117,12 +119,6 @@ class ToyGrid:
             for name, dims in self.groups[0].run.model.shapes.items()
         }
         chunk_of = dict(zip((a.name for a in self.carried), self.plan.shape, strict=True))
-        coordinates: dict[str, Any] = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
-        coordinates |= {
-            f"{axis.name}_values": ((axis.name, f"{axis.name}_entry"), np.array(axis.values, float))
-            for axis in self.axes
-            if axis.is_vector
-        }
         return Layout(
             dims={axis.name: len(axis.values) for axis in self.axes},
             chunks={axis.name: chunk_of.get(axis.name, 1) for axis in self.axes},
@@ -132,7 +128,7 @@ class ToyGrid:
                 "steps": ({}, "int32", 0),
                 "status": ({}, "int8", 0),
             },
-            coordinates=coordinates,
+            coordinates=coordinates(self.axes),
             attributes=attributes
             or {
                 "superposition": FORMAT,
@@ -148,7 +144,7 @@ class ToyGrid:
         """What decides the results, as JSON: the run and the axes."""
         return {
             "run": recipe(self.run),
-            "axes": {a.name: [list(v) if isinstance(v, tuple) else v for v in a.values] for a in self.axes},
+            "axes": as_json(self.axes),
             "share_draws": self.share,
         }
 

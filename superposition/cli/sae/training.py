@@ -29,7 +29,7 @@ from superposition.storage.provenance import differences, provenance, recipe
 from superposition.training import SAERun, Trained, loop
 from superposition.training.fitting import fit_grid
 from superposition.training.sae import bytes_per_sae
-from superposition.training.sae_axes import block_size
+from superposition.training.sae_blocks import block_size
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
 TRAINING = "training"

@@ -13,7 +13,9 @@ import superposition as sp
 from superposition.errors import ConfigError, CorruptError, Interrupted
 from superposition.sae import ARCHITECTURES
 from superposition.training import DIVERGED, fit, open_sweep
-from superposition.training.sae_sweep import SAEGrid, chunk_shape
+from superposition.training.grid import parse
+from superposition.training.sae_blocks import chunk_shape
+from superposition.training.sae_sweep import SAEGrid
 from superposition.training.store import records
 from tests.oracles.sae_cases import TRAINED, recipe
 from tests.support.processes import output, started
@@ -118,6 +120,31 @@ def test_an_sae_that_stops_being_finite_says_when_and_its_neighbours_train_on(tm
         assert_same(one, other)
 
 
+def test_what_one_program_cannot_carry_takes_one_each(tmp_path):
+    axes = {"batch_size": (16, 32), "seed": (0, 1, 2), "steps": (20, 300)}
+    saes = sp.sweep(SAE, axes, out=tmp_path / "a.zarr")
+    assert saes.shape == (2, 3, 2)
+    assert saes["history_l0"].sizes["log"] == 150
+    xr.testing.assert_identical(
+        sp.sweep(SAE, axes, out=tmp_path / "a.zarr", resume=True).dataset, saes.dataset
+    )
+    again = sp.load(tmp_path / "a.zarr")
+    for batch_size, steps in ((16, 300), (32, 20)):
+        run = replace(SAE, batch_size=batch_size, steps=steps)
+        for other in fit(run, run.data, {"seed": (0, 1, 2)}):
+            one = again.at(batch_size=batch_size, steps=steps, **other.settings)
+            assert_same(replace(one, settings=other.settings), other)
+    rule = sp.sweep(SAE, {"apply_b_dec_to_input": (False, True)})
+    assert [one.model.apply_b_dec_to_input for one in rule] == [False, True]
+
+
+def test_axes_that_change_the_shapes_are_refused_with_the_way_out():
+    with pytest.raises(ConfigError, match="give an axis of width, up to the d_sae of the run"):
+        sp.sweep(SAE, {"d_sae": (4, 8)})
+    with pytest.raises(ConfigError, match="an axis of batch_size takes several programs; use sweep"):
+        fit(SAE, SAE.data, {"batch_size": (16, 32)})
+
+
 def changed(files, key, how):
     """The bytes of a file that was damaged, or None for one that is gone."""
     if how == "gone":
@@ -206,7 +233,7 @@ def test_every_chunk_is_in_one_block(lengths):
 
 
 def test_blocks_are_those_of_a_fit_in_memory():
-    grid = SAEGrid(SAE, {"seed": tuple(range(5))}, 4.0)
+    grid = SAEGrid(SAE, parse(SAE, {"seed": range(5)}), 4.0)
     assert [block.rows for block in grid.blocks()] == [[(0,), (1,), (2,)], [(3,), (4,)]]
 
 
