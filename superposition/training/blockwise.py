@@ -21,6 +21,7 @@ from superposition.training.protocol import Grid, In, OneBlock, Out
 from superposition.training.store.mending import stored_attributes, sweep_siblings
 from superposition.training.store.reading import is_recorded, said
 from superposition.training.store.writing import Store
+from superposition.training.told import refuse_untold
 
 
 def train_grid(
@@ -62,8 +63,8 @@ def _reopen(grid: Grid[OneBlock, In, Out], path: Path) -> Store:
     is_recorded(path)  # a sweep's store at all
     attributes = stored_attributes(path)
     try:
-        stored = json.loads(attributes["config"])
-        lines = differences(stored, json.loads(json.dumps(grid.config())))
+        stored, wanted = json.loads(attributes["config"]), json.loads(json.dumps(grid.config()))
+        lines = differences(stored, wanted)
         if not lines:
             grid.adopt(attributes)
     except (KeyError, RecursionError, TypeError, ValueError) as error:
@@ -74,6 +75,7 @@ def _reopen(grid: Grid[OneBlock, In, Out], path: Path) -> Store:
         raise ConfigError(
             f"{path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
         )
+    refuse_untold(path, wanted)
     store = Store.reopen(path, grid.layout(attributes))
     store.tidy(grid.blocks())
     return store

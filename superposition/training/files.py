@@ -22,6 +22,7 @@ from superposition.training.sae_results import sae_sweep
 from superposition.training.store.reading import is_of_saes, open_sweep, said
 from superposition.training.store.records import ROOT, STORE
 from superposition.training.sweeps import Sweep
+from superposition.training.told import of_optimizer
 from superposition.training.toy import ToyRun
 from superposition.training.toy_results import rebuilt_run, toy_sweep
 from superposition.training.trained import Trained
@@ -121,6 +122,11 @@ def open_trained(path: Path, run: ToyRun | SAERun, seed: int) -> Trained:
         raise ConfigError(f"{path} holds a sweep; choose another out")
     if found.recipe is None:
         raise ConfigError(f"{path} does not say what trained it; choose another out")
+    if of_optimizer(run):
+        raise ConfigError(
+            f"{path} does not say which optax transformation trained it, so that it is not taken for this run's; choose"
+            " another out, or load it"
+        )
     held = {"run": recipe(found.recipe), "settings": found.settings}
     wanted = json.loads(json.dumps({"run": recipe(run), "settings": {"seed": seed}}))
     if lines := differences(json.loads(json.dumps(held)), wanted):

@@ -24,7 +24,7 @@ from superposition.storage import checkpoint
 from superposition.storage.provenance import Environment, distinct, environment, recipe
 from superposition.training import loop
 from superposition.training.as_raised import as_raised
-from superposition.training.begun import checksum, remember
+from superposition.training.begun import RUN, checksum, remember
 from superposition.training.clock import clock, log_every, static_part
 from superposition.training.grid import parse
 from superposition.training.measuring import batch_size, shortcomings, sums_over, target_l0
@@ -38,6 +38,7 @@ from superposition.training.sae import (
     transpose_encoder,
 )
 from superposition.training.sae_blocks import block_size, ready, workers
+from superposition.training.told import of_optimizer, refuse_untold
 from superposition.training.trained import Trained
 
 START_EXAMPLES = 32_768  # for geometric medians and principal components (Gao et al. 2024)
@@ -119,7 +120,9 @@ def fit_grid(
     with ExitStack() as stack:
         if directory is not None:
             stack.enter_context(held(directory, directory))
-            config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size}
+            config = {"run": recipe(run), "axes": grid, "seed": seed, "block": size, **of_optimizer(run)}
+            if (directory / RUN).exists():
+                refuse_untold(directory, config)
             remember(directory, config | {"source": recipe(stream.source), "data": checksum(stream)})
             begun = [directory / f"block-{b}" for b in range(len(blocks))]
             if any(checkpoint.latest(place) != run.steps for place in begun):

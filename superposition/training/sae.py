@@ -18,7 +18,7 @@ from superposition.sae import SAE, Params, TopK
 from superposition.training import resampling, sae_axes
 from superposition.training.clock import LOGS, Clock, clock, idle_settings
 from superposition.training.controller import Control, Controller
-from superposition.training.optimizer import Adam
+from superposition.training.optimizer import OPTIMIZERS, Adam, Optimizer, start, step
 from superposition.typing import PyTree
 
 
@@ -28,7 +28,8 @@ class SAERun:
 
     data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
     `sae` leaves out are theirs. They may be left out here and given to `fit` or `sweep`; they are no part of the recipe
-    that is stored and compared. The optimizer may stand in their place.
+    that is stored and compared. The optimizer may stand in their place: an Adam or AdamW
+    recipe, or any optax transformation, which sees W_enc as (d_sae, d_in).
     penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a controller
     (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
     mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
@@ -37,7 +38,7 @@ class SAERun:
 
     sae: SAE = field(default_factory=TopK)
     data: Any = field(default=None, repr=False, compare=False)
-    optimizer: Adam = field(default_factory=Adam)
+    optimizer: Optimizer = field(default_factory=Adam)
     steps: int = 10_000
     batch_size: int = 1024
     penalty_warmup: float = 0.05
@@ -46,7 +47,7 @@ class SAERun:
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, Adam):
+        if isinstance(self.data, OPTIMIZERS):
             object.__setattr__(self, "optimizer", self.data)
             object.__setattr__(self, "data", None)
         validate.settle(self)
@@ -55,7 +56,7 @@ class SAERun:
             stream = as_stream(self.data)
             object.__setattr__(self, "data", stream)
             object.__setattr__(self, "sae", sized(self.sae, stream.source))
-        validate.instance("optimizer", self.optimizer, Adam)
+        validate.instance("optimizer", self.optimizer, OPTIMIZERS)
         validate.instance("controller", self.controller, (Controller, type(None)))
         validate.integer("steps", self.steps, 1, ASIDE)
         validate.integer("batch_size", self.batch_size, 2, 2**30)
@@ -223,8 +224,9 @@ class Program:
         finite = jnp.isfinite(watched)
         alive = state.alive & finite.all()
         rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
-        optimizer = replace(run.optimizer, **rates)
-        params, opt_state = optimizer.step(time.ramp, state.params, grads, norm, state.opt_state, alive)
+        params, opt_state = step(
+            run.optimizer, rates, time.ramp, state.params, grads, norm, state.opt_state, alive
+        )
         control = state.control
         if target is not None:
             control = controller.update(control, info.l0, target, time.pace)
@@ -265,7 +267,7 @@ def _start_impl(program: Program, cells: Cells, x: Array, y: Array) -> State:
     def one(cell: Cells) -> State:
         sae = program._configured(cell.swept)
         params = transpose_encoder(sae.init_params(jax.random.fold_in(jax.random.key(cell.seed), 0), x, y))
-        opt_state = run.optimizer.start(params)
+        opt_state = start(run.optimizer, params, run.steps)
         history = jnp.full((LOGS, len(program.terms)), jnp.nan)
         failed = jnp.full(2, -1, jnp.int32)
         alive = jnp.bool_(True)

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from superposition.errors import ConfigError
+from superposition.training.optimizer import swept_fields
 
 if TYPE_CHECKING:
     from superposition.training.sae import SAERun
@@ -17,12 +18,8 @@ NO_AXES = ("d_in", "d_sae", "d_out", "skip", "width", "slots", "normalize_activa
 
 def sweepable(run: "SAERun") -> tuple[str, ...]:
     """The names that one program can carry, beside seed: float fields of sae and optimizer, k, width, l0_target."""
-    names = [
-        f.name
-        for part in (run.sae, run.optimizer)
-        for f in fields(part)
-        if isinstance(getattr(part, f.name), float)
-    ]
+    names = [f.name for f in fields(run.sae) if isinstance(getattr(run.sae, f.name), float)]
+    names += swept_fields(run.optimizer)
     names += ["k"] if hasattr(run.sae, "k") else []
     names += ["l0_target"] if run.sae.penalised else []
     return (*dict.fromkeys(names), "width")
@@ -32,7 +29,8 @@ def static_names(run: "SAERun") -> tuple[str, ...]:
     """The axes of which every value takes a program of its own: of the run, and of the architecture but its shapes."""
     carried = sweepable(run)
     of_sae = [f.name for f in fields(run.sae) if f.name not in (*carried, *NO_AXES)]
-    return (*OF_RUN, *of_sae)
+    schedule = ("schedule",) if hasattr(run.optimizer, "schedule") else ()
+    return (*OF_RUN, *schedule, *of_sae)
 
 
 def check(models: int) -> None:
@@ -49,5 +47,6 @@ def at(run: "SAERun", settings: Mapping[str, Any]) -> "SAERun":
     sae |= {"slots": None} if hasattr(run.sae, "slots") else {}
     optimizer = {name: value for name, value in placed.items() if name not in sae and name != "l0_target"}
     mine |= {"l0_target": placed["l0_target"]} if "l0_target" in placed else {}
-    changed: Any = {"sae": replace(run.sae, **sae), "optimizer": replace(run.optimizer, **optimizer)}
-    return replace(run, **changed, **mine)
+    if optimizer:
+        mine["optimizer"] = replace(run.optimizer, **optimizer)  # type: ignore[type-var]
+    return replace(run, sae=replace(run.sae, **sae), **mine)

@@ -17,7 +17,7 @@ from superposition.storage.provenance import rebuilt
 from superposition.training.clock import log_every
 from superposition.training.controller import Controller
 from superposition.training.fitting import MEASURED, fell_short
-from superposition.training.optimizer import Adam
+from superposition.training.optimizer import RECIPES, Adam, without_optimizer
 from superposition.training.sae import SAERun
 from superposition.training.store.reading import DONE, ENVIRONMENTS, PENDING, said
 from superposition.training.sweeps import Sweep
@@ -76,11 +76,14 @@ def stored(results: xr.Dataset) -> tuple[SAERun, dict[str, tuple[Any, ...]]]:
 
 def rebuilt_run(stored: Any) -> SAERun:
     """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
-    kinds = (*ARCHITECTURES.values(), Adam, Controller, SAERun)
-    run = rebuilt(stored, {kind.__name__: kind for kind in kinds})
+    if not isinstance(stored, dict):
+        raise TypeError(f"no run: {type(stored).__name__}")
+    kinds = (*ARCHITECTURES.values(), *RECIPES, Controller, SAERun)
+    values, optimizer = without_optimizer(stored, Adam)
+    run = rebuilt(values, {kind.__name__: kind for kind in kinds})
     if not isinstance(run, SAERun):
         raise TypeError(f"no run: {type(run).__name__}")
-    return run
+    return run if optimizer is None else replace(run, optimizer=optimizer)
 
 
 def sae_at(

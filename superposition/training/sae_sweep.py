@@ -30,6 +30,7 @@ from superposition.training.sae_results import dims_of, form
 from superposition.training.store.layout import Layout
 from superposition.training.store.reading import DIVERGED, DONE, MODELS, SAES
 from superposition.training.store.records import FORMAT
+from superposition.training.told import of_optimizer
 
 
 @as_raised()
@@ -164,7 +165,7 @@ class SAEGrid:
     def config(self) -> dict[str, Any]:
         """What decides the results, as JSON: the run, the axes and the data."""
         of_data = {"source": recipe(self.stream.source), "data": checksum(self.stream)}
-        config = {"run": recipe(self.run), "axes": as_json(self.axes)} | of_data
+        config = {"run": recipe(self.run), "axes": as_json(self.axes)} | of_data | of_optimizer(self.run)
         plain: dict[str, Any] = json.loads(json.dumps(config, default=float))
         return plain
 

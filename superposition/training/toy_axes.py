@@ -11,7 +11,7 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.toy import TOY_MODELS, ToyModel
-from superposition.training.optimizer import AdamW
+from superposition.training.optimizer import swept_fields
 from superposition.training.toy_state import Cells
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ CARRIED = ("density", "sparsity", "importance", "importance_base", "seed")
 
 def carried_names(run: "ToyRun") -> tuple[str, ...]:
     """The axes of which every value is a number in an array of the program."""
-    return (*CARRIED, *optimizer_fields(run))
-
-
-def optimizer_fields(run: "ToyRun") -> tuple[str, ...]:
-    """The float fields of the optimizer recipe, which a sweep may give an axis."""
-    if not isinstance(run.optimizer, AdamW):
-        return ()
-    return tuple(f.name for f in fields(run.optimizer) if isinstance(getattr(run.optimizer, f.name), float))
+    return (*CARRIED, *swept_fields(run.optimizer))
 
 
 def static_names(run: "ToyRun") -> tuple[str, ...]:
@@ -90,7 +83,7 @@ def at(run: "ToyRun", settings: Mapping[str, Any]) -> "ToyRun":
     law |= {name: settings[name] for name in law if name in settings}
     if any(value is not None for value in law.values()):
         run = replace(run, features=replace(run.features, **law))
-    optimizer = {name: settings[name] for name in optimizer_fields(run) if name in settings}
+    optimizer = {name: settings[name] for name in swept_fields(run.optimizer) if name in settings}
     if optimizer:
         run = replace(run, optimizer=replace(run.optimizer, **optimizer))  # type: ignore[type-var]
     return replace(run, **{n: settings[n] for n in ("importance", "importance_base") if n in settings})
@@ -132,7 +125,7 @@ def cells_at(run: "ToyRun", carried: "list[Axis]", index: np.ndarray) -> Cells:
         importance=importance.astype(np.float32),  # type: ignore[arg-type]
         optimizer={
             name: np.asarray(columns[name], np.float32)  # type: ignore[misc]
-            for name in optimizer_fields(run)
+            for name in swept_fields(run.optimizer)
             if name in columns
         },
     )

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 import xarray as xr
 
 from superposition._internal import validate
@@ -16,7 +15,7 @@ from superposition.features import FEATURES
 from superposition.features.stored import PARTS
 from superposition.storage.provenance import rebuilt
 from superposition.toy import TOY_MODELS
-from superposition.training.optimizer import AdamW
+from superposition.training.optimizer import RECIPES, AdamW, lost, without_optimizer
 from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, said
 from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
@@ -66,29 +65,16 @@ def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
 
 def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
     """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
-    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (AdamW, ToyRun)}
+    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (*RECIPES, ToyRun)}
     registries: tuple[Mapping[str, Any], ...] = (TOY_MODELS, FEATURES, *PARTS.values())
     for registry in registries:
         kinds |= {kind.__name__: kind for kind in registry.values()}
-    values = dict(stored)
-    text = values["optimizer"]
-    if isinstance(text, str):  # an optax transformation: functions, which no file holds
-        values["optimizer"] = {"recipe": "AdamW"}
+    values, optimizer = without_optimizer(stored, AdamW)
     term = values.pop("loss", None)
     run: ToyRun = rebuilt(values, kinds)
-    if isinstance(text, str):
-        refuse = _lost("optimizer", "an optax transformation", text)
-        run = replace(run, optimizer=optax.GradientTransformation(refuse, refuse))
-    return run if term is None else replace(run, loss=_lost("loss", "a function", str(term)))
-
-
-def _lost(name: str, what: str, text: str) -> Callable[..., Any]:
-    def refuse(*_: Any) -> Any:
-        raise ConfigError(
-            f"the {name} of this run was {what}, which no file holds: {text:.200}; give it again"
-        )
-
-    return refuse
+    if optimizer is not None:
+        run = replace(run, optimizer=optimizer)
+    return run if term is None else replace(run, loss=lost("loss", "a function", str(term)))
 
 
 def toy_at(

@@ -22,6 +22,7 @@ from superposition.training.progress import Progress, quiet
 from superposition.training.protocol import Region
 from superposition.training.store.layout import Layout
 from superposition.training.store.records import FORMAT
+from superposition.training.told import of_optimizer
 from superposition.training.toy import Program, ToyRun, static_part
 from superposition.training.toy_axes import cells_at
 from superposition.training.toy_evaluation import evaluation_of, is_exact
@@ -146,6 +147,7 @@ class ToyGrid:
             "run": recipe(self.run),
             "axes": as_json(self.axes),
             "share_draws": self.share,
+            **of_optimizer(self.run),
         }
 
     def adopt(self, attributes: Mapping[str, Any]) -> None:
