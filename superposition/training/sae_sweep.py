@@ -118,8 +118,8 @@ class SAEGrid:
         forms = [(form(f.run.sae, f.scales)[1], f.program().terms) for f in self.fittings]
         if any(other != forms[0] for other in forms):
             raise ConfigError(
-                "the SAEs of one sweep must have the same parameters and terms of the loss; sweep those that have not"
-                " one at a time"
+                "the SAEs of one sweep must have the same parameters and terms of the loss, which these axes change; give"
+                " their values one at a time"
             )
 
     def layout(self, attributes: Mapping[str, Any] | None = None) -> Layout:
