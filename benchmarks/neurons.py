@@ -25,8 +25,9 @@ from benchmarks.step import compare
 from superposition import AdamW, SparseUniform, ToyRun
 from superposition.toy import AbsoluteValue, ReLUHidden, ToyModel
 from superposition.training import blocks, loop
-from superposition.training.grid import cells_at, parse
+from superposition.training.grid import parse
 from superposition.training.toy import Program, static_part
+from superposition.training.toy_axes import cells_at
 
 BATCH, DENSITY = 1024, 0.1
 

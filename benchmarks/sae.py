@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.step import compare
 from superposition.activations import Stream, array_stream
 from superposition.sae import SAE, BatchTopK, ReLU, TopK
-from superposition.training import SAERun, fitting, loop
+from superposition.training import SAERun, fitting, loop, sae_blocks
 from superposition.training.optimizer import Adam
 
 BATCH, D_IN, D_SAE, K = 2048, 512, 4096, 32
@@ -42,16 +42,16 @@ class Ours:
     def __init__(self, sae: SAE, batch: int, cells: int = 1, shift: float = 0.0):
         run = SAERun(sae, Adam(1e-9 if shift else 3e-4), steps=10_000, batch_size=batch, normalize=False)
         data = stream(sae.d_in, batch)
-        x = data.sample(batch, batch=batch).x
-        size = fitting.block_size(run, cells, 4.0)
+        sample = data.sample(batch, batch=batch)
+        start_of = fitting.Fitting(run, data, ("seed",), 0, (1.0, 1.0), sample, sample.x, sample.x)
+        size = sae_blocks.block_size(run, cells, 4.0)
         self.blocks = []
         for start in range(0, cells, size):
             rows = [(seed,) for seed in range(start, min(start + size, cells))]
-            program, inputs = fitting._program(run, data, ("seed",), rows, 0, (1.0, 1.0))
-            state = program.start(inputs.cells, x, x)
+            program, inputs, state = start_of.init(rows)
             lowered = state.params["b_enc"] - shift
             self.blocks.append([program, inputs, state._replace(params={**state.params, "b_enc": lowered})])
-        self.pool = ThreadPoolExecutor(fitting._workers(run))
+        self.pool = ThreadPoolExecutor(sae_blocks.workers(run))
         self.done = 0
 
     def __call__(self, steps: int) -> None:

@@ -27,8 +27,9 @@ import torch
 
 from superposition import ReLUOutput, ToyRun
 from superposition.training import blocks, loop
-from superposition.training.grid import cells_at, parse
+from superposition.training.grid import parse
 from superposition.training.toy import Program, static_part
+from superposition.training.toy_axes import cells_at
 
 BATCH = 1024
 SEVEN = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from superposition.sae.transforms import finished
     from superposition.training.controller import Controller
     from superposition.training.fitting import fit_grid as fit
-    from superposition.training.sae import SAERun, sweepable
+    from superposition.training.sae import SAERun
+    from superposition.training.sae_axes import sweepable
     from superposition.training.store.reading import DIVERGED, DONE, PENDING, open_sweep
     from superposition.training.toy import ToyRun
     from superposition.training.toy_sweep import sweep_grid as sweep
@@ -28,7 +29,7 @@ _HOME = {
     "fit": "fitting:fit_grid",
     "open_sweep": "store.reading",
     "sweep": "toy_sweep:sweep_grid",
-    "sweepable": "sae",
+    "sweepable": "sae_axes",
 }
 __all__ = [
     "DIVERGED",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from superposition._internal import validate
 from superposition.errors import ConfigError, TrainingError
 from superposition.training import loop
-from superposition.training.fitting import blocks_of, fit_grid
+from superposition.training.fitting import fit_grid
 from superposition.training.progress import Watch, shown
 from superposition.training.sae import SAERun
 from superposition.training.toy import ToyRun
@@ -83,7 +83,7 @@ def fit(
         if one.fault is not None:
             raise TrainingError(f"{one.fault}; lower the learning rate")
     else:
-        one = _saes(run, {"seed": (seed,)}, work, **options)[0]
+        one = _one_sae(run, seed, work, **options)
     if out is not None and work is not None:
         from superposition.training.files import save
 
@@ -111,9 +111,10 @@ def sweep(
 
     axes: name -> values, in the order of the results. Of a `ToyRun` any field of the run, its model, law and optimizer:
     density, sparsity, importance, importance_base, seed and the optimizer's floats share one compilation, others take
-    one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width, l0_target.
-    out: of toy models, a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for
-    bit; SAEs of a sweep are saved one by one (`save`). at_steps: keep toy models at these steps of their path (an axis
+    one a value. Of an `SAERun` seed, any float field of the architecture or optimizer, k, width and l0_target share one,
+    and steps, batch_size and the other fields of the architecture, but for its shapes, take one a value.
+    out: a Zarr store, which `load` reads and resume=True continues after a kill at any instant, bit for bit. Each model
+    of it can be saved alone (`save`). at_steps: keep toy models at these steps of their path (an axis
     `step`), over an axis of seeds alone. start: toy models to train on by `run`, each with its own recipe's density,
     afresh in the optimizer (an axis `start`), over one seed. share_draws: models of one seed share one draw across
     other axes.
@@ -121,8 +122,18 @@ def sweep(
 
     >>> import superposition as sp
     >>> run = sp.ToyRun(sp.ReLUOutput(5, 2), steps=20, batch_size=64)
-    >>> sp.sweep(run, {"density": (0.1, 0.5), "seed": range(3)}).shape
+    >>> toys = sp.sweep(run, {"density": (0.1, 0.5), "seed": range(3)})
+    >>> toys.shape
     (2, 3)
+
+    SAEs go into a store that `load` reads:
+
+    >>> import tempfile
+    >>> saes = sp.SAERun(sp.TopK(d_sae=8, k=1), toys[0].activations(), steps=20, batch_size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = sp.sweep(saes, {"k": (1, 2)}, out=folder + "/saes.zarr")
+    ...     sp.load(folder + "/saes.zarr")["W_dec"].dims
+    ('k', 'd_sae', 'd_in')
     """
     run = _checked(run, data)
     options: dict[str, Any] = {
@@ -134,7 +145,10 @@ def sweep(
     if isinstance(run, SAERun):
         if start is not None or at_steps is not None or not share_draws:
             raise ConfigError("start, at_steps and share_draws are for toy models; leave them out")
-        return _sae_sweep(run, axes, out, options, progress)
+        from superposition.training.sae_results import sae_sweep
+        from superposition.training.sae_sweep import sweep_saes
+
+        return sae_sweep(sweep_saes(run, axes, out=out, progress=shown(progress), **options))
     if start is None and at_steps is None:
         from superposition.training.toy_results import toy_sweep
         from superposition.training.toy_sweep import sweep_grid
@@ -165,42 +179,19 @@ def _checked(run: Any, data: Any) -> ToyRun | SAERun:
     return run
 
 
-def _saes(
-    run: SAERun,
-    axes: Mapping[str, Sequence[Any]],
-    work: Path | None,
-    *,
-    resume: bool,
-    progress: Watch,
-    **more: Any,
-) -> list[Trained]:
-    """Every SAE of the grid, or Interrupted once what is done is saved."""
+def _one_sae(
+    run: SAERun, seed: int, work: Path | None, *, resume: bool, progress: Watch, **more: Any
+) -> Trained:
+    """One SAE, or Interrupted once what is done is saved."""
     if work is not None and work.exists() and not resume:
         raise ConfigError(f"{work} exists; give resume=True to continue it, or another out")
-    total = run.steps * blocks_of(run, run.data, axes, more["memory_gb"])
-    with loop.interruptible() as stop, shown(progress)(total) as bar:
-        trained = fit_grid(run, run.data, axes, directory=work, progress=bar.advance, stop=stop, **more)
+    with loop.interruptible() as stop, shown(progress)(run.steps) as bar:
+        (one,) = fit_grid(
+            run, run.data, {"seed": (seed,)}, directory=work, progress=bar.advance, stop=stop, **more
+        )
     if stop():
         raise stop.interrupted(f"{work or 'nothing'} is saved; run again with resume=True to continue")
-    return trained
-
-
-def _sae_sweep(
-    run: SAERun,
-    axes: Mapping[str, Sequence[Any]],
-    out: Place | None,
-    options: dict[str, Any],
-    progress: Watch,
-) -> "Sweep":
-    from superposition.training.sae_results import sae_sweep
-
-    validate.instance("axes", axes, Mapping)
-    if out is not None:
-        raise ConfigError("out is for sweeps of toy models; save the SAEs of this one by one.save(path)")
-    if not axes:
-        raise ConfigError("axes must name at least one axis, as {'seed': range(10)}; got none")
-    trained = _saes(run, axes, None, **options, progress=progress)
-    return sae_sweep(trained, {name: validate.plain([*values]) for name, values in axes.items()})
+    return one
 
 
 def _path(run: ToyRun, axes: Mapping[str, Sequence[Any]], steps: Sequence[int], memory_gb: float) -> "Sweep":

@@ -119,15 +119,10 @@ def block_index(region: tuple[slice, ...], cells: int) -> np.ndarray:
     return np.concatenate([grid, np.repeat(grid[:1], cells - len(grid), 0)])
 
 
-def results(
-    program: Program, cells: Cells, state: State, region: tuple[slice, ...]
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Parameters, loss and steps of a trained block over its region, and the status of every model there."""
-    shape = tuple(s.stop - s.start for s in region)
-    count = int(np.prod(shape))
+def results(program: Program, cells: Cells, state: State, count: int) -> dict[str, np.ndarray]:
+    """Parameters, loss, steps and status of the first `count` models of a trained block; what pads it is left out."""
     loss = program.evaluate(cells, state.params)
     good = np.asarray(state.alive) & np.isfinite(loss)
-    values = state.params._asdict() | {"loss": loss, "steps": state.steps}
-    cut = {k: np.asarray(v)[:count] for k, v in values.items()}
-    status = np.where(good[:count], DONE, DIVERGED).astype(np.int8).reshape(shape)
-    return {k: v.reshape(*shape, *v.shape[1:]) for k, v in cut.items()}, status
+    status = np.where(good, DONE, DIVERGED).astype(np.int8)
+    values = state.params._asdict() | {"loss": loss, "steps": state.steps, "status": status}
+    return {name: np.asarray(value)[:count] for name, value in values.items()}

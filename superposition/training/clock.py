@@ -8,7 +8,7 @@ from jax import Array
 
 from superposition.activations import ASIDE
 from superposition.training.controller import Controller, Pace
-from superposition.training.optimizer import Ramp, reciprocal
+from superposition.training.optimizer import Ramp, ramp, reciprocal
 
 if TYPE_CHECKING:
     from superposition.training.sae import SAERun
@@ -34,7 +34,7 @@ def clock(run: "SAERun") -> Clock:
     """That of a run of `run.steps`."""
     controller = run.controller or Controller().paced(run.steps)
     return Clock(
-        run.optimizer.ramp(run.steps),
+        ramp(run.optimizer, run.steps),
         reciprocal(run.penalty_warmup, run.steps),
         controller.pace(),
         np.int32(log_every(run.steps)),

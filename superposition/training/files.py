@@ -1,5 +1,6 @@
 """Trained models on disk: SAEs in the formats of the field, toy models in a small directory of our own."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -13,15 +14,15 @@ import safetensors.numpy
 from superposition._internal import atomic, validate
 from superposition._internal.sealed_json import decode, digest, encode
 from superposition.errors import ConfigError, CorruptError, StoreError
-from superposition.sae import ARCHITECTURES
 from superposition.storage import formats
-from superposition.storage.provenance import differences, provenance, rebuilt, recipe
-from superposition.training.controller import Controller
-from superposition.training.optimizer import Adam
+from superposition.storage.provenance import differences, provenance, recipe
 from superposition.training.sae import SAERun
-from superposition.training.store.reading import open_sweep, said
-from superposition.training.store.records import ROOT
+from superposition.training.sae_results import rebuilt_run as rebuilt_sae_run
+from superposition.training.sae_results import sae_sweep
+from superposition.training.store.reading import is_of_saes, open_sweep, said
+from superposition.training.store.records import ROOT, STORE
 from superposition.training.sweeps import Sweep
+from superposition.training.told import of_optimizer
 from superposition.training.toy import ToyRun
 from superposition.training.toy_results import rebuilt_run, toy_sweep
 from superposition.training.trained import Trained
@@ -89,8 +90,9 @@ def load(path: str | os.PathLike[str], format: str | None = None, **options: Any
     if format is None and not options and os.fspath(path) not in formats.SHIPPED:
         if (place / ABOUT).is_file():
             return _toy(place)
-        if (place / ROOT).is_file():
-            return toy_sweep(open_sweep(place))
+        if (place / ROOT).is_file() or (place / STORE).is_file():
+            results = open_sweep(place)
+            return sae_sweep(results) if is_of_saes(results) else toy_sweep(results)
     sae, params, metadata, sparsity = formats.load(path, format, **options)
     run, settings, fault = _trained_by(metadata)
     return Trained(sae, params, run, settings, metadata=metadata, fault=fault, log_firing_rates=sparsity)
@@ -101,20 +103,13 @@ def _trained_by(metadata: dict[str, Any]) -> tuple[SAERun | None, dict[str, Any]
     about = metadata.get("superposition")
     if not isinstance(about, dict):
         return None, {}, None
-    kinds: dict[str, Any] = {
-        kind.__name__: kind for kind in (*ARCHITECTURES.values(), Adam, Controller, SAERun)
-    }
-    try:
-        run = rebuilt(about.get("run"), kinds)
-    except (
-        ConfigError,
-        KeyError,
-        TypeError,
-    ):  # of a version that had other fields: the SAE itself is read all the same
-        run = None
+    run = None
+    # Of a version that had other fields: the SAE itself is read all the same.
+    with contextlib.suppress(ConfigError, KeyError, TypeError):
+        run = rebuilt_sae_run(about.get("run"))
     settings, fault = about.get("settings"), about.get("fault")
     return (
-        run if isinstance(run, SAERun) else None,
+        run,
         settings if isinstance(settings, dict) else {},
         fault if isinstance(fault, str) else None,
     )
@@ -127,6 +122,11 @@ def open_trained(path: Path, run: ToyRun | SAERun, seed: int) -> Trained:
         raise ConfigError(f"{path} holds a sweep; choose another out")
     if found.recipe is None:
         raise ConfigError(f"{path} does not say what trained it; choose another out")
+    if of_optimizer(run):
+        raise ConfigError(
+            f"{path} does not say which optax transformation trained it, so that it is not taken for this run's; choose"
+            " another out, or load it"
+        )
     held = {"run": recipe(found.recipe), "settings": found.settings}
     wanted = json.loads(json.dumps({"run": recipe(run), "settings": {"seed": seed}}))
     if lines := differences(json.loads(json.dumps(held)), wanted):

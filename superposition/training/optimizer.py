@@ -1,14 +1,17 @@
-"""The default optimizer as a recipe, so that its numbers can be swept inside one program."""
+"""Optimizers of toy models and SAEs: two recipes, whose numbers can be swept inside one program, or any of optax's."""
 
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition.errors import ConfigError
 from superposition.typing import PyTree
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -38,11 +41,11 @@ class AdamW:
         validate.in_range("eps", self.eps, 0.0, 1.0, open_low=True)
         validate.choice("schedule", self.schedule, SCHEDULES)
 
-    def build(self, steps: int | Array) -> optax.GradientTransformation:
+    def build(self, steps: int | Array | np.int32) -> optax.GradientTransformation:
         """The optax transformation for a run of `steps`, which and every float may be a traced array."""
         return optax.adamw(self._rate(steps), self.b1, self.b2, self.eps, weight_decay=self.weight_decay)
 
-    def _rate(self, steps: int | Array) -> optax.ScalarOrSchedule:
+    def _rate(self, steps: int | Array | np.int32) -> optax.ScalarOrSchedule:
         if self.schedule == "constant":
             return self.learning_rate
 
@@ -97,6 +100,13 @@ class Adam:
         validate.in_range("warmup", self.warmup, 0.0, 1.0)
         validate.in_range("decay", self.decay, 0.0, 1.0)
         validate.in_range("clip", self.clip, 0.0, 1e30, open_low=True)
+
+    def build(self, steps: int | Array | np.int32) -> optax.GradientTransformation:
+        """The optax transformation for a run of `steps`, which and every float may be a traced array."""
+        rise, fall = (1.0 / jnp.maximum(fraction * steps, 1.0) for fraction in (self.warmup, self.decay))
+        ramp = Ramp(steps, rise, fall)  # type: ignore[arg-type]
+        adam = optax.adam(lambda count: self.rate(count, ramp), self.b1, self.b2, self.eps)
+        return optax.chain(optax.clip_by_global_norm(self.clip), adam)
 
     def start(self, params: PyTree) -> optax.ScaleByAdamState:
         """Moments at 0."""
@@ -160,3 +170,82 @@ class Adam:
         if isinstance(fraction, float):
             return count * one_over
         return count / jnp.maximum(fraction * length, 1.0)
+
+
+Optimizer: TypeAlias = Adam | AdamW | optax.GradientTransformation
+RECIPES = (Adam, AdamW)
+OPTIMIZERS = (*RECIPES, optax.GradientTransformation)
+
+
+def swept_fields(optimizer: Optimizer) -> tuple[str, ...]:
+    """The float fields of a recipe, which a sweep may give an axis; of an optax transformation none."""
+    if not isinstance(optimizer, RECIPES):
+        return ()
+    return tuple(f.name for f in fields(optimizer) if isinstance(getattr(optimizer, f.name), float))
+
+
+def transformation(
+    optimizer: Optimizer, swept: Mapping[str, Any], steps: int | Array | np.int32
+) -> optax.GradientTransformation:
+    """As optax has it, for a run of `steps`; swept: values of `swept_fields`, which may be traced."""
+    if not isinstance(optimizer, RECIPES):
+        return optimizer
+    return replace(optimizer, **swept).build(steps)  # type: ignore[arg-type]
+
+
+def ramp(optimizer: Optimizer, steps: int) -> Ramp:
+    """What the rate depends on beside the recipe, in a run of `steps`."""
+    return (
+        optimizer.ramp(steps)
+        if isinstance(optimizer, Adam)
+        else Ramp(np.int32(steps), np.float32(0), np.float32(0))
+    )
+
+
+def start(optimizer: Optimizer, params: PyTree, steps: int) -> PyTree:
+    """The state of an optimizer before the first step, of one model."""
+    return (
+        optimizer.start(params)
+        if isinstance(optimizer, Adam)
+        else transformation(optimizer, {}, steps).init(params)
+    )
+
+
+def step(
+    optimizer: Optimizer,
+    swept: Mapping[str, Any],
+    steps: Ramp,
+    params: PyTree,
+    grads: PyTree,
+    norm: Array,
+    state: PyTree,
+    go: Array,
+) -> tuple[PyTree, PyTree]:
+    """Parameters and state after one step of one model; unchanged where not `go`. norm: the global norm of grads."""
+    if isinstance(optimizer, Adam):
+        return replace(optimizer, **swept).step(steps, params, grads, norm, state, go)
+    updates, new = transformation(optimizer, swept, steps.steps).update(grads, state, params)
+    moved = optax.apply_updates(params, updates), new
+    return jax.tree.map(lambda a, b: jnp.where(go, a, b), moved, (params, state))
+
+
+def lost(name: str, what: str, text: str) -> Callable[..., Any]:
+    """In place of a function that a stored recipe only names: calling it says so."""
+
+    def refuse(*_: Any) -> Any:
+        raise ConfigError(
+            f"the {name} of this run was {what}, which no file holds: {text:.200}; give it again"
+        )
+
+    return refuse
+
+
+def without_optimizer(
+    stored: Mapping[str, Any], usual: type
+) -> tuple[dict[str, Any], optax.GradientTransformation | None]:
+    """A stored run with the `usual` recipe in the place of an optax transformation, and one that refuses to be that one."""
+    text = stored["optimizer"]
+    if not isinstance(text, str):
+        return dict(stored), None
+    refuse = lost("optimizer", "an optax transformation", text)
+    return {**stored, "optimizer": {"recipe": usual.__name__}}, optax.GradientTransformation(refuse, refuse)

@@ -11,8 +11,9 @@ import xarray as xr
 from superposition._internal import compilation_cache, validate
 from superposition.errors import ConfigError
 from superposition.training import blocks, loop
-from superposition.training.grid import Axis, cells_at, parse
+from superposition.training.grid import Axis, parse
 from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_axes import cells_at
 
 
 def record(run: ToyRun, *, seeds: Sequence[int], steps: Sequence[int], memory_gb: float = 2.0) -> xr.Dataset:

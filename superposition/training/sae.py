@@ -1,6 +1,7 @@
 """An SAE training run as a recipe, and many of them as one compiled program on one stream."""
 
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,10 +15,10 @@ from superposition._internal import validate
 from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
-from superposition.training import resampling
+from superposition.training import resampling, sae_axes
 from superposition.training.clock import LOGS, Clock, clock, idle_settings
 from superposition.training.controller import Control, Controller
-from superposition.training.optimizer import Adam
+from superposition.training.optimizer import OPTIMIZERS, Adam, Optimizer, start, step
 from superposition.typing import PyTree
 
 
@@ -27,7 +28,8 @@ class SAERun:
 
     data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
     `sae` leaves out are theirs. They may be left out here and given to `fit` or `sweep`; they are no part of the recipe
-    that is stored and compared. The optimizer may stand in their place.
+    that is stored and compared. The optimizer may stand in their place: an Adam or AdamW
+    recipe, or any optax transformation, which sees W_enc as (d_sae, d_in).
     penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a controller
     (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
     mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
@@ -36,7 +38,7 @@ class SAERun:
 
     sae: SAE = field(default_factory=TopK)
     data: Any = field(default=None, repr=False, compare=False)
-    optimizer: Adam = field(default_factory=Adam)
+    optimizer: Optimizer = field(default_factory=Adam)
     steps: int = 10_000
     batch_size: int = 1024
     penalty_warmup: float = 0.05
@@ -45,7 +47,7 @@ class SAERun:
     normalize: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.data, Adam):
+        if isinstance(self.data, OPTIMIZERS):
             object.__setattr__(self, "optimizer", self.data)
             object.__setattr__(self, "data", None)
         validate.settle(self)
@@ -54,7 +56,7 @@ class SAERun:
             stream = as_stream(self.data)
             object.__setattr__(self, "data", stream)
             object.__setattr__(self, "sae", sized(self.sae, stream.source))
-        validate.instance("optimizer", self.optimizer, Adam)
+        validate.instance("optimizer", self.optimizer, OPTIMIZERS)
         validate.instance("controller", self.controller, (Controller, type(None)))
         validate.integer("steps", self.steps, 1, ASIDE)
         validate.integer("batch_size", self.batch_size, 2, 2**30)
@@ -73,6 +75,23 @@ class SAERun:
             raise ConfigError(
                 f"{type(self.sae).__name__} is a baseline and is not trained; use its init_params"
             )
+
+    def carried_axes(self) -> tuple[str, ...]:
+        """The axes that one program can carry (`protocol.Run`)."""
+        return ("seed", *sae_axes.sweepable(self))
+
+    def static_axes(self) -> tuple[str, ...]:
+        """The axes of which every value takes a program of its own."""
+        return sae_axes.static_names(self)
+
+    def check_axes(self, axes: Mapping[str, tuple[Any, ...]], models: int) -> None:
+        """Raise ConfigError for more SAEs than a grid may train."""
+        del axes
+        sae_axes.check(models)
+
+    def at(self, settings: Mapping[str, Any]) -> "SAERun":
+        """The run at one grid point: every value in its place but the seed."""
+        return sae_axes.at(self, settings)
 
 
 def sized(sae: SAE, source: Source) -> SAE:
@@ -135,19 +154,6 @@ def is_small(sae: SAE) -> bool:
 def transpose_encoder(params: Params) -> Params:
     """Parameters with W_enc transposed: as the state holds them, or as the architectures know them."""
     return {k: jnp.swapaxes(v, -1, -2) if k == "W_enc" else v for k, v in params.items()}
-
-
-def sweepable(run: SAERun) -> tuple[str, ...]:
-    """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
-    names = [
-        f.name
-        for part in (run.sae, run.optimizer)
-        for f in fields(part)
-        if isinstance(getattr(part, f.name), float)
-    ]
-    names += ["k"] if hasattr(run.sae, "k") else []
-    names += ["l0_target"] if run.sae.penalised else []
-    return (*dict.fromkeys(names), "width")
 
 
 @dataclass(frozen=True)
@@ -218,8 +224,9 @@ class Program:
         finite = jnp.isfinite(watched)
         alive = state.alive & finite.all()
         rates: dict[str, Any] = {k: v for k, v in swept.items() if hasattr(run.optimizer, k)}
-        optimizer = replace(run.optimizer, **rates)
-        params, opt_state = optimizer.step(time.ramp, state.params, grads, norm, state.opt_state, alive)
+        params, opt_state = step(
+            run.optimizer, rates, time.ramp, state.params, grads, norm, state.opt_state, alive
+        )
         control = state.control
         if target is not None:
             control = controller.update(control, info.l0, target, time.pace)
@@ -260,7 +267,7 @@ def _start_impl(program: Program, cells: Cells, x: Array, y: Array) -> State:
     def one(cell: Cells) -> State:
         sae = program._configured(cell.swept)
         params = transpose_encoder(sae.init_params(jax.random.fold_in(jax.random.key(cell.seed), 0), x, y))
-        opt_state = run.optimizer.start(params)
+        opt_state = start(run.optimizer, params, run.steps)
         history = jnp.full((LOGS, len(program.terms)), jnp.nan)
         failed = jnp.full(2, -1, jnp.int32)
         alive = jnp.bool_(True)

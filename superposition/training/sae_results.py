@@ -1,60 +1,119 @@
-"""The SAEs of a grid as a sweep: labelled, and padded to one shape in its dataset."""
+"""From the dataset of a sweep of SAEs, in memory or from its store, to SAEs with their own recipes: the one place."""
 
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
+from superposition._internal import validate
+from superposition.errors import ConfigError, CorruptError
+from superposition.sae import ARCHITECTURES, SAE
+from superposition.sae.transforms import finished
+from superposition.storage.provenance import rebuilt
+from superposition.training.clock import log_every
+from superposition.training.controller import Controller
+from superposition.training.fitting import MEASURED, fell_short
+from superposition.training.optimizer import RECIPES, Adam, without_optimizer
+from superposition.training.sae import SAERun
+from superposition.training.store.reading import DONE, ENVIRONMENTS, PENDING, said
 from superposition.training.sweeps import Sweep
 from superposition.training.trained import Trained
 
-
-def sae_sweep(trained: Sequence[Trained], axes: Mapping[str, Sequence[Any]]) -> Sweep:
-    """The sweep of SAEs given in product order."""
-    shape = tuple(map(len, axes.values()))
-    loss = np.array([np.nan if one.fault else one.loss for one in trained]).reshape(shape)
-
-    def point(index: tuple[int, ...]) -> Trained:
-        return trained[int(np.ravel_multi_index(index, shape))]
-
-    return Sweep(axes, point, loss, lambda: _labelled(trained, axes))
-
-
 DIMS = {
     "W_enc": ("d_in", "d_sae"), "W_dec": ("d_sae", "d_out"), "b_dec": ("d_out",), "W_skip": ("d_out", "d_in"),
-    "b_gate": ("d_sae",), "b_mag": ("d_sae",), "b_enc": ("d_sae",), "r_mag": ("d_sae",),
 }  # fmt: skip
 
 
-def _labelled(trained: Sequence[Trained], axes: Mapping[str, Sequence[Any]]) -> xr.Dataset:
-    """Parameters (padded with NaN to the widest), history, loss and faults over the axes."""
-    names = tuple(axes)
-    shape = tuple(map(len, axes.values()))
-    variables: dict[str, Any] = {"loss": (names, np.array([one.loss for one in trained]).reshape(shape))}
-    variables["fault"] = (names, np.array([one.fault or "" for one in trained], object).reshape(shape))
-    sae = trained[0].sae
-    for name, first in trained[0].parameters().items():
-        dims = DIMS.get(name, ("d_sae",) * np.ndim(first))
-        dims = tuple("d_in" if d == "d_out" and sae.d_out is None else d for d in dims)
-        variables[name] = (
-            (*names, *dims),
-            _padded([np.asarray(t.parameters()[name]) for t in trained], shape),
-        )
-    for name in trained[0].history:
-        rows = _padded([one.history[name] for one in trained], shape)
-        variables[f"history_{name}"] = ((*names, "log"), rows)
-    longest = max((one.steps for one in trained), key=len)
-    coordinates: dict[str, Any] = {
-        name: np.array(values, object if isinstance(values[0], str) else None)
-        for name, values in axes.items()
-    }
-    return xr.Dataset(variables, {**coordinates, "log": longest}, {"superposition": "saes"})
+def dims_of(sae: SAE, name: str, ndim: int) -> tuple[str, ...]:
+    """The names of a parameter's dimensions; one for every latent is (d_sae,)."""
+    dims = DIMS.get(name, ("d_sae",) * ndim)
+    return tuple("d_in" if dim == "d_out" and sae.d_out is None else dim for dim in dims)
 
 
-def _padded(arrays: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    sizes = np.max([a.shape for a in arrays], 0) if arrays[0].ndim else ()
-    whole = np.full((len(arrays), *sizes), np.nan, np.float32)
-    for row, array in zip(whole, arrays, strict=True):
-        row[tuple(map(slice, array.shape))] = array
-    return whole.reshape(*shape, *sizes)
+def form(sae: SAE, scales: tuple[float, float]) -> tuple[SAE, dict[str, tuple[int, ...]]]:
+    """The form of an SAE that is used after training, and the shapes of its parameters; nothing is computed."""
+    ends: list[SAE] = []
+    x = jax.ShapeDtypeStruct((2, sae.d_in), np.float32)
+    y = jax.ShapeDtypeStruct((2, sae.target_width), np.float32)
+
+    def end(x: jax.Array, y: jax.Array) -> dict[str, Any]:
+        used, params = finished(sae, sae.init_params(jax.random.key(0), x, y), scales)
+        ends.append(used)
+        return params
+
+    shapes = jax.eval_shape(end, x, y)
+    return ends[0], {name: shape.shape for name, shape in shapes.items()}
+
+
+def sae_sweep(results: xr.Dataset) -> Sweep:
+    """The sweep of a dataset of SAEs. Raises CorruptError for attributes that are no recipe."""
+    run, axes = stored(results)
+    loss = results["loss"].transpose(*axes).values
+    status = results["status"].transpose(*axes).values
+
+    def point(index: tuple[int, ...]) -> Trained:
+        return sae_at(results, run, axes, index)
+
+    return Sweep(axes, point, np.where(status == DONE, loss, np.nan), lambda: results)
+
+
+def stored(results: xr.Dataset) -> tuple[SAERun, dict[str, tuple[Any, ...]]]:
+    """The run, without its data, and the axes that a store's attributes hold."""
+    try:
+        config = json.loads(results.attrs["config"])
+        run = rebuilt_run(config["run"])
+        axes = {name: validate.plain([*values]) for name, values in config["axes"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise CorruptError(
+            f"the recipe of the sweep is damaged: {said(error)}; run the sweep again"
+        ) from error
+    return run, axes
+
+
+def rebuilt_run(stored: Any) -> SAERun:
+    """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
+    if not isinstance(stored, dict):
+        raise TypeError(f"no run: {type(stored).__name__}")
+    kinds = (*ARCHITECTURES.values(), *RECIPES, Controller, SAERun)
+    values, optimizer = without_optimizer(stored, Adam)
+    run = rebuilt(values, {kind.__name__: kind for kind in kinds})
+    if not isinstance(run, SAERun):
+        raise TypeError(f"no run: {type(run).__name__}")
+    return run if optimizer is None else replace(run, optimizer=optimizer)
+
+
+def sae_at(
+    results: xr.Dataset, run: SAERun, axes: Mapping[str, Sequence[Any]], index: tuple[int, ...]
+) -> Trained:
+    """The SAE at one grid point: its own recipe, and its parameters and history without padding."""
+    settings = {name: values[i] for (name, values), i in zip(axes.items(), index, strict=True)}
+    recipe = run.at(settings)
+    row = results.isel(dict(zip(axes, index, strict=True)))
+    if pending := int(row["status"].values) == PENDING:
+        scales = 1.0, 1.0
+    else:
+        scales = float(row["scale_in"].values), float(row["scale_out"].values)
+    sae, shapes = form(recipe.sae, scales)
+    params = {name: np.asarray(row[name].values)[tuple(map(slice, shape))] for name, shape in shapes.items()}
+    terms = list(results.attrs["history"])
+    history = np.stack([row[f"history_{term}"].values for term in terms])
+    logged = np.isfinite(history).all(0)
+    one = Trained(
+        sae,
+        params,
+        recipe,
+        settings,
+        loss=float(row["loss"].values),
+        steps=np.flatnonzero(logged) * log_every(recipe.steps),
+        history={term: values[logged] for term, values in zip(terms, history, strict=True)},
+        fault="not trained" if pending else str(row["fault"].values) or None,
+        environments=tuple(json.loads(results.attrs.get(ENVIRONMENTS, "[]"))),
+    )
+    if pending:
+        return one
+    numbers = {name: float(row[name].values) for name in MEASURED}
+    return replace(one, warnings=fell_short(one, numbers))

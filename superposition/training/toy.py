@@ -1,7 +1,7 @@
 """A training run of a toy model as a recipe, and many of them as one compiled program."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -22,7 +22,8 @@ from superposition.features import (
     uniform,
 )
 from superposition.toy import ReLUOutput, Tied, ToyModel
-from superposition.training.optimizer import AdamW
+from superposition.training import toy_axes
+from superposition.training.optimizer import OPTIMIZERS, AdamW, Optimizer, transformation
 from superposition.training.toy_evaluation import (
     evaluate_grid,
     exact_loss,
@@ -42,8 +43,8 @@ class ToyRun:
     draws batch_size examples a step; "exact" descends the exact expected loss (tied models and laws that declare
     `exact`). sampling="conditional" draws examples in which at least one unit is active and adds the all-zero term
     exactly, an unbiased gradient with up to 1/q less variance (q = P(any is active)); "plain" draws as the released
-    notebook does, and so does either for a law that does not declare `conditional`. optimizer: an AdamW recipe or any
-    optax transformation. loss: a term to add to what is minimised, loss(params, model, batch) -> scalar, a mean over
+    notebook does, and so does either for a law that does not declare `conditional`. optimizer: an AdamW or Adam recipe, or
+    any optax transformation. loss: a term to add to what is minimised, loss(params, model, batch) -> scalar, a mean over
     the examples of batch (batch, n_features), which is None where objective="exact"; a frozen dataclass with `__call__`
     has its fields as axes. The loss that results report is the plain one. Raises ConfigError.
 
@@ -58,7 +59,7 @@ class ToyRun:
     features: FeatureLaw = SparseUniform(density=1.0)
     importance: float | tuple[float, ...] = 1.0
     importance_base: float = 1.0
-    optimizer: AdamW | optax.GradientTransformation = field(default_factory=AdamW)
+    optimizer: Optimizer = field(default_factory=AdamW)
     steps: int = 10_000
     batch_size: int = 1024
     objective: str = "sampled"
@@ -69,7 +70,7 @@ class ToyRun:
         validate.settle(self)
         validate.instance("model", self.model, ToyModel)
         validate.instance("features", self.features, FeatureLaw)
-        validate.instance("optimizer", self.optimizer, (AdamW, optax.GradientTransformation))
+        validate.instance("optimizer", self.optimizer, OPTIMIZERS)
         if self.loss is not None and not callable(self.loss):
             raise ConfigError(f"loss must be a function of (params, model, batch); got {self.loss!r}")
         validate.in_range("importance", self.importance, 0.0, 1e30, many=True)
@@ -114,6 +115,22 @@ class ToyRun:
             powers = np.power(np.float64(self.importance_base), np.arange(self.model.n_features))
             return np.broadcast_to(np.asarray(self.importance, np.float64), powers.shape) * powers
 
+    def carried_axes(self) -> tuple[str, ...]:
+        """The axes that one program can carry (`protocol.Run`)."""
+        return toy_axes.carried_names(self)
+
+    def static_axes(self) -> tuple[str, ...]:
+        """The axes of which every value takes a program of its own."""
+        return toy_axes.static_names(self)
+
+    def check_axes(self, axes: Mapping[str, tuple[Any, ...]], models: int) -> None:
+        """Raise ConfigError for density and sparsity together, and for results that fill the memory."""
+        toy_axes.check(self, axes, models)
+
+    def at(self, settings: Mapping[str, Any]) -> "ToyRun":
+        """The run at one grid point: every value in its place but the seed."""
+        return toy_axes.at(self, settings)
+
     def density_vector(self) -> np.ndarray:
         """Density of every unit, (n_units,), float64."""
         return self.features.densities(self.model.n_features)
@@ -147,7 +164,7 @@ class Program:
             grads = self._sampled_gradient(inputs, state.params, i)
 
         def update(swept: dict[str, Array], g: PyTree, opt: PyTree, p: PyTree) -> tuple[PyTree, PyTree]:
-            updates, opt = self._transformation(swept, inputs.steps).update(g, opt, p)
+            updates, opt = transformation(self.run.optimizer, swept, inputs.steps).update(g, opt, p)
             return optax.apply_updates(p, updates), opt
 
         params, opt_state = jax.vmap(update)(cells.optimizer, grads, state.opt_state, state.params)
@@ -160,11 +177,6 @@ class Program:
 
         params, opt_state = jax.tree.map(keep, (params, opt_state), (state.params, state.opt_state))
         return State(params, opt_state, alive, state.steps + alive)
-
-    def _transformation(self, swept: dict[str, Array], steps: Array) -> optax.GradientTransformation:
-        if not isinstance(self.run.optimizer, AdamW):
-            return self.run.optimizer
-        return replace(self.run.optimizer, **swept).build(steps)  # type: ignore[arg-type]
 
     def _exact_gradient(self, cells: Cells, params: PyTree) -> PyTree:
         def loss(p: PyTree, importance: Array, density: Array) -> Array:
@@ -248,7 +260,7 @@ def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, S
     fold = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     params = jax.vmap(program.run.model.init_params)(fold(keys, 0))
     words = jax.vmap(key_words)(fold(keys, 1))
-    opt_state = jax.vmap(lambda swept, p: program._transformation(swept, steps).init(p))(
+    opt_state = jax.vmap(lambda swept, p: transformation(program.run.optimizer, swept, steps).init(p))(
         cells.optimizer, params
     )
     count = cells.seed.shape[0]
@@ -259,13 +271,6 @@ def _start_impl(program: Program, cells: Cells, steps: Array) -> tuple[Inputs, S
 
 
 _start = jax.jit(_start_impl, static_argnums=0)
-
-
-def optimizer_fields(run: ToyRun) -> tuple[str, ...]:
-    """The float fields of the optimizer recipe, which a sweep may give an axis."""
-    if not isinstance(run.optimizer, AdamW):
-        return ()
-    return tuple(f.name for f in fields(run.optimizer) if isinstance(getattr(run.optimizer, f.name), float))
 
 
 def static_part(run: ToyRun) -> ToyRun:

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 import xarray as xr
 
 from superposition._internal import validate
@@ -16,9 +15,8 @@ from superposition.features import FEATURES
 from superposition.features.stored import PARTS
 from superposition.storage.provenance import rebuilt
 from superposition.toy import TOY_MODELS
-from superposition.training.grid import run_at
-from superposition.training.optimizer import AdamW
-from superposition.training.store.reading import DIVERGED, PENDING, said
+from superposition.training.optimizer import RECIPES, AdamW, lost, without_optimizer
+from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, said
 from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
@@ -48,7 +46,12 @@ def toy_sweep(
 
 
 def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
-    """The run and the axes that a store's attributes hold, the inverse of what `sweep` writes there."""
+    """The run and the axes that a store's attributes hold, the inverse of what `sweep` writes there.
+
+    Raises CorruptError for attributes that are no recipe, ConfigError for a sweep of SAEs.
+    """
+    if is_of_saes(results):
+        raise ConfigError("this is a sweep of SAEs; give one of toy models, or use superposition.load")
     try:
         config = json.loads(results.attrs["config"])
         run = rebuilt_run(config["run"])
@@ -62,29 +65,16 @@ def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
 
 def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
     """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
-    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (AdamW, ToyRun)}
+    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (*RECIPES, ToyRun)}
     registries: tuple[Mapping[str, Any], ...] = (TOY_MODELS, FEATURES, *PARTS.values())
     for registry in registries:
         kinds |= {kind.__name__: kind for kind in registry.values()}
-    values = dict(stored)
-    text = values["optimizer"]
-    if isinstance(text, str):  # an optax transformation: functions, which no file holds
-        values["optimizer"] = {"recipe": "AdamW"}
+    values, optimizer = without_optimizer(stored, AdamW)
     term = values.pop("loss", None)
     run: ToyRun = rebuilt(values, kinds)
-    if isinstance(text, str):
-        refuse = _lost("optimizer", "an optax transformation", text)
-        run = replace(run, optimizer=optax.GradientTransformation(refuse, refuse))
-    return run if term is None else replace(run, loss=_lost("loss", "a function", str(term)))
-
-
-def _lost(name: str, what: str, text: str) -> Callable[..., Any]:
-    def refuse(*_: Any) -> Any:
-        raise ConfigError(
-            f"the {name} of this run was {what}, which no file holds: {text:.200}; give it again"
-        )
-
-    return refuse
+    if optimizer is not None:
+        run = replace(run, optimizer=optimizer)
+    return run if term is None else replace(run, loss=lost("loss", "a function", str(term)))
 
 
 def toy_at(
@@ -92,7 +82,7 @@ def toy_at(
 ) -> Trained:
     """The model at one grid point: its own recipe, and its parameters without padding."""
     settings = {name: values[i] for (name, values), i in zip(axes.items(), index, strict=True)}
-    recipe = run_at(run, {name: value for name, value in settings.items() if name not in (STEP, START)})
+    recipe = run.at({name: value for name, value in settings.items() if name not in (STEP, START)})
     row = results.isel(dict(zip(axes, index, strict=True)))
     model = recipe.model
     sizes = {"n_hidden": model.n_hidden, "n_features": model.n_features}

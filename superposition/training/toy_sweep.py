@@ -3,38 +3,30 @@
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import xarray as xr
+from jax import Array
 
-from superposition._internal import compilation_cache, validate
-from superposition._internal.lock import held
-from superposition.errors import ConfigError, CorruptError
-from superposition.storage.provenance import (
-    Environment,
-    differences,
-    distinct,
-    environment,
-    provenance,
-    recipe,
-)
-from superposition.training import blocks, loop
-from superposition.training.grid import Axis, Group, cells_at, parse, static_groups
+from superposition._internal import validate
+from superposition.errors import ConfigError
+from superposition.storage.provenance import Environment, environment, provenance, recipe
+from superposition.training import blocks
+from superposition.training.blockwise import train_grid
+from superposition.training.grid import Axis, Group, as_json, coordinates, parse, static_groups
 from superposition.training.progress import Progress, quiet
+from superposition.training.protocol import Region
 from superposition.training.store.layout import Layout
-from superposition.training.store.mending import stored_attributes, sweep_siblings
-from superposition.training.store.reading import is_recorded, said
 from superposition.training.store.records import FORMAT
-from superposition.training.store.writing import Store
+from superposition.training.told import of_optimizer
 from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_axes import cells_at
 from superposition.training.toy_evaluation import evaluation_of, is_exact
+from superposition.training.toy_state import Inputs, State
 
 
 def sweep_grid(
@@ -68,31 +60,35 @@ def sweep_grid(
     settings, CorruptError for a store whose recipe is damaged, StoreError for the disk, Interrupted after SIGINT,
     SIGTERM or SIGHUP once everything is saved.
     """
-    compilation_cache.enable()
-    memory_gb = validate.positive("memory_gb", memory_gb)
-    validate.in_range("checkpoint_seconds", checkpoint_seconds, 0.0, float("inf"))
-    validate.instance("out", out, (str, os.PathLike, type(None)))
-    parsed = parse(run, axes)
-    job = _Job(run, parsed, memory_gb, share_draws)
-    path = None if out is None else Path(out)
-    if path is None:
-        return _train_all(
-            job, Store.create(None, job.layout()), None, progress, checkpoint_seconds, allow_mixed
-        )
-    if path.exists() and not resume:
-        raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
-    work = path.with_name(f"{path.name}.partial")
-    with held(work, path):
-        sweep_siblings(path)
-        store = job.reopen(path) if path.exists() else Store.create(path, job.layout())
-        dataset = _train_all(job, store, work, progress, checkpoint_seconds, allow_mixed)
-        shutil.rmtree(work, ignore_errors=True)
-    return dataset
+    validate.instance("run", run, ToyRun)
+    grid = ToyGrid(run, parse(run, axes), validate.positive("memory_gb", memory_gb), share_draws)
+    return train_grid(
+        grid,
+        out=out,
+        resume=resume,
+        progress=progress,
+        checkpoint_seconds=checkpoint_seconds,
+        allow_mixed=allow_mixed,
+    )
+
+
+class ToyBlock(NamedTuple):
+    """A block of toy models: its group of static values, and what of the carried axes it covers."""
+
+    name: str
+    group: Group[ToyRun]
+    regions: tuple[Region, ...]
+    carried: Region
+
+    @property
+    def steps(self) -> int:
+        """Those of the group's run."""
+        return self.group.run.steps
 
 
 @dataclass
-class _Job:
-    """A parsed sweep: its groups of static values and their block plans."""
+class ToyGrid:
+    """A toy run over parsed axes: its groups of static values and their plan of blocks."""
 
     run: ToyRun
     axes: list[Axis]
@@ -124,12 +120,6 @@ class _Job:
             for name, dims in self.groups[0].run.model.shapes.items()
         }
         chunk_of = dict(zip((a.name for a in self.carried), self.plan.shape, strict=True))
-        coordinates: dict[str, Any] = {axis.name: ((axis.name,), axis.coordinate()) for axis in self.axes}
-        coordinates |= {
-            f"{axis.name}_values": ((axis.name, f"{axis.name}_entry"), np.array(axis.values, float))
-            for axis in self.axes
-            if axis.is_vector
-        }
         return Layout(
             dims={axis.name: len(axis.values) for axis in self.axes},
             chunks={axis.name: chunk_of.get(axis.name, 1) for axis in self.axes},
@@ -139,7 +129,7 @@ class _Job:
                 "steps": ({}, "int32", 0),
                 "status": ({}, "int8", 0),
             },
-            coordinates=coordinates,
+            coordinates=coordinates(self.axes),
             attributes=attributes
             or {
                 "superposition": FORMAT,
@@ -155,139 +145,53 @@ class _Job:
         """What decides the results, as JSON: the run and the axes."""
         return {
             "run": recipe(self.run),
-            "axes": {a.name: [list(v) if isinstance(v, tuple) else v for v in a.values] for a in self.axes},
+            "axes": as_json(self.axes),
             "share_draws": self.share,
+            **of_optimizer(self.run),
         }
 
-    def reopen(self, path: Path) -> Store:
-        """A store that was made by the same sweep, mended; the job takes over its block plan."""
-        is_recorded(path)  # a sweep's store at all
-        attributes = stored_attributes(path)
-        try:
-            stored = json.loads(attributes["config"])
-            plan = blocks.Plan(tuple(map(int, attributes["block_shape"])), bool(attributes["shared_draw"]))
-            if len(plan.shape) != len(self.carried) or min(plan.shape, default=1) < 1:
-                raise ValueError(f"blocks of {plan.shape}")
-        except (KeyError, RecursionError, TypeError, ValueError) as error:
-            raise CorruptError(
-                f"the recipe in {path} is damaged: {said(error)}; run the sweep again with another --out"
-            ) from error
-        if lines := differences(stored, json.loads(json.dumps(self.config()))):
-            raise ConfigError(
-                f"{path} was written with other settings: {'; '.join(lines)}; give those, or another --out"
-            )
-        self.plan = plan
-        store = Store.reopen(path, self.layout(attributes))
-        every = _blocks(self)
-        store.tidy([block.name for block in every], [block.region for block in every])
-        return store
+    def adopt(self, attributes: Mapping[str, Any]) -> None:
+        """Take over the plan of a store."""
+        shape, shared = tuple(map(int, attributes["block_shape"])), bool(attributes["shared_draw"])
+        if len(shape) != len(self.carried) or min(shape, default=1) < 1:
+            raise ValueError(f"blocks of {shape}")
+        self.plan = blocks.Plan(shape, shared)
 
+    def blocks(self) -> list[ToyBlock]:
+        """Every group's regions of the carried axes."""
+        result = []
+        for g, group in enumerate(self.groups):
+            for r, region in enumerate(blocks.regions(self.carried, self.plan.shape)):
+                by_name: dict[str, slice] = dict(zip((a.name for a in self.carried), region, strict=True))
+                by_name |= {name: slice(i, i + 1) for name, i in group.index.items()}
+                chunk = tuple(by_name[a.name] for a in self.axes)
+                result.append(ToyBlock(f"block-{g}-{r}", group, (chunk,), region))
+        return result
 
-@dataclass
-class _Block:
-    group: Group
-    name: str
-    region: tuple[slice, ...]
-    carried_region: tuple[slice, ...]
+    def workers(self) -> int:
+        """One a core, as far as the memory goes."""
+        return min(blocks.at_once(group.run, self.plan, self.memory_gb) for group in self.groups)
 
+    def environment(self) -> Environment:
+        """The last bits of a sampled loss depend on the number of threads; those of parameters and exact losses do not."""
+        return environment(0 if all(is_exact(group.run) for group in self.groups) else math.inf)
 
-def _train_all(
-    job: _Job,
-    store: Store,
-    work: Path | None,
-    progress: Callable[[int], Progress],
-    seconds: float,
-    allow_mixed: bool,
-) -> xr.Dataset:
-    pending = [block for block in _blocks(job) if not store.is_done(block.name, block.region)]
-    # The last bits of a sampled loss depend on the number of threads; those of parameters and exact losses do not.
-    exact = all(is_exact(group.run) for group in job.groups)
-    here = environment(0 if exact else math.inf)
-    if store.path is not None and work is not None and pending:
-        places = [work / block.name for block in pending]
-        loop.refuse_mixed(store.path, store.environments, places, here, allow_mixed)
-    for block in pending:
-        store.clear(block.name, block.region)
-    workers = min(blocks.at_once(g.run, job.plan, job.memory_gb) for g in job.groups)
-    total = sum(block.group.run.steps for block in pending)
-    with (
-        loop.interruptible() as stop,
-        progress(total) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
+    def init(self, block: ToyBlock) -> tuple[Program, Inputs, State]:
+        """Fresh models of a block, padded to the cells of the plan."""
+        run = block.group.run
+        index = blocks.block_index(block.carried, self.plan.cells)
+        cells = jax.tree.map(jax.numpy.asarray, cells_at(run, self.carried, index))
+        program = self._program(block)
+        return program, *program.start(cells, run.steps)
 
-        def start(block: _Block) -> "Future[Any]":
-            directory = None if work is None else work / block.name
-            return pool.submit(_train_block, job, block, directory, stop, bar.advance, seconds, here)
+    def alive(self, state: State) -> Array:
+        """Which models of a block are finite so far."""
+        return state.alive
 
-        queue = iter(pending)
-        running: dict[Future[Any], _Block] = {}
-        try:
-            for block in queue:
-                running[start(block)] = block
-                if len(running) >= workers:
-                    _collect(running, store, work)
-            while running:
-                _collect(running, store, work)
-        except BaseException:
-            stop.set()
-            wait(running)
-            raise
-    if stop():
-        raise stop.interrupted(f"{store.path or 'nothing'} is saved; run again with --resume to continue")
-    return store.dataset()
+    def results(self, block: ToyBlock, inputs: Inputs, state: State) -> dict[str, np.ndarray]:
+        """Parameters, loss, steps and status of a trained block."""
+        count = math.prod(s.stop - s.start for s in block.carried)
+        return blocks.results(self._program(block), inputs.cells, state, count)
 
-
-def _blocks(job: _Job) -> list[_Block]:
-    result = []
-    for g, group in enumerate(job.groups):
-        for r, region in enumerate(blocks.regions(job.carried, job.plan.shape)):
-            by_name: dict[str, slice] = dict(zip((a.name for a in job.carried), region, strict=True))
-            by_name |= {name: slice(i, i + 1) for name, i in group.index.items()}
-            result.append(_Block(group, f"block-{g}-{r}", tuple(by_name[a.name] for a in job.axes), region))
-    return result
-
-
-def _collect(running: dict["Future[Any]", _Block], store: Store, work: Path | None) -> None:
-    finished, _ = wait(running, return_when=FIRST_COMPLETED)
-    for future in finished:
-        block = running.pop(future)
-        result = future.result()
-        if result is not None:
-            store.write(block.name, block.region, *result)
-            if work is not None:
-                shutil.rmtree(work / block.name, ignore_errors=True)
-
-
-def _train_block(
-    job: _Job,
-    block: _Block,
-    directory: Path | None,
-    stop: loop.Stop,
-    advance: Callable[[int], None],
-    seconds: float,
-    here: Environment,
-) -> tuple[dict[str, np.ndarray], np.ndarray, list[Environment]] | None:
-    """Train one block to the end; None if stopped before (its checkpoint is in `directory`)."""
-    if stop():
-        return None
-    run = block.group.run
-    index = blocks.block_index(block.carried_region, job.plan.cells)
-    cells = jax.tree.map(jax.numpy.asarray, cells_at(run, job.carried, index))
-    program = Program(static_part(run), job.plan.shared_draw)
-    inputs, state = program.start(cells, run.steps)
-    environments = distinct([*loop.trained_in(directory), here])
-    state, done = loop.train(
-        program,
-        inputs,
-        state,
-        run.steps,
-        directory=directory,
-        stop=stop,
-        progress=advance,
-        checkpoint_seconds=seconds,
-        environments=environments,
-    )
-    if done < run.steps:
-        return None
-    return *blocks.results(program, cells, state, block.region), environments
+    def _program(self, block: ToyBlock) -> Program:
+        return Program(static_part(block.group.run), self.plan.shared_draw)

@@ -151,7 +151,7 @@ class Barred(Mixing):
 
 @pytest.mark.parametrize("small", [True, False], ids=["side by side", "one by one"])
 def test_the_saes_of_a_block_share_one_stream(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("superposition.training.fitting.is_small", lambda sae: False)  # one block
+    monkeypatch.setattr("superposition.training.sae_blocks.is_small", lambda sae: False)  # one block
     monkeypatch.setattr("superposition.training.sae.is_small", lambda sae: small)
     plain = mixed_stream(KEY, array_stream(KEY, X), 4)
     stream = plain._replace(source=Barred(plain.source.source, 4))

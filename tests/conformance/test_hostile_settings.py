@@ -20,9 +20,10 @@ from superposition.storage.formats import _recipe
 from superposition.storage.provenance import recipe
 from superposition.toy import TOY_MODELS, ReLUOutput
 from superposition.training import Controller, SAERun, fit, sweep
-from superposition.training.grid import cells_at, parse
+from superposition.training.grid import parse
 from superposition.training.optimizer import Adam, AdamW
 from superposition.training.toy import ToyRun
+from superposition.training.toy_axes import cells_at
 from tests.oracles.hostile import hostile
 
 KINDS = [

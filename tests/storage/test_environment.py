@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import superposition as sp
 from superposition.activations import array_stream
 from superposition.errors import ConfigError, CorruptError, Interrupted
 from superposition.sae import TopK
@@ -121,6 +122,19 @@ def test_a_finished_block_counts_too_and_a_finished_sweep_mixes_nothing(tmp_path
         again = sweep(TOY, AXES, out=out, resume=True, allow_mixed=True)
     assert len(json.loads(again.attrs["environments"])) == 2
     assert again["W"].values.tobytes() == expected["W"].values.tobytes()
+
+
+def test_a_sweep_of_saes_is_not_continued_elsewhere_unless_asked(tmp_path, interrupted_in_third, elsewhere):
+    run, out = replace(SAE, steps=96, data=stream()), tmp_path / "a.zarr"
+    interrupted_in_third(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        sp.sweep(run, {"seed": (0, 1)}, out=out)
+    here, other = environment(), elsewhere()
+    with pytest.raises(ConfigError, match=REFUSED):
+        sp.sweep(run, {"seed": (0, 1)}, out=out, resume=True)
+    saes = sp.sweep(run, {"seed": (0, 1)}, out=out, resume=True, allow_mixed=True)
+    assert json.loads(saes.dataset.attrs["environments"]) == [here, other]
+    assert [one.environments for one in sp.load(out)] == [(here, other)] * 2
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -12,7 +12,7 @@ from superposition.activations import array_stream
 from superposition.errors import ConfigError
 from superposition.sae import BatchTopK, JumpReLU, Matryoshka, ReLU, TopK
 from superposition.storage import checkpoint
-from superposition.training import SAERun, fit, fitting, loop
+from superposition.training import SAERun, fit, loop, sae_blocks
 from superposition.training.optimizer import Adam
 from tests.oracles.sae_cases import TRAINED, recipe
 from tests.support.processes import output, started
@@ -100,7 +100,9 @@ def test_cells_see_the_same_stream_and_blocks_change_nothing():
 def test_stopping_and_resuming_gives_the_same_bits(name, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "FIRST_CHUNK", 7)
     monkeypatch.setattr(loop, "CHUNK_SECONDS", 1e-9)
-    monkeypatch.setattr(fitting, "is_small", lambda sae: False)  # one block, so that `stop` is asked in order
+    monkeypatch.setattr(
+        sae_blocks, "is_small", lambda sae: False
+    )  # one block, so that `stop` is asked in order
     fields = {"resample_every": 9, "resample_inputs": 64, "dead_after": 32} if name == "bricken" else {}
     fields |= {"dead_after": 64} if hasattr(recipe(name), "aux_coefficient") else {}
     sae = recipe(name, d_in=5, **fields)

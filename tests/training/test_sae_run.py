@@ -177,7 +177,7 @@ def test_the_written_out_adam_is_optax_adam(clip):
         (lambda: fit(run(), array_stream(KEY, X, X[:, :2])), "target, 2; got None"),
         (lambda: fit(run(batch_size=401), STREAM), "at most the 400 examples there are; got 401"),
         (lambda: fit(run(), STREAM, {"rate": (1.0,)}), "no axis named 'rate'; accepted: seed, .*penalty"),
-        (lambda: fit(run(), STREAM, {"penalty": ()}), "axis penalty must have at least one value"),
+        (lambda: fit(run(), STREAM, {"penalty": ()}), "axis penalty must be a non-empty list of values"),
         (lambda: fit(run(), STREAM, {"penalty": (1.0, -2.0)}), "penalty must lie in"),
         (lambda: fit(run(), STREAM, {"learning_rate": (-1.0,)}), "learning_rate must lie in"),
         (lambda: fit(run(), STREAM, {"seed": (0, -1)}), "seed must be an integer"),

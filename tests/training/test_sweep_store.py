@@ -172,7 +172,7 @@ def test_a_block_of_another_sweep_is_found(whole, store, tmp_path):
 def test_a_block_without_record_and_status_is_pending_and_its_bytes_are_not_read(whole, store):
     _, expected, files = whole
     block = records.read_block(store, "block-0-0", records.read_store(store)[0])
-    apply(store, {"records/block-0-0.json": None, block.status_key: None})
+    apply(store, {"records/block-0-0.json": None, **dict.fromkeys(block.status)})
     results = open_sweep(store)
     pending = results["status"].values == 0
     assert 0 < pending.sum() < pending.size

@@ -27,8 +27,9 @@ from superposition.evaluation.sae import evaluate, shortcomings, target_l0
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
 from superposition.training import SAERun, Trained, loop
-from superposition.training.fitting import block_size, fit_grid
+from superposition.training.fitting import fit_grid
 from superposition.training.sae import bytes_per_sae
+from superposition.training.sae_blocks import block_size
 
 RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
 TRAINING = "training"

@@ -97,9 +97,9 @@ class SweepConfig:
         from superposition._internal import validate
         from superposition.features import FEATURES
         from superposition.toy import TOY_MODELS
-        from superposition.training.grid import new_model
         from superposition.training.optimizer import AdamW
         from superposition.training.toy import ToyRun
+        from superposition.training.toy_axes import new_model
 
         validate.choice("model", self.model, tuple(TOY_MODELS))
         validate.choice("features", self.features, tuple(FEATURES))

@@ -8,13 +8,16 @@ import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from superposition.training.protocol import Region
+
 
 @dataclass(frozen=True)
 class Layout:
     """Everything of a store that is known before the first model is trained.
 
-    dims: the axes and their lengths; chunks: how much of every axis a block holds. variables: name -> (its own
-    dimensions, dtype, fill value). coordinates: name -> (dimensions, values).
+    dims: the axes and their lengths; chunks: how much of every axis a chunk holds, and a block holds whole chunks.
+    variables: name -> (its own dimensions, dtype, fill value), in which a run says what its results are; `status` is
+    one of them. coordinates: name -> (dimensions, values).
     """
 
     dims: Mapping[str, int]
@@ -34,13 +37,13 @@ class Layout:
                 name,
                 shape=(*self.dims.values(), *sizes.values()),
                 chunks=(*(self.chunks[d] for d in self.dims), *sizes.values()),
-                dtype=dtype,
+                dtype=str if dtype == "str" else dtype,  # type: ignore[arg-type]
                 fill_value=fill,
                 dimension_names=(*self.dims, *sizes),
                 compressors=(ZstdCodec(level=1), Crc32cCodec()),
             )
 
-    def chunk(self, name: str, region: tuple[slice, ...]) -> str:
-        """The key of the one chunk that holds a block of a variable."""
+    def chunk(self, name: str, region: Region) -> str:
+        """The key of the chunk that holds a region of a variable."""
         starts = [s.start // self.chunks[d] for d, s in zip(self.dims, region, strict=True)]
         return "/".join([name, "c", *map(str, starts), *("0" for _ in self.variables[name][0])])

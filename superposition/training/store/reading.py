@@ -15,11 +15,14 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from superposition.errors import ConfigError, CorruptError, StoreError
+from superposition.storage.provenance import Environment
 from superposition.toy import TOY_MODELS
 from superposition.training.store import records
 
 PENDING, DONE, DIVERGED = 0, 1, 2
 STATUS_NAMES = {"pending": PENDING, "done": DONE, "diverged": DIVERGED}
+MODELS, SAES = "models", "saes"  # the attribute that tells SAEs from toy models, whose stores have none
+ENVIRONMENTS = "environments"
 UNRECORDED = "was written before stores had checksums, so that not all damage to it is noticed"
 
 
@@ -39,9 +42,19 @@ def open_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
     results = _loaded(root, store)
     for key in sorted(store.unread):  # what other readers use: consolidated metadata
         records.checked(root, key, book)
-    if len(book.environments) > 1:
-        results.attrs["environments"] = json.dumps(book.environments)
+    return with_environments(results, book.environments)
+
+
+def with_environments(results: xr.Dataset, environments: list[Environment]) -> xr.Dataset:
+    """The same, saying in which environments it was trained: of SAEs always, of toy models where they were several."""
+    if len(environments) > (0 if is_of_saes(results) else 1):
+        results.attrs[ENVIRONMENTS] = json.dumps(environments)
     return results
+
+
+def is_of_saes(results: xr.Dataset) -> bool:
+    """Whether the models of a store are SAEs, and not toy models."""
+    return results.attrs.get(MODELS) == SAES
 
 
 def is_recorded(root: Path) -> bool:

@@ -2,7 +2,7 @@
 
 `records/store.json` names everything that was there before the first model: the metadata of every array and the
 coordinates, and holds a second copy of the recipe. `records/block-G-R.json` is written after the chunks of a block
-and before its `status`: from then on the block is there. It names the chunks, holds that of `status` itself (a kill
+and before its `status`: from then on the block is there. It names the chunks, holds those of `status` themselves (a kill
 may come between the two), and says in which environments the block was trained. A file that no record names is
 not there for a reader. All records carry a SHA-256 of themselves.
 """
@@ -30,11 +30,10 @@ _GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class Block(NamedTuple):
-    """A finished block: SHA-256 of its chunks by key, the chunk of its status, and what trained it."""
+    """A finished block: SHA-256 of its chunks by key, those of its status by key, and what trained it."""
 
     files: dict[str, str]
-    status_key: str
-    status: bytes
+    status: dict[str, bytes]
     environments: list[Environment]
 
 
@@ -89,7 +88,7 @@ def read_store(root: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def recipe_digest(attributes: Mapping[str, Any]) -> str:
     """By which a block knows its sweep: SHA-256 of the run, the axes and the plan of the blocks."""
-    recipe = [attributes[name] for name in ("config", "block_shape", "shared_draw")]
+    recipe = [attributes[name] for name in ("config", "block_shape", "shared_draw") if name in attributes]
     return digest(json.dumps(recipe).encode())
 
 
@@ -101,7 +100,7 @@ def write_block(root: Path, name: str, attributes: Mapping[str, Any], block: Blo
         "block_shape": attributes["block_shape"],
         "environments": block.environments,
         "files": block.files,
-        "status": {block.status_key: base64.b64encode(block.status).decode()},
+        "status": {key: base64.b64encode(data).decode() for key, data in block.status.items()},
     }
     write(root / FOLDER / f"{name}.json", encode(body))
 
@@ -112,8 +111,8 @@ def read_block(root: Path, name: str, attributes: Mapping[str, Any]) -> Block:
     record = _read(root, key)
     if record["block"] != name or record["recipe"] != recipe_digest(attributes):
         raise CorruptError(f"{root}: {key} is the record of another block; {MEND}")
-    ((status_key, status),) = record["status"].items()
-    return Block(record["files"], status_key, base64.b64decode(status), record["environments"])
+    status = {key: base64.b64decode(data) for key, data in record["status"].items()}
+    return Block(record["files"], status, record["environments"])
 
 
 def names(root: Path) -> list[str]:
@@ -144,7 +143,8 @@ def ledger(root: Path) -> Ledger:
         if key not in files:
             raise CorruptError(f"{root}: the record of the block of {key} is missing; {MEND}")
     environments = distinct(one for block in blocks for one in block.environments)
-    return Ledger(files, {block.status_key: block.status for block in blocks}, environments)
+    status = {key: data for block in blocks for key, data in block.status.items()}
+    return Ledger(files, status, environments)
 
 
 def checked(root: Path, key: str, book: Ledger) -> bytes:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,19 @@ from superposition._internal import atomic
 from superposition._internal.sealed_json import digest
 from superposition.errors import CorruptError, StoreError
 from superposition.storage.provenance import Environment, distinct
+from superposition.training.protocol import Block, Region
 from superposition.training.store import records
 from superposition.training.store.layout import Layout
 from superposition.training.store.mending import mend, skeleton
-from superposition.training.store.reading import PENDING, UNRECORDED, is_recorded, is_whole, open_sweep, said
-
-Region = tuple[slice, ...]
+from superposition.training.store.reading import (
+    PENDING,
+    UNRECORDED,
+    is_recorded,
+    is_whole,
+    open_sweep,
+    said,
+    with_environments,
+)
 
 
 class Store:
@@ -82,42 +89,43 @@ class Store:
         except (KeyError, TypeError, ValueError):
             return []
 
-    def is_done(self, name: str, region: Region) -> bool:
+    def is_done(self, block: Block) -> bool:
         """Whether a block is there and is what was written; of a damaged one that it is not, with a warning."""
         if self.path is None:
             return False
         try:
-            return self._is_good(name, region) if self._recorded else self._reads(region)
+            return self._is_good(block) if self._recorded else all(map(self._reads, block.regions))
         except CorruptError as error:
             warnings.warn(
                 f"a block of {self.path} is damaged and will be trained again: {error}", stacklevel=2
             )
         return False
 
-    def clear(self, name: str, region: Region) -> None:
+    def clear(self, block: Block) -> None:
         """Remove what there is of a block that is to be trained."""
         if self.path is None:
             return
-        chunks = [self._layout.chunk(variable, region) for variable in ("status", *self._layout.variables)]
+        names = ["status", *self._layout.variables]
+        chunks = [self._layout.chunk(variable, region) for variable in names for region in block.regions]
         with _writing(self.path):
-            for key in (f"{records.FOLDER}/{name}.json", *chunks):
+            for key in (f"{records.FOLDER}/{block.name}.json", *chunks):
                 atomic.remove(self.path / key)
 
-    def _is_good(self, name: str, region: Region) -> bool:
+    def _is_good(self, block: Block) -> bool:
         assert self.path is not None
-        status = self._layout.chunk("status", region)
-        if not (self.path / records.FOLDER / f"{name}.json").exists():
-            if (self.path / status).exists():
-                raise CorruptError(f"its record {name}.json is missing")
+        status = [self._layout.chunk("status", region) for region in block.regions]
+        if not (self.path / records.FOLDER / f"{block.name}.json").exists():
+            if any((self.path / key).exists() for key in status):
+                raise CorruptError(f"its record {block.name}.json is missing")
             return False
-        block = records.read_block(self.path, name, self._layout.attributes)
-        for key, sha256 in block.files.items():
-            if key == status and not (self.path / key).exists():  # a kill came between it and the record
+        record = records.read_block(self.path, block.name, self._layout.attributes)
+        for key, sha256 in record.files.items():
+            if key in status and not (self.path / key).exists():  # a kill came between it and the record
                 with _writing(self.path):
-                    records.write(self.path / key, block.status)
+                    records.write(self.path / key, record.status[key])
             if not records.is_good(self.path, key, sha256):
                 raise CorruptError(f"{key} is not what was written")
-        self._trained_in += block.environments
+        self._trained_in += record.environments
         return True
 
     def _reads(self, region: Region) -> bool:
@@ -136,40 +144,43 @@ class Store:
             raise CorruptError("finished models are missing")
         return True
 
-    def write(
-        self,
-        name: str,
-        region: Region,
-        values: Mapping[str, np.ndarray],
-        status: np.ndarray,
-        environments: list[Environment],
-    ) -> None:
-        """Write a block: its chunks, the record that says that they are there, `status`. StoreError if the disk refuses."""
+    def write(self, block: Block, values: Mapping[str, np.ndarray], environments: list[Environment]) -> None:
+        """Write a block: its chunks, the record that says that they are there, `status`. StoreError if the disk refuses.
+
+        values: the variables of the layout by name, each (models of the block, ...).
+        """
         before = set(self._memory)
-        for variable, value in (*values.items(), ("status", status)):
-            array: Any = self._group[variable]
-            tail = tuple(slice(0, k) for k in value.shape[len(region) :])
-            array[(*region, *tail)] = value
+        first = 0
+        for region in block.regions:
+            shape = tuple(s.stop - s.start for s in region)
+            rows = slice(first, first := first + int(np.prod(shape, dtype=int)))
+            for variable, value in values.items():
+                tail = tuple(slice(0, k) for k in value.shape[1:])
+                array: Any = self._group[variable]
+                array[(*region, *tail)] = value[rows].reshape(*shape, *value.shape[1:])
+        self._trained_in += environments
         if self.path is None:
             return
         chunks = {key: self._memory.pop(key).to_bytes() for key in sorted(set(self._memory) - before)}
         files = {key: digest(data) for key, data in chunks.items()}
-        status_key = self._layout.chunk("status", region)
-        last = chunks.pop(status_key)
+        status = [self._layout.chunk("status", region) for region in block.regions]
+        last = {key: chunks.pop(key) for key in status}
         with _writing(self.path):
             for key, data in chunks.items():
                 records.write(self.path / key, data)
             if self._recorded:
-                block = records.Block(files, status_key, last, environments)
-                records.write_block(self.path, name, self._layout.attributes, block)
-            records.write(self.path / status_key, last)
+                record = records.Block(files, last, environments)
+                records.write_block(self.path, block.name, self._layout.attributes, record)
+            for key, data in last.items():
+                records.write(self.path / key, data)
 
-    def tidy(self, blocks: Iterable[str], regions: Iterable[Region]) -> None:
+    def tidy(self, blocks: Sequence[Block]) -> None:
         """Remove what a kill left, and records and chunks of `status` of blocks that this sweep has not."""
         assert self.path is not None
-        known = {self._layout.chunk("status", region) for region in regions}
+        known = {self._layout.chunk("status", region) for block in blocks for region in block.regions}
         strange = [key for key in records.status_chunks(self.path) if key not in known]
-        strange += [f"{records.FOLDER}/{name}.json" for name in {*records.names(self.path)} - {*blocks}]
+        names = {block.name for block in blocks}
+        strange += [f"{records.FOLDER}/{name}.json" for name in {*records.names(self.path)} - names]
         with _writing(self.path):
             for path in (*self.path.rglob("*.partial"), *(self.path / key for key in strange)):
                 atomic.remove(path)
@@ -180,7 +191,8 @@ class Store:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", f".*{UNRECORDED}")  # said when it was reopened
                 return open_sweep(self.path)
-        return xr.open_dataset(self._group.store, engine="zarr", consolidated=False).load()  # type: ignore[arg-type]
+        results = xr.open_dataset(self._group.store, engine="zarr", consolidated=False).load()  # type: ignore[arg-type]
+        return with_environments(results, distinct(self._trained_in))
 
 
 @contextmanager

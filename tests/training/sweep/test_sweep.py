@@ -14,9 +14,10 @@ from superposition.expected_loss import reference_loss
 from superposition.features import Anticorrelated, Correlated, SparseUniform
 from superposition.toy import AbsoluteValue, Linear, ReLUHidden, ReLUOutput
 from superposition.training import DIVERGED, DONE, blocks, open_sweep, sweep
-from superposition.training.grid import cells_at, parse
+from superposition.training.grid import parse
 from superposition.training.optimizer import AdamW
 from superposition.training.toy import Program, ToyRun, static_part
+from superposition.training.toy_axes import cells_at
 from superposition.typing import ToyParams
 from tests.support.sweeps import AXES, TINY, same
 

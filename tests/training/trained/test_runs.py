@@ -14,7 +14,7 @@ from superposition.features import thresholds, uniform
 from superposition.training import loop
 from superposition.training import sae as sae_module
 from superposition.training import toy as toy_module
-from superposition.training.grid import cells_at
+from superposition.training.toy_axes import cells_at
 from tests.support.trained import SAE, TOY, X
 
 
