@@ -15,14 +15,14 @@ import numpy as np
 
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
-from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.config import PageConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import _digest, put_together
 from superposition.cli.llm.needs import hook_for, requirements_of, text_for
-from superposition.cli.llm.text import check_text
 from superposition.cli.sae.report import visible
 from superposition.cli.sae.training import progress
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.errors import ConfigError, StoreError
 from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
@@ -58,7 +58,6 @@ def write_pages(config: PageConfig) -> str:
             _leave_out(config, TEXT, "--cache holds the activations of a text")
     if repeated := [latent for latent in dict.fromkeys(config.latents) if config.latents.count(latent) > 1]:
         raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
-    check_text(config)
     with _stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
         if config.toy is None:
             return _language_model(config, out)
@@ -152,13 +151,8 @@ def _write(
 
 def _free(config: PageConfig) -> Path:
     """Where the pages go; refused before anything is read if they cannot."""
-    if config.out is None:
-        raise ConfigError("page needs --out, the folder to write; for example --out pages/")
+    assert config.out is not None
     out = Path(os.path.abspath(config.out))
-    if os.path.lexists(out) and not config.overwrite and not (out.is_dir() and not os.listdir(out)):
-        raise ConfigError(
-            f"{config.out} exists; give --overwrite to replace the pages there, or another --out"
-        )
     replaceable(out, overwrite=True)
     parent = next(path for path in out.parents if os.path.lexists(path))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition._internal import arrays, atomic, validate
+from superposition._internal import arrays, atomic
 from superposition.activations.cache import Cache
 from superposition.cli.llm.config import LMTrainConfig, ModelConfig, TextConfig
-from superposition.cli.llm.text import check_text, read_tokens
+from superposition.cli.llm.text import read_tokens
 from superposition.cli.sae.data import Data, cache_data
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError, CorruptError
@@ -30,8 +30,6 @@ ONE_LAYER = "mlp.hook_post"
 
 def open_model(config: ModelConfig) -> LanguageModel:
     """The model, with BOS and separators as settings say; or ConfigError."""
-    if config.bos and config.no_bos:
-        raise ConfigError("--bos and --no-bos contradict each other; give one of them")
     lm = LanguageModel.from_hf(config.model, dtype=config.dtype)
     bos = True if config.bos else False if config.no_bos else None
     separator = config.sequence_separator if isinstance(config, TextConfig) else None
@@ -83,8 +81,6 @@ def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | Non
     tell: is given how rows were made of documents, in words.
     Raises ConfigError for settings, models and text, CorruptError for tokens that were kept and are damaged.
     """
-    validate.integer("mixing", config.mixing, 0, 2**20)
-    check_text(config)
     if config.cache is not None:
         return _cached(config, config.cache)
     lm = open_model(config)

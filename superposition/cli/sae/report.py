@@ -20,10 +20,10 @@ from rich.text import Text
 from superposition import metrics
 from superposition._internal import atomic
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig
-from superposition.cli.sae.config import choose
 from superposition.cli.sae.data import Data, open_data
 from superposition.cli.sae.evaluation import finite, names_of, splitting, universality
 from superposition.cli.sae.training import RESULTS, read_results
+from superposition.cli.settings import choose
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.metrics import METRICS
 from superposition.evaluation.sae import evaluate
@@ -113,9 +113,6 @@ def load_all(paths: Sequence[Path], *, allow_pt: bool = False) -> list[Named]:
 
 def eval_saes(config: EvalConfig) -> dict[str, Any]:
     """Measure SAEs, print tables, write JSON; returns what is written. Raises ConfigError and StoreError."""
-    if config.examples < 1:
-        raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
-    free(config.json, overwrite=config.overwrite)
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     data = open_data(config, train=False)
     for one in saes:
@@ -142,12 +139,6 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
         write_json(config.json, result)
         print(f"numbers in {config.json}")
     return result
-
-
-def free(path: Path | None, *, overwrite: bool) -> None:
-    """ConfigError where a file of numbers would replace another unasked."""
-    if path is not None and path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; give --overwrite to replace it, or another --json")
 
 
 def log10_density(densities: np.ndarray) -> dict[str, Any]:
@@ -213,13 +204,8 @@ def convert_sae(config: ConvertConfig) -> Path:
     Raises ConfigError for what the format cannot hold and where something is already, StoreError for the disk,
     CorruptError if what was read back differs.
     """
-    choose("to", config.to, formats.FORMATS)
     if config.from_format is not None:
         choose("from", config.from_format, formats.FORMATS)
-    if os.path.lexists(config.destination):
-        raise ConfigError(f"{config.destination} exists; choose another destination")
-    if not os.path.lexists(config.source):
-        raise ConfigError(f"{config.source}: no such file or directory; give an SAE")
     sae, params, metadata, sparsity = formats.load(
         config.source, config.from_format, allow_pt=config.allow_pt
     )

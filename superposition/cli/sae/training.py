@@ -42,20 +42,14 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
     Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
     diverges, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
-    if config.out is None:
-        raise ConfigError("training needs --out, the directory to write; for example --out runs/topk")
+    assert config.out is not None
     out = Path(os.path.abspath(config.out))
     work = out.with_name(f"{out.name}.partial")
-    for path in (out, work):
-        if os.path.lexists(path) and not config.resume:
-            raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
     if os.path.lexists(out) and not (out / RESULTS).is_file():
         raise ConfigError(f"{out} is not the directory of a run; choose another --out")
     data = opener(work)
     n_features = None if data.dictionary is None else len(data.dictionary)
     run, axes = config.plan(data.d_in, data.d_out, n_features)
-    if config.examples < 1:
-        raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
     settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
     with loop.interruptible() as stop, held(work, out):
         if out.exists():
