@@ -11,7 +11,7 @@ import pytest
 
 from superposition.activations.cache import Cache
 from superposition.cli.features import page
-from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.config import PageConfig
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
 from superposition.interventions import Attached, firing
