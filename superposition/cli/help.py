@@ -73,7 +73,7 @@ def _help(settings: type, field: "Field[Any]") -> str:
         text = class_fields(settings.__module__, settings.__name__)[field.name].doc
     text = " ".join(text.split())
     value = field.default
-    if "Default" in text or value in (MISSING, None, (), False, ""):
+    if "Default" in text or value is False or value is None or value in (MISSING, (), ""):
         return text
     shown = value if isinstance(value, tuple) else (value,)
     words = "yes" if value is True else " ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in shown)

@@ -69,10 +69,10 @@ COMMANDS: dict[str, Command | Group] = {
             ),
             "convert": Command(
                 ConvertConfig,
-                "sae.run:convert",
+                "sae.report:convert_sae",
                 ("superposition sae convert runs/sae/seed=0 runs/theirs --to sparsify",),
             ),
-            "show": Command(ShowSAEConfig, "sae.run:show", ("superposition sae show runs/sae",)),
+            "show": Command(ShowSAEConfig, "sae.figures:show_saes", ("superposition sae show runs/sae",)),
         },
     ),
     "llm": Group(
@@ -80,7 +80,7 @@ COMMANDS: dict[str, Command | Group] = {
         {
             "train-sae": Command(
                 LMTrainConfig,
-                "llm.run:train",
+                "sae.run:train",
                 (
                     "superposition llm train-sae --hook mlp.hook_post --k 16 --d-sae 512 --steps 100 --out runs/lm",
                     "superposition llm train-sae --cache runs/activations --hook mlp.hook_post --steps 100 --out runs/cached",
@@ -93,21 +93,21 @@ COMMANDS: dict[str, Command | Group] = {
             ),
             "activations": Command(
                 ActivationsConfig,
-                "llm.run:activations",
+                "llm.activations:write_activations",
                 (
                     "superposition llm activations --hook mlp.hook_post --max-tokens 50000 --out runs/activations",
                 ),
             ),
             "generate": Command(
                 GenerateConfig,
-                "llm.run:continuations",
+                "llm.generation:generate",
                 ('superposition llm generate --prompt "The king" "Once upon a time" --seed 0 1',),
             ),
         },
     ),
     "page": Command(
         PageConfig,
-        "features.run:page",
+        "features.page:write_pages",
         (
             "superposition page --latents 0..9 --max-tokens 20000 --out runs/pages",
             "superposition page --toy runs/toys.zarr --cell density=0.1 --out runs/toy-pages",
@@ -131,10 +131,6 @@ TITLE = """Toy models of superposition and sparse autoencoders.
 
 Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
 """
-EXAMPLES = (
-    "superposition sweep --density 1 0.1 0.01 --importance-base 0.7 --seed 0..2 --steps 2000 --out runs/toys.zarr",
-    "superposition show runs/toys.zarr",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         chosen = getattr(chosen, "command", chosen)
         settings.check(chosen)
-        _function(type(chosen))(chosen)
+        said = _function(type(chosen))(chosen)
+        if isinstance(said, str) and said:
+            print(said)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -175,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _help(given: Sequence[str]) -> str | None:
     """The help that a command line asks for: by -h or --help, or by no command, or half of one."""
     path, about, commands, words = "superposition", TITLE, dict(COMMANDS), list(given)
-    examples: tuple[str, ...] = EXAMPLES
+    examples: tuple[str, ...] = (COMMANDS["sweep"].examples[0], *COMMANDS["show"].examples)  # type: ignore[union-attr]
     while True:
         if not words or words[0] in command_line.ASKS:
             whats = {

@@ -1,7 +1,6 @@
 """`superposition llm generate`: texts continued in the terminal."""
 
 import sys
-from collections.abc import Iterator
 
 import jax
 
@@ -11,7 +10,7 @@ from superposition.cli.llm.data import begun, open_model
 from superposition.cli.sae.report import visible
 
 
-def generate(config: GenerateConfig) -> Iterator[str]:
+def generate(config: GenerateConfig) -> str:
     """Each prompt with its continuation by each seed, up to the model's end of text; invisible characters as escapes.
 
     Raises ConfigError for settings, and for prompts and n that exceed the model's positions.
@@ -31,6 +30,8 @@ def generate(config: GenerateConfig) -> Iterator[str]:
             for seed in config.seed
         ]
     print(begun(lm), file=sys.stderr, flush=True)
-    for text, prompt, rows in zip(config.prompt, prompts, zip(*drawn, strict=True), strict=True):
-        for row in rows:
-            yield visible(f"{text}{lm.continuation(prompt, lm.token_facts.until_eos(row))}")
+    return "\n---\n".join(
+        visible(f"{text}{lm.continuation(prompt, lm.token_facts.until_eos(row))}")
+        for text, prompt, rows in zip(config.prompt, prompts, zip(*drawn, strict=True), strict=True)
+        for row in rows
+    )

@@ -24,9 +24,9 @@ from superposition.activations import (
 from superposition.activations.array import activations
 from superposition.activations.cache import Cache, is_cache
 from superposition.activations.files import mapped_rows
+from superposition.activations.read import read_array
 from superposition.activations.toy import TARGETS
 from superposition.cli.sae.config import DataConfig
-from superposition.cli.sae.files import read_array
 from superposition.cli.settings import choose
 from superposition.errors import ConfigError
 from superposition.evaluation.sae import batch_size, held_out

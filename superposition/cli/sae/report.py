@@ -21,11 +21,11 @@ from superposition import metrics
 from superposition._internal import atomic
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig
 from superposition.cli.sae.data import Data, open_data
-from superposition.cli.sae.evaluation import finite, names_of, splitting, universality
-from superposition.cli.sae.training import RESULTS, read_results
+from superposition.cli.sae.training import RESULTS, finite, read_results
 from superposition.cli.settings import choose
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.metrics import METRICS
+from superposition.evaluation.pairs import splitting, universality
 from superposition.evaluation.sae import evaluate
 from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
@@ -107,8 +107,14 @@ def load_all(paths: Sequence[Path], *, allow_pt: bool = False) -> list[Named]:
         raise ConfigError("give at least one SAE directory, or the directory of a run, before the options")
     return [
         Named(name, path, formats.load(path, allow_pt=allow_pt))
-        for name, path in zip(names_of(found), found, strict=True)
+        for name, path in zip(_names_of(found), found, strict=True)
     ]
+
+
+def _names_of(paths: Sequence[Path]) -> list[str]:
+    """Short names for SAEs: the last part of each path, the whole where that is ambiguous."""
+    short = [path.resolve().name for path in paths]
+    return [str(p) if short.count(n) > 1 else n for p, n in zip(paths, short, strict=True)]
 
 
 def eval_saes(config: EvalConfig) -> dict[str, Any]:
@@ -198,8 +204,8 @@ def write_json(path: Path, value: Any) -> None:
         ) from error
 
 
-def convert_sae(config: ConvertConfig) -> Path:
-    """Write an SAE in another format, read it back and compare every number; returns the destination.
+def convert_sae(config: ConvertConfig) -> str:
+    """Write an SAE in another format, read it back and compare every number; returns where it is.
 
     Raises ConfigError for what the format cannot hold and where something is already, StoreError for the disk,
     CorruptError if what was read back differs.
@@ -226,4 +232,4 @@ def convert_sae(config: ConvertConfig) -> Path:
         print(f"{config.to} has no place for firing frequencies; they stay in {config.source}")
     if type(back.sae) is not type(sae):
         print(f"{type(sae).__name__} is {type(back.sae).__name__} in {config.to}")
-    return config.destination
+    return str(config.destination)

@@ -5,6 +5,7 @@ All is written beside its place, in OUT.partial, and takes the name OUT in one r
 
 import itertools
 import json
+import math
 import os
 import shutil
 import threading
@@ -21,7 +22,6 @@ from superposition._internal.lock import held
 from superposition._internal.strict_json import strict_json
 from superposition.cli.sae.config import TrainSettings
 from superposition.cli.sae.data import Data
-from superposition.cli.sae.evaluation import finite, log10_densities
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate, shortcomings, target_l0
 from superposition.storage import formats
@@ -214,7 +214,9 @@ def _publish(
             one.sae,
             one.params,
             {**(data.metadata or {}), "superposition": finite(about)},
-            sparsity=log10_densities(measured.firing_rates),
+            sparsity=np.log10(measured.firing_rates + 1e-10).astype(
+                np.float32
+            ),  # -10 for the dead, as SAELens
         )
         history[name] = {"steps": one.steps.tolist()} | {
             term: [float(f"{v:.6g}") for v in values] for term, values in one.history.items()
@@ -232,6 +234,15 @@ def _publish(
         os.rename(new, out)
         atomic.fsync(out.parent)
     return results
+
+
+def finite(value: Any) -> Any:
+    """JSON without NaN and infinity, which JSON has not: None in their place."""
+    if isinstance(value, dict):
+        return {k: finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _exact(value: float) -> str:

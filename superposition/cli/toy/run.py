@@ -10,8 +10,8 @@ from superposition.training.progress import terminal
 from superposition.training.toy_sweep import sweep_grid
 
 
-def sweep(config: SweepConfig) -> None:
-    """Train every model of the grid, print a table, and say where the results are."""
+def sweep(config: SweepConfig) -> str:
+    """Train every model of the grid and print a table; returns where the results are."""
     run, axes = config.plan()
     hidden, features = (
         min(axes.get(name, (getattr(run.model, name),))) for name in ("n_hidden", "n_features")
@@ -28,13 +28,12 @@ def sweep(config: SweepConfig) -> None:
         "memory_gb": config.memory_gb,
     }
     summary(sweep_grid(run, axes, out=config.out, progress=terminal, **options))
-    print(f"results in {config.out}; see them with: superposition show {config.out}")
+    return f"results in {config.out}; see them with: superposition show {config.out}"
 
 
-def show(config: ShowConfig) -> None:
-    """Print a table of a stored sweep and write its figures."""
+def show(config: ShowConfig) -> str:
+    """Print a table of a stored sweep and write its figures; returns their names."""
     results = open_sweep(config.results)
     summary(results)
     folder = config.figures or config.results.with_suffix(".figures")
-    for path in figures(results, folder):
-        print(path)
+    return "\n".join(map(str, figures(results, folder)))
