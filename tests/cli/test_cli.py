@@ -5,6 +5,9 @@ import pytest
 
 from superposition.cli import main
 from superposition.cli.command_line import tree
+from superposition.features import Zipf
+from superposition.training import open_sweep
+from superposition.training.toy_results import stored
 from tests.support.processes import python
 
 HEADINGS = [
@@ -94,6 +97,26 @@ def test_sweep_then_show(tmp_path, capsys):
     )
     assert status == 2
     assert "density" in errors
+
+
+def test_a_sweep_without_an_axis_of_densities_is_shown(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    options = ["--features", "hierarchical", "--no-exclusive", "--law", "density=zipf", "--out", out]
+    assert run("sweep", *TINY, "--n-features", "3", *options, capsys=capsys)[0] == 0
+    law = stored(open_sweep(out))[0].features
+    assert (law.exclusive, law.density) == (False, Zipf())
+    status, printed, _ = run("show", out, capsys=capsys)
+    assert status == 0
+    assert (tmp_path / "a.figures" / "columns.png").stat().st_size > 1000
+
+
+def test_settings_of_laws_and_of_the_optimizer_are_axes(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    axes = ["--features", "correlated", "--n-sets", "1", "2", "--b1", "0.8", "0.9", "--seed", "3..4", "7"]
+    assert run("sweep", *TINY, *axes, "--sparsity", "0.5", "--out", out, capsys=capsys)[0] == 0
+    results = open_sweep(out)
+    assert results["loss"].dims == ("sparsity", "n_sets", "b1", "seed")
+    assert results["seed"].values.tolist() == [3, 4, 7]
 
 
 @pytest.mark.parametrize("model", ["relu-hidden", "absolute-value"])
