@@ -58,8 +58,7 @@ COMMANDS: dict[str, Command | Group] = {
                 "sae.run:train",
                 (
                     "superposition sae train --toy runs/toys.zarr --cell density=0.1 --k 1 --steps 2000 --out runs/sae",
-                    "superposition sae train --planted orthogonal --architecture jumprelu --l0-target 4 --steps 500"
-                    " --out runs/planted",
+                    "superposition sae train --planted orthogonal --k 4 --seed 0 1 --steps 500 --out runs/planted",
                 ),
             ),
             "eval": Command(

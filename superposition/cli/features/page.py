@@ -18,7 +18,7 @@ from superposition.activations.cache import Cache
 from superposition.cli.features.config import PageConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.data import _digest, put_together
+from superposition.cli.llm.data import put_together
 from superposition.cli.llm.needs import hook_for, requirements_of, text_for
 from superposition.cli.sae.report import visible
 from superposition.cli.sae.training import progress
@@ -27,6 +27,7 @@ from superposition.errors import ConfigError, StoreError
 from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
+from superposition.llm.place import digest
 from superposition.pages.server.belong import made_of
 from superposition.pages.write import replaceable, write
 from superposition.storage import formats
@@ -106,7 +107,7 @@ def _language_model(config: PageConfig, out: Path) -> str:
 def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     """The tokens that a cache has activations of; ConfigError for a cache without tokens or of another model."""
     about = cache.manifest.settings["about"]
-    if (theirs := about.get("model_sha256")) is not None and theirs != _digest(lm):
+    if (theirs := about.get("model_sha256")) is not None and theirs != digest(lm):
         raise ConfigError(
             f"{cache.directory} was written with {about.get('model')} in {about.get('dtype')}; give that --model and --dtype"
         )
