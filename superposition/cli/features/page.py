@@ -2,11 +2,8 @@
 
 import os
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,9 +26,9 @@ from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.llm.place import digest
 from superposition.pages.server.belong import made_of
+from superposition.pages.stopped import stopped
 from superposition.pages.write import replaceable, write
 from superposition.storage import formats
-from superposition.training import loop
 
 TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
 NOT_TOY = (
@@ -59,7 +56,7 @@ def write_pages(config: PageConfig) -> str:
             _leave_out(config, TEXT, "--cache holds the activations of a text")
     if repeated := [latent for latent in dict.fromkeys(config.latents) if config.latents.count(latent) > 1]:
         raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
-    with _stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
+    with stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
         if config.toy is None:
             return _language_model(config, out)
         from superposition.cli.features.toy_page import pages_of
@@ -181,29 +178,3 @@ def _serving(config: PageConfig, out: Path) -> str:
     flags = ("allow_pt", "bos", "no_bos", "special_tokens")
     words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
     return visible(shlex.join([*words, "--pages", str(out)]))
-
-
-class _Signal(BaseException):
-    """Raised where the signal arrives, as KeyboardInterrupt is, so that everything open is put away."""
-
-
-@contextmanager
-def _stopped(out: Path) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP, at any moment, as one error after everything is put away."""
-    stop = loop.Stop()
-
-    def arrived(signum: int, frame: Any) -> None:
-        stop.signal = signum
-        raise _Signal
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = {name: signal.signal(name, arrived) for name in loop.signals()}
-    try:
-        yield
-    except _Signal as error:
-        raise stop.interrupted(f"nothing was written to {out}") from error
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)

@@ -11,11 +11,11 @@ from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.data import about_text, open_model, put_together
 from superposition.cli.llm.needs import place, text_for
 from superposition.cli.sae.report import Named, load_all, log10_density, table, write_json
-from superposition.cli.sae.training import finite
 from superposition.interventions import Ablations, Attached, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.storage.provenance import provenance
+from superposition.storage.sae_runs import finite
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
 BINS = 20

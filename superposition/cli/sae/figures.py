@@ -12,10 +12,10 @@ from superposition._internal.strict_json import strict_json
 from superposition.activations.read import read_array
 from superposition.cli.sae.commands import ShowSAEConfig
 from superposition.cli.sae.report import Named, console, load_all, table, visible
-from superposition.cli.sae.training import DICTIONARY, HISTORY, RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError
 from superposition.plot.sae import nearest_cosines
 from superposition.sae import SAE
+from superposition.storage.sae_runs import DICTIONARY, HISTORY, RESULTS, read_results
 
 MAX_MATRICES = 12  # pictures of single SAEs of a run
 MAX_DRAWN = 1024  # rows of a cosine matrix; beyond it a pixel is less than a row

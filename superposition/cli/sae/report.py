@@ -21,7 +21,6 @@ from superposition import metrics
 from superposition._internal import atomic
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig
 from superposition.cli.sae.data import Data, open_data
-from superposition.cli.sae.training import RESULTS, finite, read_results
 from superposition.cli.settings import choose
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.metrics import METRICS
@@ -31,6 +30,7 @@ from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
 from superposition.storage.formats import Loaded
 from superposition.storage.provenance import provenance
+from superposition.storage.sae_runs import RESULTS, finite, read_results
 
 MAX_ROWS = 60
 WIDE = 200

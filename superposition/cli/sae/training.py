@@ -5,7 +5,6 @@ All is written beside its place, in OUT.partial, and takes the name OUT in one r
 
 import itertools
 import json
-import math
 import os
 import shutil
 import threading
@@ -26,13 +25,12 @@ from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate, shortcomings, target_l0
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
+from superposition.storage.sae_runs import DICTIONARY, FORMAT, HISTORY, RESULTS, finite, read_results
 from superposition.training import SAERun, Trained, loop
 from superposition.training.fitting import block_size, fit_grid
 from superposition.training.sae import bytes_per_sae
 
-RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
-TRAINING = "training"
-FORMAT = 1
+DATA, TRAINING = "data.json", "training"
 
 
 def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[str, Any]:
@@ -72,49 +70,6 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
         shutil.rmtree(work, ignore_errors=True)
     print(f"{len(trained)} SAE{'s' if len(trained) > 1 else ''} in {seconds:.1f} s")
     return results
-
-
-def read_results(directory: Path) -> dict[str, Any]:
-    """What a run found; ConfigError if there is none at `directory`, CorruptError if it cannot be read."""
-    path = directory / RESULTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{directory} is not the directory of a run: {error.strerror}") from error
-    try:
-        results = strict_json(path, data)
-        _check_results(results)
-    except (AttributeError, CorruptError, KeyError, TypeError, ValueError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix(f"{path}: ")
-        raise CorruptError(f"{path} is damaged: {said[:200]}; train again") from error
-    return results
-
-
-def _check_results(results: dict[str, Any]) -> None:
-    """What readers of the results rely on; KeyError, TypeError or ValueError."""
-
-    def held(value: Any, kind: Any, what: str) -> Any:
-        if not isinstance(value, kind):
-            raise ValueError(f"{what} is {value!r:.60}")
-        return value
-
-    if results["superposition"] != FORMAT:
-        raise ValueError("another format")
-    run = held(results["run"], dict, "run")
-    sae = held(run["sae"], dict, "sae")
-    for value, kind, what in (
-        (run["steps"], int, "steps"),
-        (sae["recipe"], str, "recipe"),
-        (sae["d_in"], int, "d_in"),
-    ):
-        held(value, kind, what)
-    for record in held(results["records"], list, "records"):
-        held(held(record, dict, "a record").get("settings", {}), dict, "settings")
-        held(record.get("fault"), str | None, "a fault")
-        for name, value in held(record["metrics"], dict, "metrics").items():
-            held(value, int | float | None, f"the metric {name!r:.40}")
-        if Path(held(record["name"], str, "a name")).name != record["name"]:
-            raise ValueError(f"the name {record['name']!r:.60} is no folder of the run")
 
 
 def _same(where: Path, stored: Any, wanted: Any) -> None:
@@ -234,15 +189,6 @@ def _publish(
         os.rename(new, out)
         atomic.fsync(out.parent)
     return results
-
-
-def finite(value: Any) -> Any:
-    """JSON without NaN and infinity, which JSON has not: None in their place."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _exact(value: float) -> str:
