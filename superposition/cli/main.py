@@ -88,7 +88,7 @@ COMMANDS: dict[str, Command | Group] = {
             "eval-sae": Command(
                 LMEvalConfig,
                 "llm.evaluation:eval_saes",
-                ("superposition llm eval-sae superposition/small-lm-sae --max-tokens 20000",),
+                ("superposition llm eval-sae runs/lm --max-tokens 20000",),
             ),
             "activations": Command(
                 ActivationsConfig,
