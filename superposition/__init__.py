@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds this against th
     from superposition import theory as theory
     from superposition import toy as toy
     from superposition import training as training
-    from superposition.cli.toy.sweep_config import SweepConfig as SweepConfig
     from superposition.errors import ConfigError as ConfigError
     from superposition.errors import SuperpositionError as SuperpositionError
     from superposition.evaluation import Evaluation as Evaluation
@@ -54,7 +53,6 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds this against th
 
 # Public names under their module, and the rooms themselves.
 _NAMES = {
-    "cli.toy.sweep_config": ("SweepConfig",),
     "errors": ("ConfigError", "SuperpositionError"),
     "evaluation": ("Evaluation", "evaluate"),
     "expected_loss": ("reference_loss",),

@@ -1,4 +1,4 @@
-"""The fields of a room's recipes with their one-line docstrings, read from source: nothing is imported, nor JAX."""
+"""The fields of recipes with their one-line docstrings, read from source: nothing is imported, nor JAX."""
 
 import ast
 from functools import cache
@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 class Field(NamedTuple):
-    """A field of a dataclass: its annotation and default as they are written, and the docstring below it, or ""."""
+    """A field of a dataclass: its annotation and default as they are written ("" for none), and its docstring, or ""."""
 
     annotation: str
     default: str
@@ -34,6 +34,12 @@ def recipe_fields(room: str, registry: str) -> dict[str, dict[str, Field]]:
     return {name: _fields(place, value) for name, value in zip(names, entries.values, strict=True)}
 
 
+@cache
+def class_fields(module: str, name: str) -> dict[str, Field]:
+    """Of the class `module.name`, such as superposition.training.toy.ToyRun: field name -> Field, inherited ones first."""
+    return _fields(module, ast.Name(name))
+
+
 def _targets(node: ast.AnnAssign | ast.Assign) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target]
 
@@ -48,7 +54,7 @@ def _fields(module: str, reference: ast.expr) -> dict[str, Field]:
     for base in definition.bases:
         fields |= _fields(home, base)
     for node, following in zip(definition.body, [*definition.body[1:], None], strict=True):
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
         annotation, name = ast.unparse(node.annotation), node.target.id
         if annotation.startswith("ClassVar"):
@@ -56,7 +62,8 @@ def _fields(module: str, reference: ast.expr) -> dict[str, Field]:
         doc = fields[name].doc if name in fields else ""
         if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
             doc = str(following.value.value)
-        fields[name] = Field(annotation, ast.unparse(node.value), doc)
+        default = "" if node.value is None else ast.unparse(node.value)
+        fields[name] = Field(annotation, default, doc)
     return fields
 
 
@@ -66,7 +73,8 @@ def _class(module: str, reference: ast.expr) -> tuple[str, ast.ClassDef] | None:
     if isinstance(reference, ast.Attribute):
         home = _imported(tree).get(ast.unparse(reference.value))
         return None if home is None else _class(home, ast.Name(reference.attr))
-    assert isinstance(reference, ast.Name)
+    if not isinstance(reference, ast.Name):
+        return None
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == reference.id:
             return module, node

@@ -15,17 +15,19 @@ from typing import Any, NamedTuple
 
 from superposition.errors import ConfigError
 
-HELP = ("-h", "--help", "--tyro-print-completion", "--tyro-write-completion")
+ASKS = ("-h", "--help")
+HELP = (*ASKS, "--tyro-print-completion", "--tyro-write-completion")
 LONGEST = 10**18  # integers beyond are a slip, and could take all memory to write out
 NEGATIVE = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
-# What else a flag may be called, in the order in which it is looked for: other commands have it under that name.
+RANGE = re.compile(r"(\d{1,10})\.\.(\d{1,10})")  # 0..9 is 0 1 2 3 4 5 6 7 8 9
+MOST = 10**6  # numbers of a range
+# What a flag may have meant that is called otherwise, in the order in which it is looked for.
 OTHERWISE = {
-    "--density": ("--densities",),
     "--densities": ("--density",),
-    "--sparsity": ("--sparsities", "--density", "--densities"),
-    "--sparsities": ("--density", "--densities"),
-    "--seed": ("--seeds",),
+    "--sparsity": ("--density",),
+    "--sparsities": ("--sparsity", "--density"),
     "--seeds": ("--seed",),
+    "--first-seed": ("--seed",),
 }
 
 
@@ -38,10 +40,11 @@ class Flag(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A command: its flags by name, and whether it takes words without one."""
+    """A command: its flags by name, whether it takes words without one, and the first flag of every field."""
 
     flags: dict[str, Flag]
     words: bool
+    flag_of: dict[str, str]
 
 
 Tree = dict[str, Any]  # of commands: a Leaf, or another Tree, by name
@@ -77,9 +80,11 @@ def tree(kind: Any) -> Tree | Leaf | None:
         known = bool(named) and None not in named
         return {str(name): tree(part) for name, part in named.items()} if known else None
     hints = typing.get_type_hints(kind, include_extras=True)
+    hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     if list(hints) == ["command"]:
         return tree(hints["command"])
     flags: dict[str, Flag] = {}
+    flag_of: dict[str, str] = {}
     words = False
     for name, hint in hints.items():
         plain, extras = _plain(hint)
@@ -87,7 +92,7 @@ def tree(kind: Any) -> Tree | Leaf | None:
             words = True
             continue
         called = next((extra.name for extra in extras if getattr(extra, "name", None)), name)
-        flag = f"--{called.replace('_', '-')}"
+        flag = flag_of[name] = f"--{called.replace('_', '-')}"
         if dataclasses.is_dataclass(plain):
             inner = tree(plain)
             if not isinstance(inner, Leaf):
@@ -97,7 +102,7 @@ def tree(kind: Any) -> Tree | Leaf | None:
             return None  # a choice between recipes has commands of its own
         else:
             flags |= _flags(flag, plain, optional=None in extras)
-    return Leaf(flags, words)
+    return Leaf(flags, words, flag_of)
 
 
 def _name_of(option: Any) -> str | None:
@@ -124,10 +129,10 @@ def _flags(flag: str, plain: Any, *, optional: bool) -> dict[str, Flag]:
         inner = {_plain(part)[0] for part in typing.get_args(plain)} - {Ellipsis}
         return {flag: Flag(inner.pop() if inner in ({int}, {float}) else None, True)}
     both = {flag: Flag(plain if plain in (int, float, bool) else None, optional=optional)}
-    if plain is bool and not optional:  # one that may be None takes a word
+    if plain is bool:
         head, _, last = flag.rpartition(".")
         off = f"--no-{flag[2:]}" if not head else f"{head}.no-{last}"
-        both[off] = Flag(bool)
+        both[off] = both[flag]
     return both
 
 
@@ -157,6 +162,12 @@ def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
         if name not in leaf.flags:
             raise ConfigError(f"{path} has no {name}{_instead(name, leaf.flags)} (see {path} --help)")
         flag, values = leaf.flags[name], [value] if equals else []
+        if (
+            flag.kind is bool
+            and flag.optional
+            and name.rpartition(".")[2].removeprefix("--").startswith("no-")
+        ):
+            name, values, flag = name.replace("no-", "", 1), ["False"], Flag(None)
         done.append(name)
     return done
 
@@ -167,6 +178,8 @@ def _is_flag(word: str) -> bool:
 
 def _values(name: str, flag: Flag, values: list[str], leaf: Leaf, path: str) -> list[str]:
     """A flag's values, numbers as the parser takes them."""
+    if flag.kind is bool and flag.optional and not values:
+        return ["True"]  # for the parser takes a word where a truth value may be left open
     if flag.kind is None or flag.kind is bool:
         return values
     if not values and not flag.many:
@@ -174,17 +187,26 @@ def _values(name: str, flag: Flag, values: list[str], leaf: Leaf, path: str) -> 
             f"{name} needs {_article(flag.kind)}; for example {name} {1 if flag.kind is int else 0.1}"
         )
     if len(values) > 1 and not flag.many and not leaf.words:
-        raise ConfigError(f"{name} takes one number; got {' '.join(values)}{_counted(name, leaf, values)}")
+        raise ConfigError(f"{name} takes one number; got {' '.join(values)}")
+    if flag.many and flag.kind is int:
+        values = [number for value in values for number in _range(name, value)]
     own = values if flag.many else values[:1]  # the rest are words of the command
     if flag.optional and own == ["None"]:
         return values
     return [_number(name, flag, value, words=leaf.words) for value in own] + values[len(own) :]
 
 
-def _counted(name: str, leaf: Leaf, values: list[str]) -> str:
-    if name != "--seeds" or "--first-seed" not in leaf.flags:
-        return ""
-    return f": it is how many, counted up from --first-seed; {len(values)} seeds are {name} {len(values)}"
+def _range(name: str, text: str) -> list[str]:
+    """The numbers of `0..9`, its ends included; any other word as it is."""
+    ends = RANGE.fullmatch(text)
+    if ends is None:
+        return [text]
+    low, high = map(int, ends.groups())
+    if not 0 <= high - low < MOST:
+        raise ConfigError(
+            f"{name} takes a range of 1 to {MOST} numbers, the lower first, as 0..9; got {text!r}"
+        )
+    return [str(number) for number in range(low, high + 1)]
 
 
 def _number(name: str, flag: Flag, text: str, *, words: bool) -> str:
@@ -236,14 +258,17 @@ def _instead(name: str, flags: Iterable[str]) -> str:
     for other in OTHERWISE.get(name, ()):
         if other in known:
             note = " (density = 1 - sparsity)" if "sparsi" in name and "densi" in other else ""
-            return f"; did you mean {other}{note}?{_meaning(other, known)}"
+            return f"; did you mean {other}{note}?{_meaning(name, known)}"
     return _near(name, known)
 
 
-def _meaning(flag: str, known: list[str]) -> str:
-    if flag == "--seeds":
-        return " It is how many seeds, counted up from --first-seed"
-    return " It takes the seeds themselves, as --seed 0 1 2" if flag == "--seed" else ""
+def _meaning(name: str, known: list[str]) -> str:
+    """What is to be said besides of a name that is gone, or stood for something else."""
+    if name in ("--seeds", "--first-seed"):
+        return " It was a count; --seed takes the seeds themselves: --seed 0 1 2, or 0..9 for ten of them"
+    if name == "--sparsity" and "--sparsity-loss" in known:
+        return " The kind of jumprelu's loss is --sparsity-loss"
+    return ""
 
 
 def _near(word: str, known: Iterable[str]) -> str:

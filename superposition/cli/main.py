@@ -1,9 +1,10 @@
-"""The `superposition` command: a table of commands, each with its settings and the function that runs it.
+"""The `superposition` command: a table of commands, each with its settings, the function that runs it, and examples.
 
 JAX is imported only once there is work: settings that can be judged without it are judged before.
 """
 
 import contextlib
+import inspect
 import io
 import signal
 import sys
@@ -15,21 +16,21 @@ from typing import Annotated, Any, NamedTuple, Union
 import tyro
 
 from superposition._version import __version__
-from superposition.cli import command_line, early
+from superposition.cli import command_line, help, settings
 from superposition.cli.features.config import AblateConfig, PageConfig, ServeConfig, SteerConfig
 from superposition.cli.llm.config import ActivationsConfig, GenerateConfig, LMEvalConfig, LMTrainConfig
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
 from superposition.cli.sae.config import TrainConfig
-from superposition.cli.toy.config import ShowConfig
-from superposition.cli.toy.sweep_config import SweepConfig
+from superposition.cli.toy.config import ShowConfig, SweepConfig
 from superposition.errors import ConfigError, SuperpositionError
 
 
 class Command(NamedTuple):
-    """A dataclass of settings, whose fields are the flags, and `module:function` in `superposition.cli` that takes it."""
+    """A dataclass of settings, whose fields are the flags, `module:function` in `superposition.cli`, and examples."""
 
     settings: type
     function: str
+    examples: tuple[str, ...]
 
 
 class Group(NamedTuple):
@@ -40,30 +41,90 @@ class Group(NamedTuple):
 
 
 COMMANDS: dict[str, Command | Group] = {
-    "sweep": Command(SweepConfig, "toy.run:sweep"),
-    "show": Command(ShowConfig, "toy.run:show"),
+    "sweep": Command(
+        SweepConfig,
+        "toy.run:sweep",
+        (
+            "superposition sweep --density 1 0.1 0.01 --importance-base 0.7 --seed 0..2 --steps 2000 --out runs/toys.zarr",
+            "superposition sweep --features copula --n-features 8 --law density=zipf --steps 500 --out runs/zipf.zarr",
+        ),
+    ),
+    "show": Command(ShowConfig, "toy.run:show", ("superposition show runs/toys.zarr",)),
     "sae": Group(
         "Train, measure, convert and show sparse autoencoders.",
         {
-            "train": Command(TrainConfig, "sae.run:train"),
-            "eval": Command(EvalConfig, "sae.report:eval_saes"),
-            "convert": Command(ConvertConfig, "sae.run:convert"),
-            "show": Command(ShowSAEConfig, "sae.run:show"),
+            "train": Command(
+                TrainConfig,
+                "sae.run:train",
+                (
+                    "superposition sae train --toy runs/toys.zarr --cell density=0.1 --k 1 --steps 2000 --out runs/sae",
+                    "superposition sae train --planted orthogonal --k 4 --seed 0 1 --steps 500 --out runs/planted",
+                ),
+            ),
+            "eval": Command(
+                EvalConfig,
+                "sae.report:eval_saes",
+                ("superposition sae eval runs/planted --planted orthogonal --json runs/planted.json",),
+            ),
+            "convert": Command(
+                ConvertConfig,
+                "sae.report:convert_sae",
+                ("superposition sae convert runs/sae/seed=0 runs/theirs --to sparsify",),
+            ),
+            "show": Command(ShowSAEConfig, "sae.figures:show_saes", ("superposition sae show runs/sae",)),
         },
     ),
     "llm": Group(
         "Train and measure SAEs on a language model, cache its activations, continue texts.",
         {
-            "train-sae": Command(LMTrainConfig, "llm.run:train"),
-            "eval-sae": Command(LMEvalConfig, "llm.evaluation:eval_saes"),
-            "activations": Command(ActivationsConfig, "llm.run:activations"),
-            "generate": Command(GenerateConfig, "llm.run:continuations"),
+            "train-sae": Command(
+                LMTrainConfig,
+                "sae.run:train",
+                (
+                    "superposition llm train-sae --hook mlp.hook_post --k 16 --d-sae 512 --steps 100 --out runs/lm",
+                    "superposition llm train-sae --cache runs/activations --hook mlp.hook_post --steps 100 --out runs/cached",
+                ),
+            ),
+            "eval-sae": Command(
+                LMEvalConfig,
+                "llm.evaluation:eval_saes",
+                ("superposition llm eval-sae runs/lm --max-tokens 20000",),
+            ),
+            "activations": Command(
+                ActivationsConfig,
+                "llm.activations:write_activations",
+                (
+                    "superposition llm activations --hook mlp.hook_post --max-tokens 50000 --out runs/activations",
+                ),
+            ),
+            "generate": Command(
+                GenerateConfig,
+                "llm.generation:generate",
+                ('superposition llm generate --prompt "The king" "Once upon a time" --seed 0 1',),
+            ),
         },
     ),
-    "page": Command(PageConfig, "features.run:page"),
-    "serve": Command(ServeConfig, "features.serve:serve"),
-    "steer": Command(SteerConfig, "features.steering:steer"),
-    "ablate": Command(AblateConfig, "features.ablation:ablate"),
+    "page": Command(
+        PageConfig,
+        "features.page:write_pages",
+        (
+            "superposition page --latents 0..9 --max-tokens 20000 --out runs/pages",
+            "superposition page --toy runs/toys.zarr --cell density=0.1 --out runs/toy-pages",
+        ),
+    ),
+    "serve": Command(ServeConfig, "features.serve:serve", ("superposition serve --pages runs/pages",)),
+    "steer": Command(
+        SteerConfig,
+        "features.steering:steer",
+        (
+            'superposition steer --latent 136 --strength -2 0 2 --prompt "Once upon a time" --max-tokens 20000',
+        ),
+    ),
+    "ablate": Command(
+        AblateConfig,
+        "features.ablation:ablate",
+        ('superposition ablate --latent 317 --prompt "Once upon a"',),
+    ),
 }
 TITLE = """Toy models of superposition and sparse autoencoders.
 
@@ -78,16 +139,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"superposition {__version__}")
         return 0
     try:
-        settings = parse(
+        if (shown := _help(given)) is not None:
+            print(shown, end="")
+            return 0
+        chosen = parse(
             settings_type(COMMANDS),
             given,
             prog="superposition",
             description=TITLE,
             config=(tyro.conf.OmitArgPrefixes,),
         )
-        settings = getattr(settings, "command", settings)
-        early.check(settings)
-        _function(type(settings))(settings)
+        chosen = getattr(chosen, "command", chosen)
+        settings.check(chosen)
+        said = _function(type(chosen))(chosen)
+        if isinstance(said, str) and said:
+            print(said)
     except SuperpositionError as error:
         print(f"superposition: error: {error}", file=sys.stderr)
         return error.exit_status
@@ -101,6 +167,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("superposition: error: stopped before there was anything to save", file=sys.stderr)
         return 128 + signal.SIGINT
     return 0
+
+
+def _help(given: Sequence[str]) -> str | None:
+    """The help that a command line asks for: by -h or --help, or by no command, or half of one."""
+    path, about, commands, words = "superposition", TITLE, dict(COMMANDS), list(given)
+    examples: tuple[str, ...] = (COMMANDS["sweep"].examples[0], *COMMANDS["show"].examples)  # type: ignore[union-attr]
+    while True:
+        if not words or words[0] in command_line.ASKS:
+            whats = {
+                name: entry.help if isinstance(entry, Group) else _first(entry.settings)
+                for name, entry in commands.items()
+            }
+            return help.of_commands(path, about, whats, examples)
+        entry = commands.get(words.pop(0))
+        if entry is None:
+            return None
+        path += f" {given[len(given) - len(words) - 1]}"
+        if isinstance(entry, Command):
+            leaf = command_line.tree(entry.settings)
+            assert isinstance(leaf, command_line.Leaf)
+            asked = any(word in command_line.ASKS for word in words)
+            return help.of_command(path, entry.settings, entry.examples, leaf.flag_of) if asked else None
+        about, commands, examples = entry.help, dict(entry.commands), ()
+
+
+def _first(settings: type) -> str:
+    """The first line of what a command does."""
+    return inspect.cleandoc(settings.__doc__ or "").partition("\n")[0]
 
 
 def parse(kind: Any, arguments: Sequence[str], *, prog: str, **options: Any) -> Any:

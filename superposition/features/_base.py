@@ -59,8 +59,11 @@ class FeatureLaw(ABC):
     conditional: ClassVar[bool] = False
 
     density: Numbers | Rates | None = None
+    """Densities 1 - S = P(x_i != 0), each in (0, 1]."""
     sparsity: Numbers | None = None
+    """Sparsities S, each in [0, 1), in place of densities."""
     signed: bool = False
+    """Draw non-zero features from U[-1, 1] in place of U[0, 1]."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -18,6 +18,7 @@ class _Sets(ElementwiseLaw):
     """Features 0..k-1 are the first set, k..2k-1 the second, and so on; k = n_features / n_sets."""
 
     n_sets: int = 2
+    """Number of sets."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

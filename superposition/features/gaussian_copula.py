@@ -24,7 +24,9 @@ class GaussianCopula(GatedLaw):
     """
 
     correlation_rank: int = 4
+    """Rank of the correlation's factor."""
     correlation_scale: float = 0.4
+    """Size of the factor's entries: 0 leaves features independent."""
 
     @property
     def correlation(self) -> tuple[int, float]:

@@ -66,13 +66,21 @@ class Hierarchical(GatedLaw):
     """
 
     roots: int = 1
+    """Number of trees."""
     branching: int = 2
+    """Children of every feature that has any."""
     depth: int = 1
+    """Levels below the roots."""
     exclusive: bool = True
+    """Siblings never fire together."""
     compensate: Literal["no", "published", "exact"] = "no"
+    """Raise children's rates by what their parents take away: no, published or exact."""
     scale_children: bool = False
+    """Multiply a child's magnitude by its parent's over the parent's mean."""
     correlation_rank: int = 0
+    """Rank of the factor of the coins' correlation."""
     correlation_scale: float = 0.1
+    """Size of its entries: 0 leaves the coins independent."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

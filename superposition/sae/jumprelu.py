@@ -13,7 +13,7 @@ from superposition.sae._base import MASKED_PRE_ACT, SAE, Info
 from superposition.sae._parts import Params, State, squared_error, start, without_unused
 from superposition.typing import PRNGKey
 
-SPARSITIES = ("step", "tanh", "quadratic")
+SPARSITY_LOSSES = ("step", "tanh", "quadratic")
 
 
 @jax.custom_vjp
@@ -72,14 +72,14 @@ def _sum_like(g: Array, threshold: Array) -> Array:
 class JumpReLU(SAE):
     """f = pre 1[pre > threshold], pre = (x - b_dec) W_enc + b_enc; L = mean ||y - y_hat||^2 + sparsity.
 
-    sparsity="step": penalty sum_i H(pre_i - threshold_i), the L0 of Rajamanoharan et al. 2024;
+    sparsity_loss="step": penalty sum_i H(pre_i - threshold_i), the L0 of Rajamanoharan et al. 2024;
     "tanh": penalty sum_i tanh(tanh_scale f_i ||W_dec,i||) (Anthropic, January 2025, with to_input=True);
     "quadratic": penalty (2 / l0_target) (L0 - l0_target)^2 per example (Gemma Scope 2).
     pre_act_penalty sum_i relu(threshold_i - pre_i) ||W_dec,i|| revives latents (Anthropic, 3e-6).
     The gradient of a threshold is a rectangle of width `bandwidth` about it, in pre-activations; to_input
     sends it to the encoder too. Thresholds are trained as they are, clipped at 0: their logarithm hardly
     moves under Adam. The defaults of threshold and bandwidth are for E||x|| = sqrt(d_in).
-    Raises ConfigError for negative weights, an unknown sparsity, and "quadratic" without l0_target.
+    Raises ConfigError for negative weights, an unknown sparsity_loss, and "quadratic" without l0_target.
 
     >>> import jax
     >>> JumpReLU(d_in=3, d_sae=6, threshold=0.5).init_params(jax.random.key(0))["threshold"].tolist()
@@ -95,16 +95,16 @@ class JumpReLU(SAE):
 
     penalty: float = 1.0
     """Weight of the sparsity term."""
-    sparsity: str = "step"
-    """step, tanh or quadratic."""
+    sparsity_loss: str = "step"
+    """Kind of the sparsity term: step, tanh or quadratic."""
     l0_target: float | None = None
-    """With sparsity quadratic: how many latents should fire."""
+    """With sparsity_loss quadratic: how many latents should fire."""
     threshold: float = 0.01
     """Threshold at the start."""
     bandwidth: float = 0.05
     """Width of the gradient's window."""
     tanh_scale: float = 4.0
-    """Scale inside the tanh of sparsity tanh."""
+    """Scale inside the tanh of sparsity_loss tanh."""
     pre_act_penalty: float = 0.0
     """Weight of the term that revives latents."""
     to_input: bool = False
@@ -112,19 +112,26 @@ class JumpReLU(SAE):
 
     def check(self) -> None:
         """Raise ConfigError for settings out of range."""
-        validate.choice("sparsity", self.sparsity, SPARSITIES)
+        validate.choice("sparsity_loss", self.sparsity_loss, SPARSITY_LOSSES)
         for name in ("penalty", "threshold", "tanh_scale", "pre_act_penalty"):
             validate.in_range(name, getattr(self, name), 0.0, 1e30)
         validate.in_range("bandwidth", self.bandwidth, 0.0, 1e30, open_low=True)
         if self.l0_target is not None:
             validate.in_range("l0_target", self.l0_target, 0.0, self.d_sae, open_low=True)
-        elif self.sparsity == "quadratic":
-            raise ConfigError("sparsity='quadratic' needs l0_target, the number of active latents to aim at")
+        elif self.sparsity_loss == "quadratic":
+            raise ConfigError(
+                "sparsity_loss='quadratic' needs l0_target, the number of active latents to aim at"
+            )
+
+    @property
+    def sparsity(self) -> str:
+        """The kind of the sparsity term, by the name that `training.measuring` asks for."""
+        return self.sparsity_loss
 
     @property
     def unit_norm(self) -> bool:
         """Decoder rows of norm 1 (Rajamanoharan et al. 2024), except where "tanh" weighs by the norm."""
-        return self.sparsity != "tanh"
+        return self.sparsity_loss != "tanh"
 
     def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
         """Tied start, decoder rows of norm 1 ("tanh": 0.1), every threshold at `threshold`."""
@@ -163,12 +170,12 @@ class JumpReLU(SAE):
         latents = self.activate(params, pre)
         error = y - self.decode(params, latents, x)
         norms = jnp.linalg.norm(params["W_dec"], axis=-1)
-        if self.sparsity == "tanh":
+        if self.sparsity_loss == "tanh":
             sparsity = jnp.tanh(self.tanh_scale * latents * norms).sum() / batch
         else:
             l0 = step(pre, params["threshold"], *self._estimator).sum(-1)
             sparsity = l0.mean()
-            if self.sparsity == "quadratic" and self.l0_target is not None:
+            if self.sparsity_loss == "quadratic" and self.l0_target is not None:
                 sparsity = jnp.mean((l0 - self.l0_target) ** 2) * 2 / self.l0_target
         terms = {"mse": squared_error(error), "sparsity": self.penalty * sparsity}
         if not validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:

@@ -29,6 +29,8 @@ SETTINGS = (
     "jax_threefry_partitionable",
     "jax_disable_jit",
 )
+# Fields of recipes that were called otherwise when files were written: class -> name there -> name here.
+RENAMED = {"JumpReLU": {"sparsity": "sparsity_loss"}}
 # Multiplications in a matrix product up to which XLA leaves it to one thread, measured with 1, 2 and 16 threads.
 SHARED_PRODUCT = 2**19
 # Vector instructions by which XLA chooses the order of its sums: names in /proc/cpuinfo, on x86 and on ARM.
@@ -51,11 +53,18 @@ def recipe(value: Any) -> Any:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # functions: their names, not where they lie today
 
 
+def renamed(recipe: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a file has of a recipe, by class name, under the names that they have now."""
+    names = RENAMED.get(recipe, {}) if isinstance(recipe, str) else {}
+    return {names.get(name, name): value for name, value in stored.items()}
+
+
 def rebuilt(stored: Any, kinds: Mapping[str, Callable[..., Any]]) -> Any:
     """The recipe that `recipe` made JSON of; kinds: class by name. Raises KeyError and TypeError for what is none."""
     if isinstance(stored, dict):
-        values = {name: rebuilt(value, kinds) for name, value in stored.items() if name != "recipe"}
-        return kinds[stored["recipe"]](**values)
+        kind = stored["recipe"]
+        values = {name: rebuilt(value, kinds) for name, value in renamed(kind, stored).items()}
+        return kinds[values.pop("recipe")](**values)
     return tuple(rebuilt(value, kinds) for value in stored) if isinstance(stored, list) else stored
 
 
@@ -139,6 +148,7 @@ def refuse_mixed(where: Path | str, stored: Iterable[Environment], here: Environ
 def differences(stored: Any, wanted: Any, where: str = "") -> list[str]:
     """One line for every setting that two configs disagree on."""
     if isinstance(stored, dict) and isinstance(wanted, dict):
+        stored = renamed(stored.get("recipe"), stored)
         return [
             line
             for key in sorted({*stored, *wanted})

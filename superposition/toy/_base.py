@@ -33,7 +33,9 @@ class ToyModel(ABC):
     """Whether h = W x, so that the columns of W are the directions of the features."""
 
     n_features: int = 20
+    """Number of features n."""
     n_hidden: int = 5
+    """Number of hidden dimensions m."""
 
     def __post_init__(self) -> None:
         validate.settle(self)

@@ -34,6 +34,7 @@ class Tied(ToyModel):
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {"W": ("n_hidden", "n_features"), "b": ("n_features",)}
 
     init: str = "xavier"
+    """Start of the weights: xavier, or anthropic (the released notebook's)."""
     notebook_instances: int = 10
 
     def __post_init__(self) -> None:

@@ -37,6 +37,7 @@ class AbsoluteValue(ToyModel):
     input_weights: ClassVar[str] = "W_in"
 
     init: str = "open"
+    """Start of the weights: open or xavier."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,10 +1,27 @@
 import os
+import shlex
 
 import pytest
 
 from superposition.cli import main
+from superposition.cli.command_line import tree
+from superposition.features import Zipf
+from superposition.training import open_sweep
+from superposition.training.toy_results import stored
 from tests.support.processes import python
 
+HEADINGS = [
+    "Arguments",
+    "Model",
+    "SAE",
+    "Text",
+    "Activations",
+    "Data",
+    "Architecture",
+    "Training",
+    "Steering",
+]
+HEADINGS += ["Ablation", "Pages", "Output", "Options"]
 TINY = ["--n-features", "2", "--n-hidden", "1", "--steps", "20", "--batch-size", "16"]
 
 
@@ -17,12 +34,40 @@ def run(*arguments, capsys):
 def test_help_does_not_import_jax():
     code = (
         "import sys\nfrom superposition.cli import main as cli\n"
-        "try:\n    cli.main(['sweep', '--help'])\nexcept SystemExit as stop:\n    assert stop.code in (0, None)\n"
-        "heavy = {'jax', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
+        "for words in ([], *(path.split() for path in sys.stdin.read().splitlines())):\n"
+        "    assert cli.main([*words, '--help']) == 0\n"
+        "heavy = {'jax', 'numpy', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    done = python("-c", code)
+    done = python("-c", code, input="\n".join(path for path, _ in commands()))
     assert done.returncode == 0, done.stderr
     assert "--importance-base" in done.stdout
+
+
+def commands(table=main.COMMANDS, path=""):
+    """Every command, by its words."""
+    for name, entry in table.items():
+        if isinstance(entry, main.Group):
+            yield from commands(entry.commands, f"{path}{name} ")
+        else:
+            yield f"{path}{name}", entry
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()))
+def test_help_has_every_flag_under_a_heading_and_examples_that_are_read(path, command, capsys):
+    status, shown, errors = run(*path.split(), "--help", capsys=capsys)
+    assert (status, errors) == (0, "")
+    headings = [line[:-1] for line in shown.splitlines() if line in {f"{name}:" for name in HEADINGS}]
+    assert headings == [name for name in HEADINGS if name in headings]
+    assert headings[-1] == "Options"
+    leaf = tree(command.settings)
+    assert [flag for flag in leaf.flag_of.values() if f"\n  {flag}" not in shown] == []
+    assert not {"None", "(default", "()", "{"} & set(shown.split())
+    assert "default:" not in shown
+    for line in command.examples:
+        assert f"\n  {line}\n" in shown
+        assert line.startswith(f"superposition {path} ")
+        main.parse(main.settings_type(main.COMMANDS), shlex.split(line)[1:], prog="superposition",
+                   config=(main.tyro.conf.OmitArgPrefixes,))  # fmt: skip
 
 
 def test_importing_the_library_draws_nothing_and_loads_no_bridge():
@@ -34,7 +79,7 @@ def test_importing_the_library_draws_nothing_and_loads_no_bridge():
 
 def test_sweep_then_show(tmp_path, capsys):
     out = str(tmp_path / "a.zarr")
-    densities = ["--densities", "1", "0.1", "--seeds", "2"]
+    densities = ["--density", "1", "0.1", "--seed", "0", "1"]
     status, printed, _ = run("sweep", *TINY, *densities, "--out", out, capsys=capsys)
     assert status == 0
     assert "superposition show" in printed
@@ -48,16 +93,35 @@ def test_sweep_then_show(tmp_path, capsys):
     assert "exists" in errors
     assert run("sweep", *TINY, *densities, "--out", out, "--resume", capsys=capsys)[0] == 0
     status, _, errors = run(
-        "sweep", *TINY, "--densities", "1", "0.2", "--seeds", "2", "--out", out, "--resume", capsys=capsys
+        "sweep", *TINY, "--density", "1", "0.2", "--seed", "0", "1", "--out", out, "--resume", capsys=capsys
     )
     assert status == 2
     assert "density" in errors
 
 
+def test_a_sweep_without_an_axis_of_densities_is_shown(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    options = ["--features", "hierarchical", "--no-exclusive", "--law", "density=zipf", "--out", out]
+    assert run("sweep", *TINY, "--n-features", "3", *options, capsys=capsys)[0] == 0
+    law = stored(open_sweep(out))[0].features
+    assert (law.exclusive, law.density) == (False, Zipf())
+    assert run("show", out, capsys=capsys)[0] == 0
+    assert (tmp_path / "a.figures" / "columns.png").stat().st_size > 1000
+
+
+def test_settings_of_laws_and_of_the_optimizer_are_axes(tmp_path, capsys):
+    out = str(tmp_path / "a.zarr")
+    axes = ["--features", "correlated", "--n-sets", "1", "2", "--b1", "0.8", "0.9", "--seed", "3..4", "7"]
+    assert run("sweep", *TINY, *axes, "--sparsity", "0.5", "--out", out, capsys=capsys)[0] == 0
+    results = open_sweep(out)
+    assert results["loss"].dims == ("sparsity", "n_sets", "b1", "seed")
+    assert results["seed"].values.tolist() == [3, 4, 7]
+
+
 @pytest.mark.parametrize("model", ["relu-hidden", "absolute-value"])
 def test_models_with_a_hidden_layer_sweep_and_show(tmp_path, capsys, model):
     out = str(tmp_path / "a.zarr")
-    options = ["--model", model, "--signed", "--densities", "1", "0.1", "--seeds", "2", "--out", out]
+    options = ["--model", model, "--signed", "--density", "1", "0.1", "--seed", "0", "1", "--out", out]
     assert run("sweep", *TINY, *options, capsys=capsys)[0] == 0
     status, printed, _ = run("show", out, capsys=capsys)
     assert status == 0
@@ -76,7 +140,7 @@ def test_models_with_a_hidden_layer_sweep_and_show(tmp_path, capsys, model):
 
 def test_show_draws_a_phase_diagram(tmp_path, capsys):
     out = str(tmp_path / "a.zarr")
-    axes = ["--densities", "1", "0.1", "0.01", "--importance-base", "0.1", "1", "10"]
+    axes = ["--density", "1", "0.1", "0.01", "--importance-base", "0.1", "1", "10"]
     assert run("sweep", *TINY, *axes, "--out", out, capsys=capsys)[0] == 0
     status, printed, _ = run("show", out, "--figures", str(tmp_path / "pictures"), capsys=capsys)
     assert status == 0
@@ -89,19 +153,22 @@ def test_show_draws_a_phase_diagram(tmp_path, capsys):
     [
         (["--n-features", "0"], "n_features"),
         (["--n-hidden", "0"], "n_hidden"),
-        (["--densities", "0"], "density"),
-        (["--densities", "1.5"], "density"),
-        (["--densities", "nan"], "density"),
-        (["--densities", "0.5", "--sparsities", "0.5"], "not both"),
-        (["--sparsities", "1"], "sparsity"),
+        (["--density", "0"], "density"),
+        (["--density", "1.5"], "density"),
+        (["--density", "nan"], "density"),
+        (["--density", "0.5", "--sparsity", "0.5"], "not both"),
+        (["--sparsity", "1"], "sparsity"),
         (["--importance", "1", "-1"], "importance"),
         (["--importance", "1", "nan"], "importance"),
         (["--importance", "1", "2", "3"], "importance"),
         (["--importance-base", "-1"], "importance_base"),
-        (["--first-seed", "4294967296"], "first_seed"),
-        (["--first-seed", "4294967295", "--seeds", "2"], "seeds"),
-        (["--first-seed", "-1"], "first_seed"),
-        (["--seeds", "0"], "seeds"),
+        (["--seed", "4294967296"], "seed"),
+        (["--seed", "-1"], "seed"),
+        (["--seed"], "seed"),
+        (["--seed", "1", "1"], "seed"),
+        (["--seed", "3..1"], "seed"),
+        (["--seeds", "2"], "--seed 0 1 2"),
+        (["--first-seed", "2"], "--seed 0 1 2"),
         (["--batch-size", "0"], "batch_size"),
         (["--steps", "0"], "steps"),
         (["--model", "tanh"], "linear, relu-output"),
@@ -114,7 +181,7 @@ def test_show_draws_a_phase_diagram(tmp_path, capsys):
         (["--learning-rate", "nan"], "learning_rate"),
         (["--features", "correlated", "--n-sets", "3"], "n_sets"),
         (["--model", "relu-hidden", "--objective", "exact"], "hidden activation"),
-        (["--seeds", "many"], "seeds"),
+        (["--seed", "many"], "--seed"),
         (["--sedes", "3"], "--sedes"),
     ],
 )

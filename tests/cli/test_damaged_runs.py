@@ -9,10 +9,10 @@ import pytest
 
 from superposition.cli import main
 from superposition.cli.sae import figures
-from superposition.cli.sae.training import read_results
 from superposition.errors import ConfigError, SuperpositionError
 from superposition.pages.server.served import first_page, read_index
 from superposition.pages.write import write
+from superposition.storage.sae_runs import read_results
 from tests.oracles.pages import pages
 from tests.oracles.unsealed import unsealed
 

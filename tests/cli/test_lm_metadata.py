@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from superposition.cli import settings
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import open_model, place_of
-from superposition.cli.llm.text import check_text, read_tokens
+from superposition.cli.llm.text import read_tokens
 from superposition.errors import ConfigError
 from superposition.llm.packing import token_array
 from superposition.llm.text import read_text
@@ -88,7 +89,7 @@ def test_settings_that_contradict_each_other_are_refused(folder, tmp_path):
     ):
         config = TextConfig(model=str(folder), **options)
         with pytest.raises(ConfigError, match=said):
-            (open_model if "no_bos" in options else check_text)(config)
+            settings.check(config)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from superposition.cli import main
+from superposition.cli import main, settings
 from superposition.cli.features.ablation import ablate
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
 from superposition.cli.features.on_sae import open_sae
@@ -48,7 +48,9 @@ def exact(path, metadata, hook=HOOK):
 
 
 def measured(saes, model, text, **options):
-    return eval_saes(LMEvalConfig(saes=tuple(saes), model=model, text=text, **options))
+    config = LMEvalConfig(saes=tuple(saes), model=model, text=text, **options)
+    settings.check(config)
+    return eval_saes(config)
 
 
 def test_an_sae_of_a_centred_model_is_measured_on_one(tmp_path, model, text, capsys):

@@ -20,12 +20,12 @@ def sweep(path, *axes):
 @pytest.fixture(scope="module")
 def several(tmp_path_factory):
     """Two densities by two seeds; one density is not short when written."""
-    return sweep(tmp_path_factory.mktemp("a") / "a.zarr", "--densities", "1", "0.012345678", "--seeds", "2")
+    return sweep(tmp_path_factory.mktemp("a") / "a.zarr", "--density", "1", "0.012345678", "--seed", "0", "1")
 
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory):
-    return sweep(tmp_path_factory.mktemp("b") / "b.zarr", "--seeds", "3")
+    return sweep(tmp_path_factory.mktemp("b") / "b.zarr", "--seed", "0..2")
 
 
 def run(*arguments, capsys):

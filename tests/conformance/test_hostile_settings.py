@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from superposition import SweepConfig
 from superposition.activations import planted_stream
 from superposition.errors import ConfigError
 from superposition.features import FEATURES, MAGNITUDES, PLANTED, RATES, Dictionary, Forest, Planted
@@ -29,7 +28,7 @@ from tests.oracles.hostile import hostile
 KINDS = [
     *TOY_MODELS.values(), *FEATURES.values(), *ARCHITECTURES.values(), Planted, Dictionary, *RATES.values(),
     MAGNITUDES["normal"], Forest, Adam, AdamW, Controller, ToyRun,
-    SAERun, SweepConfig,
+    SAERun,
 ]  # fmt: skip
 AXES = (
     "density", "sparsity", "importance", "importance_base", "seed", "learning_rate", "b1", "eps", "n_features", "n_hidden",
@@ -60,9 +59,6 @@ def usable(value):
         isinstance(getattr(value, f.name), np.generic | np.ndarray | jax.Array)
         for f in dataclasses.fields(value)
     )
-    if isinstance(value, SweepConfig):  # flat settings: what they mean is judged as a whole
-        refused_or(value.plan)
-        return
     json.dumps(recipe(value), allow_nan=False)
     if isinstance(value, ToyRun):
         assert np.isfinite(value.importance_vector()).all()
@@ -176,7 +172,6 @@ def test_arguments_of_training_are_refused_in_words(name, tmp_path, monkeypatch)
         (lambda: ToyRun(batch_size=2**40), "GB of memory"),
         (lambda: SAERun(TopK(512, 2**20), batch_size=2**24), "GB of memory"),
         (lambda: sweep(ToyRun(), {"seed": range(2**31)}), "GB of memory|list of values"),
-        (lambda: SweepConfig(n_features=2**32 - 1).plan(), "GB of memory"),
     ],
 )
 def test_sizes_are_refused_with_the_memory_they_would_take(make, said):
@@ -185,10 +180,8 @@ def test_sizes_are_refused_with_the_memory_they_would_take(make, said):
 
 
 def test_scalars_of_numpy_and_jax_are_numbers():
-    run = SweepConfig(
-        n_features=np.int64(3), n_hidden=np.array(2), densities=np.float32(0.5), seeds=np.int8(2)
-    )
-    assert (run.n_features, run.n_hidden, run.densities, run.seeds) == ((3,), (2,), (0.5,), 2)
+    model = ReLUOutput(n_features=np.int64(3), n_hidden=np.array(2))
+    assert (model.n_features, model.n_hidden) == (3, 2)
     assert ToyRun(ReLUOutput(2, 1), importance=np.array(0.5)) == ToyRun(ReLUOutput(2, 1), importance=0.5)
     assert AdamW(eps=np.array(0.5)) == AdamW(eps=jax.numpy.float32(0.5)) == AdamW(eps=0.5)
     for wrong in (np.array([0.5]), (1,), [1], "1", 1j, None, math.nan):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.cli.toy.sweep_config import SweepConfig
+from superposition.cli.toy.config import SweepConfig
 from superposition.errors import ConfigError
 from superposition.features import (
     FEATURES,
@@ -79,7 +79,7 @@ def test_a_law_is_a_function_of_words_and_step_and_comes_back_from_json(name):
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_the_command_line_knows_every_law(name):
-    run, axes = SweepConfig(features=name, n_features=N, n_hidden=2, densities=(0.2,)).plan()
+    run, axes = SweepConfig(features=name, n_features=(N,), n_hidden=(2,), density=(0.2,)).plan()
     assert run.features == FEATURES[name]()
     assert axes["density"] == (0.2,)
 
@@ -114,9 +114,9 @@ def test_settings_of_a_law_are_words_of_the_command_line():
     words = ("roots=2", "branching=1", "exclusive=false", "magnitudes=normal", "magnitudes.first=2")
     law = Hierarchical(roots=2, branching=1, exclusive=False, magnitudes=NormalMagnitudes(first=2.0))
     assert with_settings(Hierarchical(), words) == law
-    config = SweepConfig(features="hierarchical", n_features=N, n_hidden=2, law=words)
+    config = SweepConfig(features="hierarchical", n_features=(N,), n_hidden=(2,), law=words)
     assert config.plan()[0].features == law
-    zipf, axes = SweepConfig(n_features=N, n_hidden=2, law=("density=zipf", "density.low=0.01")).plan()
+    zipf, axes = SweepConfig(n_features=(N,), n_hidden=(2,), law=("density=zipf", "density.low=0.01")).plan()
     assert zipf.features == SparseUniform(density=Zipf(low=0.01))
     assert set(axes) == {"seed"}
 
@@ -132,13 +132,13 @@ def test_settings_of_a_law_are_words_of_the_command_line():
             "magnitudes must be a number, or one of uniform",
         ),
         ({"features": "copula", "law": ("seed.x=1",)}, "seed has no settings of its own"),
-        ({"features": "independent", "n_sets": 3}, "independent has no n_sets"),
-        ({"law": ("density=zipf",), "densities": (0.1,)}, "one of them"),
+        ({"features": "independent", "n_sets": (3,)}, "independent has no n_sets"),
+        ({"law": ("density=zipf",), "density": (0.1,)}, "not both"),
     ],
 )
 def test_settings_that_a_law_has_not_are_refused(settings, said):
     with pytest.raises(ConfigError, match=said):
-        SweepConfig(n_features=N, n_hidden=2, **settings).plan()
+        SweepConfig(n_features=(N,), n_hidden=(2,), **settings).plan()
 
 
 def test_laws_that_cannot_be_conditioned_say_so():

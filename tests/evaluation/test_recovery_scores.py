@@ -73,7 +73,7 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
 
 def test_features_that_a_toy_left_out_count_nowhere(tmp_path, capsys):
     toy = tmp_path / "a.zarr"
-    sizes = ["--n-features", "6", "--n-hidden", "2", "--importance-base", "0.3", "--densities", "0.5"]
+    sizes = ["--n-features", "6", "--n-hidden", "2", "--importance-base", "0.3", "--density", "0.5"]
     assert main.main(["sweep", *sizes, "--steps", "300", "--learning-rate", "0.01", "--out", str(toy)]) == 0
     options = ["--architecture", "topk", "--k", "1", "--steps", "50", "--examples", str(EXAMPLES)]
     assert main.main(["sae", "train", "--toy", str(toy), *options, "--out", str(tmp_path / "o")]) == 0

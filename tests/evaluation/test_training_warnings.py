@@ -74,7 +74,16 @@ def test_table_and_json_say_it_of_every_sae_of_a_grid(tmp_path, capsys):
 
 
 def test_a_quadratic_penalty_has_a_target_too(tmp_path, capsys):
-    options = ("--architecture", "jumprelu", "--sparsity", "quadratic", "--l0-target", "1", "--penalty", "0")
+    options = (
+        "--architecture",
+        "jumprelu",
+        "--sparsity-loss",
+        "quadratic",
+        "--l0-target",
+        "1",
+        "--penalty",
+        "0",
+    )
     (record,) = train(tmp_path / "o", *options)
     assert "l0_target=1" in record["warnings"][0]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from superposition.cli.sae.files import read_array
+from superposition.activations.read import read_array
 from superposition.errors import ConfigError, CorruptError, SuperpositionError
 from superposition.llm.packing import token_array
 from tests.support.processes import python

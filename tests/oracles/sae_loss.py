@@ -59,9 +59,9 @@ def jumprelu_terms(sae, p, x, y, state, frozen):
     z, n = pre_acts(sae, p, x), np.sqrt((p["W_dec"] ** 2).sum(-1))
     on = z > p["threshold"]
     f = z * on
-    if sae.sparsity == "tanh":
+    if sae.sparsity_loss == "tanh":
         sparsity = np.tanh(sae.tanh_scale * f * n).sum(-1).mean()
-    elif sae.sparsity == "step":
+    elif sae.sparsity_loss == "step":
         sparsity = on.sum(-1).mean()
     else:
         sparsity = (2 / sae.l0_target * (on.sum(-1) - sae.l0_target) ** 2).mean()
@@ -79,10 +79,10 @@ def jumprelu_gradient(sae, p, x, y):
     f = z * on
     dy = -2 * (y - decode(sae, p, f, x)) / batch
     df, dstep, dn = dy @ p["W_dec"].T, np.zeros_like(z), np.zeros_like(n)
-    if sae.sparsity == "tanh":
+    if sae.sparsity_loss == "tanh":
         slope = sae.penalty / batch / np.cosh(sae.tanh_scale * f * n) ** 2 * sae.tanh_scale
         df, dn = df + slope * n, (slope * f).sum(0)
-    elif sae.sparsity == "step":
+    elif sae.sparsity_loss == "step":
         dstep += sae.penalty / batch
     else:
         l0 = on.sum(-1, keepdims=True)

@@ -68,9 +68,11 @@ def test_variants_are_those_of_the_equations(name, fields):
 
 @pytest.mark.parametrize("kind", ["sae", "skip"])
 @pytest.mark.parametrize("to_input", [False, True])
-@pytest.mark.parametrize("sparsity", ["step", "tanh", "quadratic"])
-def test_jumprelu_follows_the_straight_through_gradient(sparsity, to_input, kind):
-    sae = recipe("jumprelu", kind, sparsity=sparsity, to_input=to_input, pre_act_penalty=0.2, l0_target=3.0)
+@pytest.mark.parametrize("sparsity_loss", ["step", "tanh", "quadratic"])
+def test_jumprelu_follows_the_straight_through_gradient(sparsity_loss, to_input, kind):
+    sae = recipe(
+        "jumprelu", kind, sparsity_loss=sparsity_loss, to_input=to_input, pre_act_penalty=0.2, l0_target=3.0
+    )
     params, (x, y) = params_of(sae), data(sae)
     z = sae_loss.pre_acts(sae, sae_loss.doubles(params), np.asarray(x))
     window = np.abs(z - np.asarray(params["threshold"])) < sae.bandwidth / 2

@@ -1,6 +1,6 @@
 """The commands of `superposition llm`, run in this process."""
 
-from superposition.cli import main
+from superposition.cli import main, settings
 from superposition.cli.llm import text
 from superposition.cli.llm.config import TextConfig
 
@@ -19,7 +19,7 @@ def run(*arguments, capsys):
 
 def tokens_of(lm, **options):
     config = TextConfig(**options)
-    text.check_text(config)
+    settings.check(config)
     return text.read_tokens(config, lm)
 
 

@@ -17,7 +17,9 @@ SAES = {
     "relu": ReLU(20, 24, penalty=1.0),
     "gated": Gated(20, 24, penalty=1.0),
     "bricken": Bricken(20, 24, penalty=1.0, resample_every=500, resample_inputs=2048, dead_after=20_000),
-    "jumprelu": JumpReLU(20, 24, sparsity="tanh", to_input=True, threshold=0.1, bandwidth=2.0, penalty=1.0),
+    "jumprelu": JumpReLU(
+        20, 24, sparsity_loss="tanh", to_input=True, threshold=0.1, bandwidth=2.0, penalty=1.0
+    ),
 }
 
 

@@ -1,5 +1,6 @@
 """`superposition ablate`: the next token of a prompt with latents taken out, and which latents it rests on."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +12,6 @@ from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import AblateConfig
 from superposition.cli.features.on_sae import about, draw, open_sae, shown
 from superposition.cli.llm.needs import text_for, within
-from superposition.cli.llm.text import check_text
 from superposition.errors import ConfigError
 from superposition.interventions import (
     At,
@@ -32,13 +32,8 @@ from superposition.llm.tokens import usable_positions
 
 def ablate(config: AblateConfig) -> dict[str, Any]:
     """Print the target before and after and the attribution, and return the numbers. Raises ConfigError, StoreError."""
-    if config.prompt is None:
-        raise ConfigError('ablate needs --prompt, text whose next token is looked at; for example "In the"')
+    assert config.prompt is not None
     validate.choice("to", config.to, ABLATIONS)
-    validate.integer("top", config.top, 1)
-    validate.integer("steps", config.steps, 1)
-    validate.integer("seed", config.seed, 0, validate.MAX_SEED)
-    check_text(config)
     with enough_memory("give a shorter --prompt, or less text with --max-tokens"):
         attached = open_sae(config)
         if config.latent:
@@ -48,8 +43,8 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
         within(attached, len(prompt))
         where = _counted(config, attached, prompt)
         target = _target(attached.lm, config, prompt)
-        means, options = _values(config, attached)
-        effects = _effects(config, attached, prompt, where, target, options)
+        means, ways = _values(config, attached)
+        effects = _effects(config, attached, prompt, where, target, ways)
         attribution, sums = _attribution(config, attached, prompt, where, target, means)
     about(attached, prompt)
     token = shown(attached.lm, [target])[0]
@@ -115,16 +110,17 @@ def _target(lm: LanguageModel, config: AblateConfig, prompt: list[int]) -> int:
     return ids[0]
 
 
-def _values(config: AblateConfig, attached: Attached) -> tuple[np.ndarray | None, dict[str, Any]]:
-    """Means over the text if that is what latents are set to, and what `interventions.ablate` takes for it."""
+def _values(config: AblateConfig, attached: Attached) -> tuple[np.ndarray | None, dict[str, dict[str, Any]]]:
+    """Means over the text if that is what latents are set to, and what `interventions.ablate` takes, by what is done."""
     if config.to == "zero" or (config.to == "resample" and not config.latent):
-        return None, {}
+        return None, {config.to: {}}
     tokens = text_for(config, attached)
     if config.to == "mean":
         means = firing(attached, tokens).mean
-        return means, {"values": means}
+        return means, {config.to: {"values": means}}
     pool = activations_of(attached, tokens, config.latent)
-    return None, {"values": pool, "key": jax.random.key(config.seed)}
+    named = {"resample" if len(config.seed) == 1 else f"resample, seed {seed}": seed for seed in config.seed}
+    return None, {name: {"values": pool, "key": jax.random.key(seed)} for name, seed in named.items()}
 
 
 def _effects(
@@ -133,23 +129,21 @@ def _effects(
     prompt: list[int],
     where: np.ndarray,
     target: int,
-    options: dict[str, Any],
+    ways: dict[str, dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The target in the model as it is and in every edited run."""
     lm = attached.lm
-    runs: list[tuple[str, dict[str, Any]]] = [
-        ("the model as it is", {}),
-        ("on the SAE's reconstruction", splice(attached)),
-    ]
+    kept: list[tuple[str, dict[str, Any]]] = [("the model as it is", {})]
+    spliced: list[tuple[str, dict[str, Any]]] = [("on the SAE's reconstruction", splice(attached))]
     if config.latent:
         plural = "s" * (len(config.latent) > 1)
-        name = f"latent{plural} {', '.join(map(str, config.latent))} to {config.to}"
-        edits = [
-            ablated(attached, config.latent, config.to, error_term=kept, **options) for kept in (True, False)
-        ]
-        runs = [runs[0], (name, edits[0]), runs[1], (f"on it, {name}", edits[1])]
+        for way, options in ways.items():
+            name = f"latent{plural} {', '.join(map(str, config.latent))} to {way}"
+            ablate_to = partial(ablated, attached, config.latent, config.to, **options)
+            kept.append((name, ablate_to(error_term=True)))
+            spliced.append((f"on it, {name}", ablate_to(error_term=False)))
     before, rows = lm([prompt])[0, -1], []
-    for name, edit in runs:
+    for name, edit in [*kept, *spliced]:
         after = lm([prompt], edits={h: At(e, jnp.asarray(where)) for h, e in edit.items()})[0, -1]
         seen = effect(before, after, target)
         row = {"run": name, "rank": int(seen.after.rank), "kl": float(seen.kl)}

@@ -7,10 +7,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from superposition.cli.features.config import SMALL_LM_SAE, OnSAE
+from superposition.cli.features.config import OnSAE, ServeConfig
 from superposition.cli.llm.data import begun, open_model
 from superposition.cli.llm.needs import place
 from superposition.cli.sae.report import console, load_all, visible
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.errors import ConfigError
 from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
@@ -18,7 +19,7 @@ from superposition.pages.pieces import pieces
 from superposition.storage import formats
 
 
-def open_sae(config: OnSAE) -> Attached:
+def open_sae(config: OnSAE | ServeConfig) -> Attached:
     """The model and the SAE that settings name; ConfigError where they do not fit, StoreError for what is no SAE."""
     if config.sae == SMALL_LM_SAE:
         name, loaded = config.sae, formats.load(config.sae)

@@ -2,11 +2,8 @@
 
 import os
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,22 +12,23 @@ import numpy as np
 
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
-from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.config import PageConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.data import _digest, put_together
+from superposition.cli.llm.data import put_together
 from superposition.cli.llm.needs import hook_for, requirements_of, text_for
-from superposition.cli.llm.text import check_text
 from superposition.cli.sae.report import visible
 from superposition.cli.sae.training import progress
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.errors import ConfigError, StoreError
 from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
+from superposition.llm.place import digest
 from superposition.pages.server.belong import made_of
+from superposition.pages.stopped import stopped
 from superposition.pages.write import replaceable, write
 from superposition.storage import formats
-from superposition.training import loop
 
 TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
 NOT_TOY = (
@@ -58,8 +56,7 @@ def write_pages(config: PageConfig) -> str:
             _leave_out(config, TEXT, "--cache holds the activations of a text")
     if repeated := [latent for latent in dict.fromkeys(config.latents) if config.latents.count(latent) > 1]:
         raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
-    check_text(config)
-    with _stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
+    with stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
         if config.toy is None:
             return _language_model(config, out)
         from superposition.cli.features.toy_page import pages_of
@@ -107,7 +104,7 @@ def _language_model(config: PageConfig, out: Path) -> str:
 def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
     """The tokens that a cache has activations of; ConfigError for a cache without tokens or of another model."""
     about = cache.manifest.settings["about"]
-    if (theirs := about.get("model_sha256")) is not None and theirs != _digest(lm):
+    if (theirs := about.get("model_sha256")) is not None and theirs != digest(lm):
         raise ConfigError(
             f"{cache.directory} was written with {about.get('model')} in {about.get('dtype')}; give that --model and --dtype"
         )
@@ -152,13 +149,8 @@ def _write(
 
 def _free(config: PageConfig) -> Path:
     """Where the pages go; refused before anything is read if they cannot."""
-    if config.out is None:
-        raise ConfigError("page needs --out, the folder to write; for example --out pages/")
+    assert config.out is not None
     out = Path(os.path.abspath(config.out))
-    if os.path.lexists(out) and not config.overwrite and not (out.is_dir() and not os.listdir(out)):
-        raise ConfigError(
-            f"{config.out} exists; give --overwrite to replace the pages there, or another --out"
-        )
     replaceable(out, overwrite=True)
     parent = next(path for path in out.parents if os.path.lexists(path))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
@@ -186,29 +178,3 @@ def _serving(config: PageConfig, out: Path) -> str:
     flags = ("allow_pt", "bos", "no_bos", "special_tokens")
     words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
     return visible(shlex.join([*words, "--pages", str(out)]))
-
-
-class _Signal(BaseException):
-    """Raised where the signal arrives, as KeyboardInterrupt is, so that everything open is put away."""
-
-
-@contextmanager
-def _stopped(out: Path) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP, at any moment, as one error after everything is put away."""
-    stop = loop.Stop()
-
-    def arrived(signum: int, frame: Any) -> None:
-        stop.signal = signum
-        raise _Signal
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    old = {name: signal.signal(name, arrived) for name in loop.signals()}
-    try:
-        yield
-    except _Signal as error:
-        raise stop.interrupted(f"nothing was written to {out}") from error
-    finally:
-        for name, handler in old.items():
-            signal.signal(name, handler)

@@ -3,7 +3,7 @@
 import threading
 
 from superposition._internal.memory import enough_memory
-from superposition.cli.features.config import OnSAE, ServeConfig
+from superposition.cli.features.config import ServeConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
@@ -16,28 +16,14 @@ from superposition.training import loop
 
 def serve(config: ServeConfig) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. Raises ConfigError for settings, and for pages that are not of this SAE."""
-    if config.pages is None:
-        raise ConfigError(
-            "serve needs --pages, the folder of the pages; `superposition page SAE --out pages/` writes them"
-        )
+    assert config.pages is not None
     index = read_index(config.pages)
     if index["kind"] != "llm":
         raise ConfigError(
             f"{config.pages} are pages of a toy model, all there as a file: open its index.html"
         )
     with enough_memory("give --dtype bfloat16, or a smaller model"):
-        attached = open_sae(
-            OnSAE(
-                model=config.model,
-                dtype=config.dtype,
-                bos=config.bos,
-                no_bos=config.no_bos,
-                special_tokens=config.special_tokens,
-                sae=config.sae,
-                hook=config.hook,
-                allow_pt=config.allow_pt,
-            )
-        )
+        attached = open_sae(config)
     belong(index.get("of"), attached)
     n_latents, name = attached.sae.d_sae, attached.name
     maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))

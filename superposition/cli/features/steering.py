@@ -6,12 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from superposition._internal import validate
 from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import SteerConfig
 from superposition.cli.features.on_sae import about, draw, open_sae
 from superposition.cli.llm.needs import text_for, within
-from superposition.cli.llm.text import check_text
 from superposition.errors import ConfigError
 from superposition.interventions import Attached, continuations, firing
 from superposition.interventions.steering import indices
@@ -22,14 +20,9 @@ PLAIN_BARS = "_.:-=+*#"  # where the terminal's encoding lacks the others
 
 def steer(config: SteerConfig) -> dict[str, Any]:
     """Print continuations by strength, and return the numbers. Raises ConfigError and StoreError."""
-    if config.latent is None:
-        raise ConfigError("steer needs --latent, which latent to steer; for example --latent 7")
+    assert config.latent is not None
     if not config.strength or not np.isfinite(config.strength).all():
         raise ConfigError(f"strength takes finite numbers, at least one; got {list(config.strength)}")
-    if config.largest is not None:
-        validate.in_range("largest", config.largest, 0.0, 1e30, open_low=True)
-    validate.integer("seed", config.seed, 0, validate.MAX_SEED)
-    check_text(config)
     with enough_memory("give a smaller --n, or --max-tokens"):
         attached = open_sae(config)
         indices(attached.sae, config.latent)
@@ -38,22 +31,32 @@ def steer(config: SteerConfig) -> dict[str, Any]:
         within(attached, len(prompt) + config.n)
         largest, known = _largest(config, attached, config.latent)
         amounts = [strength * largest for strength in config.strength]
-        found = continuations(
-            attached,
-            config.latent,
-            amounts,
-            prompt,
-            config.n,
-            clamped=config.clamp,
-            prompt_too=config.prompt_too,
-            temperature=config.temperature,
-            seed=config.seed,
-        )
+        found = [
+            (seed, strength, amount, text)
+            for seed in config.seed
+            for strength, amount, text in zip(
+                config.strength,
+                amounts,
+                continuations(
+                    attached,
+                    config.latent,
+                    amounts,
+                    prompt,
+                    config.n,
+                    clamped=config.clamp,
+                    prompt_too=config.prompt_too,
+                    temperature=config.temperature,
+                    seed=seed,
+                ).rows,
+                strict=True,
+            )
+        ]
     rows = []
-    for strength, amount, text in zip(config.strength, amounts, found.rows, strict=True):
+    for seed, strength, amount, text in found:
         new = text.activations[len(prompt) :].tolist()
         rows.append(
             {
+                "seed": seed,
                 "strength": strength,
                 "amount": amount,
                 "continuation": text.text,
@@ -95,12 +98,22 @@ def _largest(config: SteerConfig, attached: Attached, latent: int) -> tuple[floa
 
 
 def _table(rows: list[dict[str, Any]], largest: float, begin: int) -> None:
+    several = len({row["seed"] for row in rows}) > 1
     top = max([largest, *(row["max"] or 0.0 for row in rows)])
     draw(
         "KL: nats a new token from the unsteered model. Activation: of the latent, as the unsteered model reads the text",
-        ["strength", "KL", "largest", "mean", "along the text", "continuation"],
+        [
+            *(["seed"] if several else []),
+            "strength",
+            "KL",
+            "largest",
+            "mean",
+            "along the text",
+            "continuation",
+        ],
         [
             [
+                *([row["seed"]] if several else []),
                 float(row["strength"]),
                 row["kl"],
                 row["max"],

@@ -6,10 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.config import PageConfig
 from superposition.cli.sae.config import DataConfig
 from superposition.cli.sae.data import open_data
 from superposition.cli.sae.report import load_all
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.errors import ConfigError
 from superposition.pages.toy import toy_pages
 from superposition.pages.write import Pages

@@ -1,6 +1,5 @@
 """`superposition llm activations`: a cache of activations at any hook points, all of them from one forward pass."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,9 +9,8 @@ from superposition._internal.memory import enough_memory
 from superposition.activations.cache import CacheWriter, manifest
 from superposition.cli.llm.config import ActivationsConfig
 from superposition.cli.llm.data import about_text, hook_of, open_model, place_of, put_together
-from superposition.cli.llm.text import check_text, read_tokens
+from superposition.cli.llm.text import read_tokens
 from superposition.cli.sae.training import progress
-from superposition.errors import ConfigError
 from superposition.llm.hooks import stop_after
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
@@ -28,13 +26,7 @@ def write_activations(config: ActivationsConfig) -> str:
     Raises ConfigError for settings, models and text, StoreError for the disk, Interrupted after SIGINT, SIGTERM or SIGHUP;
     where the text runs dry, RanDryError once the cache of what there was is finished.
     """
-    if config.out is None:
-        raise ConfigError(
-            "activations need --out, the directory to write; for example --out runs/activations"
-        )
-    if os.path.lexists(config.out) and not config.resume:
-        raise ConfigError(f"{config.out} exists; give --resume to continue it, or another --out")
-    check_text(config)
+    assert config.out is not None
     with enough_memory("give a smaller --ctx or fewer hook points; --resume goes on from what was saved"):
         lm = open_model(config)
         hooks = [hook_of(lm, name) for name in dict.fromkeys(config.hook or (None,))]

@@ -10,13 +10,12 @@ from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.data import about_text, open_model, put_together
 from superposition.cli.llm.needs import place, text_for
-from superposition.cli.llm.text import check_text
-from superposition.cli.sae.evaluation import finite
-from superposition.cli.sae.report import Named, free, load_all, log10_density, table, write_json
+from superposition.cli.sae.report import Named, load_all, log10_density, table, write_json
 from superposition.interventions import Ablations, Attached, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 from superposition.storage.provenance import provenance
+from superposition.storage.sae_runs import finite
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
 BINS = 20
@@ -24,8 +23,6 @@ BINS = 20
 
 def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
     """Measure SAEs, print tables, write JSON; returns what is written. Raises ConfigError and StoreError."""
-    free(config.json, overwrite=config.overwrite)
-    check_text(config)
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     with enough_memory("give a smaller --ctx or --max-tokens"):
         views = _views(config, saes)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from superposition.cli.llm.config import TextConfig
+from superposition.cli.llm.config import ModelConfig, TextConfig
 from superposition.cli.llm.text import read_tokens
 from superposition.cli.sae.report import visible
 from superposition.errors import ConfigError
@@ -21,7 +21,7 @@ def place(
     lm: LanguageModel,
     loaded: Loaded,
     name: str | Path,
-    config: TextConfig,
+    config: ModelConfig,
     asked: str | None,
     models: dict[Any, LanguageModel] | None = None,
 ) -> Attached:
@@ -38,7 +38,7 @@ def place(
         if needs.prepend_bos is not None and needs.prepend_bos is not (flag == "--bos"):
             note(f"{flag} wins over prepend_bos {str(needs.prepend_bos).lower()} in its metadata", name)
         needs = replace(needs, prepend_bos=None)
-    if config.no_keep_bos and needs.exclude_special_tokens is False:
+    if isinstance(config, TextConfig) and config.no_keep_bos and needs.exclude_special_tokens is False:
         note("--no-keep-bos wins over exclude_special_tokens false in its metadata", name)
         needs = replace(needs, exclude_special_tokens=None)
     models, changes = {} if models is None else models, needs.changes(hook)
@@ -142,7 +142,7 @@ def within(attached: Attached, length: int) -> None:
         )
 
 
-def flag_of_bos(config: TextConfig) -> str | None:
+def flag_of_bos(config: ModelConfig) -> str | None:
     """The flag about BOS that was given."""
     return "--bos" if config.bos else "--no-bos" if config.no_bos else None
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from superposition._internal import validate
 from superposition.cli.llm.config import TextConfig
 from superposition.errors import ConfigError
 from superposition.llm.demo import demo_text
@@ -23,35 +22,6 @@ from superposition.llm.stream import fits
 from superposition.llm.text import dataset_text, read_text
 
 CTX = 128
-
-
-def check_text(config: TextConfig) -> None:
-    """ConfigError for settings of text that contradict each other, before a model is read."""
-    given = [name for name in ("text", "dataset", "tokens") if getattr(config, name) not in (None, ())]
-    if len(given) > 1:
-        raise ConfigError(f"give one of --text, --dataset, --tokens; got {' and '.join(given)}")
-    for owner, names in {"dataset": ("split", "column", "config")}.items():
-        wrong = [n for n in names if getattr(config, n) != getattr(TextConfig(), n)]
-        if wrong and owner not in given:
-            raise ConfigError(f"--{wrong[0]} goes with --{owner}; leave it out")
-    if config.tokens is not None and config.ctx is not None:
-        raise ConfigError("--tokens has rows of its own length; leave --ctx out")
-    if config.dataset is not None and config.max_tokens is None:
-        raise ConfigError("--dataset needs --max-tokens, how much of it to read; for example 2000000")
-    if config.sequence_separator is not None:
-        validate.choice("sequence_separator", config.sequence_separator, ("bos", "eos", "none"))
-    if config.tokens is not None:
-        for name in ("sequence_separator", "special_tokens", "bos", "no_bos"):
-            if getattr(config, name) and not (name != "sequence_separator" and hasattr(config, "prompt")):
-                flag = name.replace("_", "-")
-                raise ConfigError(f"--tokens has rows that are put together already; leave --{flag} out")
-    if config.keep_bos and config.no_keep_bos:
-        raise ConfigError("--keep-bos and --no-keep-bos contradict each other; give one of them")
-    if config.ctx is not None:
-        validate.integer("ctx", config.ctx, 2)
-    if config.max_tokens is not None:
-        validate.integer("max_tokens", config.max_tokens, 1)
-    validate.integer("data_seed", config.data_seed, 0, validate.MAX_SEED)
 
 
 def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:

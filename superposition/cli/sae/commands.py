@@ -2,32 +2,37 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
+from superposition._internal.registry import listed
 from superposition.cli.sae.config import DataConfig
+from superposition.cli.settings import Numbers, ReadsSAEs, choose, expect, free
 
 
 @dataclass(frozen=True)
-class EvalConfig(DataConfig):
+class EvalConfig(Numbers, ReadsSAEs, DataConfig):
     """Measure SAEs on activations: reconstruction, sparsity, and recovery where the truth is known."""
+
+    GROUP: ClassVar[str] = "Data"
 
     saes: tyro.conf.Positional[tuple[Path, ...]] = ()
     """SAE directories, or the directory of a run for all of it."""
     examples: int = 65_536
     """Examples to measure on (of a file, at most what it has)."""
-    json: Path | None = None
-    """File for the numbers."""
-    overwrite: bool = False
-    """Replace that file."""
-    allow_pt: bool = False
-    """Read PyTorch checkpoints (tensors only; nothing in them runs)."""
+
+    def check(self) -> None:
+        """ConfigError where there are no SAEs."""
+        for path in self.saes:
+            expect(path, "sae", "run")
 
 
 @dataclass(frozen=True)
-class ConvertConfig:
+class ConvertConfig(ReadsSAEs):
     """Write an SAE in another format, with the same numbers."""
+
+    GROUP: ClassVar[str] = "Output"
 
     source: tyro.conf.Positional[Path]
     """SAE directory, or file of weights."""
@@ -43,17 +48,25 @@ class ConvertConfig:
     """Subtract nothing from the input, b_enc takes it: what JumpReLU is in Gemma Scope and dictionary-learning."""
     drop_metadata: bool = False
     """Leave out the metadata, for formats that have no place for them."""
-    allow_pt: bool = False
-    """Read PyTorch checkpoints (tensors only; nothing in them runs)."""
+
+    def check(self) -> None:
+        """ConfigError for a format that is not known, no SAE, or a place that is taken."""
+        choose("to", self.to, listed("storage.formats", "FORMATS"))
+        expect(self.source, "sae")
+        free(self.destination, False, "another destination")
 
 
 @dataclass(frozen=True)
-class ShowSAEConfig:
+class ShowSAEConfig(ReadsSAEs):
     """Show an SAE, or all of a run: a table in the terminal, figures to files."""
+
+    GROUP: ClassVar[str] = "Output"
 
     path: tyro.conf.Positional[Path]
     """SAE directory, or directory of a run."""
     figures: Path | None = None
     """Folder for the figures. Default: beside the SAE, named after it."""
-    allow_pt: bool = False
-    """Read PyTorch checkpoints (tensors only; nothing in them runs)."""
+
+    def check(self) -> None:
+        """ConfigError where there is no SAE."""
+        expect(self.path, "sae", "run")

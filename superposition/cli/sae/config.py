@@ -1,17 +1,17 @@
-"""The settings of data and of training an SAE, as flat dataclasses. Importing this does not import JAX.
+"""The settings of data and of training an SAE. Importing this does not import JAX.
 
 A setting that is not given keeps the default of its recipe; one that its architecture does not have is refused.
 """
 
-import difflib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import tyro
-
-from superposition.cli.sae.flags import Floats, Hyperparameters, one_of, trained
+from superposition._internal.recipe_fields import class_fields, recipe_fields
+from superposition._internal.registry import listed
+from superposition.cli.flags import Flags, Floats, given, of_part, one_of, recipe_flags, trained, with_flags
+from superposition.cli.settings import Trained, choose, distinct, expect, free
 from superposition.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Where activations come from: exactly one of toy, planted, activations."""
+class ToyData:
+    """A toy model whose hidden activations are the data."""
+
+    GROUP: ClassVar[str] = "Data"
 
     toy: Path | None = None
     """Zarr store of a sweep: its model's hidden activations."""
@@ -29,6 +31,14 @@ class DataConfig:
     """With toy: which model of a sweep of several, as density=0.05 seed=3. Without a seed: the lowest loss of all."""
     density: float | None = None
     """With toy: density of the features. Default: the cell's."""
+
+
+@dataclass(frozen=True)
+class DataConfig(ToyData):
+    """Where activations come from: exactly one of toy, planted, activations."""
+
+    GROUP: ClassVar[str] = "Data"
+
     target: str = "hidden"
     """With toy: hidden, or output for a transcoder to the model's output."""
     planted: str | None = None
@@ -49,17 +59,25 @@ class DataConfig:
     """Seed of the stream of examples."""
 
     def check(self) -> None:
-        """ConfigError unless exactly one source is given, with settings of its own."""
-        given = [name for name in _OWNED if getattr(self, name) is not None]
-        if len(given) != 1:
+        """ConfigError unless exactly one source is given, with settings of its own, and there is one."""
+        sources = [name for name in _OWNED if getattr(self, name) is not None]
+        if len(sources) != 1:
             raise ConfigError(
-                f"give exactly one of --toy, --planted, --activations; got {' and '.join(given) or 'none'}"
+                f"give exactly one of --toy, --planted, --activations; got {' and '.join(sources) or 'none'}"
             )
         for owner, names in _OWNED.items():
             wrong = [n for n in names if getattr(self, n) != getattr(DataConfig(), n)]
-            if wrong and owner not in given:
+            if wrong and owner not in sources:
                 flag = wrong[0].replace("_", "-")
-                raise ConfigError(f"--{flag} goes with --{owner}; got --{given[0]}: leave it out")
+                raise ConfigError(f"--{flag} goes with --{owner}; got --{sources[0]}: leave it out")
+        if self.toy is not None:
+            choose("target", self.target, listed("activations.toy", "TARGETS"))
+            expect(self.toy, "sweep")
+        if self.planted is not None:
+            choose("planted", self.planted, listed("features", "PLANTED"))
+        for path in (self.activations, self.targets):
+            if path is not None:
+                expect(path, "cache", "array")
 
 
 _OWNED = {
@@ -67,59 +85,76 @@ _OWNED = {
     "planted": ("n_features", "d_in"),
     "activations": ("array", "targets", "targets_array"),
 }
+ADAM = {
+    "learning_rate": "Adam's learning rate.",
+    "warmup": "Fraction of the steps over which the rate rises.",
+    "decay": "Fraction of the steps over which the rate falls to 0.",
+    "clip": "Global norm that gradients are cut to.",
+    "b1": "Adam's first decay rate.",
+    "b2": "Adam's second decay rate.",
+    "eps": "Adam's epsilon.",
+}
+RUN = {
+    "steps": "Optimizer steps.",
+    "batch_size": "Examples a step.",
+    "penalty_warmup": "Fraction of the steps over which a penalty rises.",
+    "normalize": "Train on activations scaled to norm sqrt(d_in); folded into the weights at the end.",
+}
+OF_THE_RUN = {"l0_target": "Architectures with a penalty: move it until this many latents fire."}
+FIRST = ("k", "width", "penalty", "l0_target")  # in help, before the others
 
 
 @dataclass(frozen=True)
-class OptimizerSettings:
-    """Adam's settings; several values make an axis."""
+class _Training:
+    GROUP: ClassVar[str] = "Training"
 
-    learning_rate: Floats = ()
-    """Adam's learning rate. Default 3e-4."""
-    warmup: Floats = ()
-    """Fraction of the steps over which the rate rises. Default 0."""
-    decay: Floats = ()
-    """Fraction of the steps over which the rate falls to 0. Default 0.2."""
-    clip: Floats = ()
-    """Global norm that gradients are cut to. Default 1."""
-    b1: Floats = ()
-    """Adam's first decay rate. Default 0.9."""
-    b2: Floats = ()
-    """Adam's second decay rate. Default 0.999."""
-    eps: Floats = ()
-    """Adam's epsilon. Default 1e-8."""
-
-
-@dataclass(frozen=True)
-class TrainSettings(OptimizerSettings, Hyperparameters):
-    """What training is, whatever the activations."""
-
-    architecture: Annotated[str, tyro.conf.arg(help=one_of(trained()))] = "topk"
-    d_sae: int | None = None
-    """Number of latents. Default: the true features, where they are known, else 4 d_in."""
-    skip: bool = False
-    """Transcoder with a linear skip connection."""
     seed: tuple[int, ...] = (0,)
-    """Seeds, each an SAE."""
-    steps: int = 10_000
-    """Optimizer steps."""
-    batch_size: int = 1024
-    """Examples a step."""
-    penalty_warmup: float | None = None
-    """Fraction of the steps over which a penalty rises. Default 0.05."""
-    normalize: bool = True
-    """Train on activations scaled to norm sqrt(d_in); folded into the weights at the end."""
+    """Seeds, each an SAE: 0 1 2, or 0..9 for ten of them."""
     examples: int = 65_536
     """Examples for the metrics at the end."""
-    out: Path | None = None
-    """Directory to write, for example runs/topk. Required."""
-    resume: bool = False
-    """Continue the run in `out`."""
-    allow_mixed: bool = False
-    """Continue it in another environment too (JAX, device, XLA flags, processor), which changes bits."""
     checkpoint_seconds: float = 30.0
     """Time between checkpoints."""
     memory_gb: float = 4.0
     """Memory the training may use; larger grids are cut into blocks."""
+
+
+def _architectures() -> dict[str, Any]:
+    own = recipe_fields("sae", "ARCHITECTURES")
+    return {name: own[name] for name in trained()}
+
+
+@with_flags(
+    recipe_flags("Architecture", "sae", _architectures(), OF_THE_RUN, first=FIRST),
+    recipe_flags(
+        "Training", "run", {"": class_fields("superposition.training.sae", "SAERun")}, RUN, plain=True
+    ),
+    recipe_flags("Training", "adam", {"": class_fields("superposition.training.optimizer", "Adam")}, ADAM),
+)
+@dataclass(frozen=True)
+class TrainSettings(Trained, _Training, Flags):
+    """What training is, whatever the activations."""
+
+    GROUP: ClassVar[str] = "Architecture"
+
+    architecture: str = field(default="topk", metadata={"help": one_of(trained())})
+    d_sae: int | None = None
+    """Number of latents. Default: 4 d_in, or the number of true features where that is known."""
+    skip: bool = False
+    """Transcoder with a linear skip connection."""
+
+    def check(self) -> None:
+        """ConfigError for a place that is taken, an architecture that is not known, and a batch of one."""
+        from superposition._internal import validate
+
+        assert self.out is not None
+        free(
+            self.out.with_name(f"{self.out.name}.partial"),
+            self.resume,
+            "--resume to continue it, or another --out",
+        )
+        choose("architecture", self.architecture, trained())
+        validate.integer("batch_size", self.batch_size, 2)
+        distinct("seed", self.seed)
 
     def plan(
         self, d_in: int, d_out: int | None, n_features: int | None = None
@@ -130,51 +165,45 @@ class TrainSettings(OptimizerSettings, Hyperparameters):
         from superposition.training.optimizer import Adam
 
         kind = ARCHITECTURES[choose("architecture", self.architecture, trained())]
-        given = _given(self, Hyperparameters)
-        quadratic = self.sparsity == "quadratic"
+        settings = given(self, "sae")
+        quadratic = self.sparsity_loss == "quadratic"
         if not quadratic:  # then it is the controller's
-            given.pop("l0_target", None)
+            settings.pop("l0_target", None)
         own = {field.name for field in fields(kind)}
-        for name in given:
+        for name in settings:
             if name not in own:
-                has = ", ".join(n.name for n in fields(Hyperparameters) if n.name in own)
+                has = ", ".join(n.name for n in of_part(self, "sae") if n.name in own)
                 raise ConfigError(f"{name} is not a setting of {self.architecture}, which has {has}")
-        optimizer = _given(self, OptimizerSettings)
+        optimizer = given(self, "adam")
         axes: dict[str, Sequence[Any]] = {}
-        for name, values in {**given, **optimizer}.items():
+        for name, values in {**settings, **optimizer}.items():
             if isinstance(values, tuple) and name != "prefixes":
-                _distinct(name, values)
+                distinct(name, values)
                 if name == "k" and isinstance(kind.k, int) and all(map(float.is_integer, values)):  # type: ignore[attr-defined]
                     values = tuple(map(int, values))
                 if len(values) > 1 or name == "width":
                     axes[name] = values
-                (given if name in given else optimizer)[name] = values[0]
+                (settings if name in settings else optimizer)[name] = values[0]
         d_sae = self.d_sae or (max(self.width) if self.width else n_features or 4 * d_in)
-        if self.d_sae is not None and self.d_sae < 1:
-            raise ConfigError(f"d_sae must be an integer >= 1; got {self.d_sae}")
         _fits(kind, self.k, self.width, d_sae)
-        given.pop("width", None)
+        settings.pop("width", None)
         if quadratic and len(self.l0_target) > 1:
-            raise ConfigError(f"sparsity quadratic takes one l0_target; got {list(self.l0_target)}")
+            raise ConfigError(f"sparsity_loss quadratic takes one l0_target; got {list(self.l0_target)}")
         if not quadratic and len(self.l0_target) > 1:
-            _distinct("l0_target", self.l0_target)
+            distinct("l0_target", self.l0_target)
             axes["l0_target"] = self.l0_target
-        _distinct("seed", self.seed)
+        distinct("seed", self.seed)
         axes["seed"] = self.seed
         if d_out is None and self.skip:
             raise ConfigError(
                 "skip is for transcoders; give --targets (of a file), --target output (of a toy) or --target-hook"
                 " (of a language model)"
             )
-        rest: dict[str, Any] = {} if self.penalty_warmup is None else {"penalty_warmup": self.penalty_warmup}
         run = SAERun(
-            sae=kind(d_in=d_in, d_sae=d_sae, d_out=d_out, skip=self.skip, **given),
+            sae=kind(d_in=d_in, d_sae=d_sae, d_out=d_out, skip=self.skip, **settings),
             optimizer=Adam(**optimizer),
-            steps=self.steps,
-            batch_size=self.batch_size,
             l0_target=self.l0_target[0] if self.l0_target and not quadratic else None,
-            normalize=self.normalize,
-            **rest,
+            **given(self, "run"),
         )
         return run, axes
 
@@ -197,27 +226,3 @@ def _fits(kind: "type[SAE]", k: Floats, width: tuple[int, ...], d_sae: int) -> N
         raise ConfigError(
             f"k must be at most d_sae={min(width, default=d_sae)}, the number of latents; got {largest:g}"
         )
-
-
-def choose(name: str, value: str, accepted: Iterable[str]) -> str:
-    """One of the accepted names, or ConfigError with the nearest of them."""
-    names = list(accepted)
-    if value in names:
-        return value
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ConfigError(f"{name} must be one of {', '.join(names)}; got {value!r}{hint}")
-
-
-def _given(config: Any, part: type) -> dict[str, Any]:
-    """The fields of `part` that were given."""
-    values = {field.name: getattr(config, field.name) for field in fields(part)}
-    return {name: value for name, value in values.items() if value is not None and value != ()}
-
-
-def _distinct(name: str, values: Sequence[Any]) -> None:
-    if not values:
-        raise ConfigError(f"{name} needs at least one value")
-    for value in values:
-        if list(values).count(value) > 1:
-            raise ConfigError(f"{name} lists {value:g} twice; every value is one SAE")

@@ -24,9 +24,10 @@ from superposition.activations import (
 from superposition.activations.array import activations
 from superposition.activations.cache import Cache, is_cache
 from superposition.activations.files import mapped_rows
+from superposition.activations.read import read_array
 from superposition.activations.toy import TARGETS
-from superposition.cli.sae.config import DataConfig, choose
-from superposition.cli.sae.files import read_array
+from superposition.cli.sae.config import DataConfig
+from superposition.cli.settings import choose
 from superposition.errors import ConfigError
 from superposition.evaluation.sae import batch_size, held_out
 from superposition.features import PLANTED
@@ -81,8 +82,7 @@ class Data(NamedTuple):
 
 def open_data(config: DataConfig, *, train: bool) -> Data:
     """The data that settings name; arrays become a stream only to `train`. Raises ConfigError, CorruptError."""
-    config.check()
-    validate.integer("data_seed", config.data_seed, 0, validate.MAX_SEED)
+    DataConfig.check(config)
     if config.planted is not None:
         return _planted(config)
     return _toy(config) if config.toy is not None else _arrays(config, train)

@@ -9,20 +9,20 @@ from rich.table import Table
 
 from superposition import metrics, plot
 from superposition._internal.strict_json import strict_json
+from superposition.activations.read import read_array
 from superposition.cli.sae.commands import ShowSAEConfig
-from superposition.cli.sae.files import read_array
 from superposition.cli.sae.report import Named, console, load_all, table, visible
-from superposition.cli.sae.training import DICTIONARY, HISTORY, RESULTS, read_results
 from superposition.errors import ConfigError, CorruptError
 from superposition.plot.sae import nearest_cosines
 from superposition.sae import SAE
+from superposition.storage.sae_runs import DICTIONARY, HISTORY, RESULTS, read_results
 
 MAX_MATRICES = 12  # pictures of single SAEs of a run
 MAX_DRAWN = 1024  # rows of a cosine matrix; beyond it a pixel is less than a row
 
 
-def show_saes(config: ShowSAEConfig) -> list[Path]:
-    """Print tables and draw figures; returns the files. Raises ConfigError, StoreError, CorruptError."""
+def show_saes(config: ShowSAEConfig) -> str:
+    """Print tables and draw figures; returns the files' names. Raises ConfigError, StoreError, CorruptError."""
     path = config.path
     saes = load_all([path], allow_pt=config.allow_pt)
     is_run = (path / RESULTS).is_file()
@@ -36,7 +36,7 @@ def show_saes(config: ShowSAEConfig) -> list[Path]:
     resolved = path.resolve()
     folder = config.figures or resolved.with_name(f"{resolved.name}.figures")
     run = resolved if is_run else resolved.parent
-    return _figures(saes, run, folder, single=not is_run)
+    return "\n".join(map(str, _figures(saes, run, folder, single=not is_run)))
 
 
 def _summary(one: Named) -> None:

@@ -20,17 +20,17 @@ from rich.text import Text
 from superposition import metrics
 from superposition._internal import atomic
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig
-from superposition.cli.sae.config import choose
 from superposition.cli.sae.data import Data, open_data
-from superposition.cli.sae.evaluation import finite, names_of, splitting, universality
-from superposition.cli.sae.training import RESULTS, read_results
+from superposition.cli.settings import choose
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.metrics import METRICS
+from superposition.evaluation.pairs import splitting, universality
 from superposition.evaluation.sae import evaluate
 from superposition.sae.transforms import fold_input_bias
 from superposition.storage import formats
 from superposition.storage.formats import Loaded
 from superposition.storage.provenance import provenance
+from superposition.storage.sae_runs import RESULTS, finite, read_results
 
 MAX_ROWS = 60
 WIDE = 200
@@ -107,15 +107,18 @@ def load_all(paths: Sequence[Path], *, allow_pt: bool = False) -> list[Named]:
         raise ConfigError("give at least one SAE directory, or the directory of a run, before the options")
     return [
         Named(name, path, formats.load(path, allow_pt=allow_pt))
-        for name, path in zip(names_of(found), found, strict=True)
+        for name, path in zip(_names_of(found), found, strict=True)
     ]
+
+
+def _names_of(paths: Sequence[Path]) -> list[str]:
+    """Short names for SAEs: the last part of each path, the whole where that is ambiguous."""
+    short = [path.resolve().name for path in paths]
+    return [str(p) if short.count(n) > 1 else n for p, n in zip(paths, short, strict=True)]
 
 
 def eval_saes(config: EvalConfig) -> dict[str, Any]:
     """Measure SAEs, print tables, write JSON; returns what is written. Raises ConfigError and StoreError."""
-    if config.examples < 1:
-        raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
-    free(config.json, overwrite=config.overwrite)
     saes = load_all(config.saes, allow_pt=config.allow_pt)
     data = open_data(config, train=False)
     for one in saes:
@@ -142,12 +145,6 @@ def eval_saes(config: EvalConfig) -> dict[str, Any]:
         write_json(config.json, result)
         print(f"numbers in {config.json}")
     return result
-
-
-def free(path: Path | None, *, overwrite: bool) -> None:
-    """ConfigError where a file of numbers would replace another unasked."""
-    if path is not None and path.exists() and not overwrite:
-        raise ConfigError(f"{path} exists; give --overwrite to replace it, or another --json")
 
 
 def log10_density(densities: np.ndarray) -> dict[str, Any]:
@@ -207,19 +204,14 @@ def write_json(path: Path, value: Any) -> None:
         ) from error
 
 
-def convert_sae(config: ConvertConfig) -> Path:
-    """Write an SAE in another format, read it back and compare every number; returns the destination.
+def convert_sae(config: ConvertConfig) -> str:
+    """Write an SAE in another format, read it back and compare every number; returns where it is.
 
     Raises ConfigError for what the format cannot hold and where something is already, StoreError for the disk,
     CorruptError if what was read back differs.
     """
-    choose("to", config.to, formats.FORMATS)
     if config.from_format is not None:
         choose("from", config.from_format, formats.FORMATS)
-    if os.path.lexists(config.destination):
-        raise ConfigError(f"{config.destination} exists; choose another destination")
-    if not os.path.lexists(config.source):
-        raise ConfigError(f"{config.source}: no such file or directory; give an SAE")
     sae, params, metadata, sparsity = formats.load(
         config.source, config.from_format, allow_pt=config.allow_pt
     )
@@ -240,4 +232,4 @@ def convert_sae(config: ConvertConfig) -> Path:
         print(f"{config.to} has no place for firing frequencies; they stay in {config.source}")
     if type(back.sae) is not type(sae):
         print(f"{type(sae).__name__} is {type(back.sae).__name__} in {config.to}")
-    return config.destination
+    return str(config.destination)

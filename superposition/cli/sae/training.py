@@ -21,19 +21,17 @@ from superposition._internal.lock import held
 from superposition._internal.strict_json import strict_json
 from superposition.cli.sae.config import TrainSettings
 from superposition.cli.sae.data import Data
-from superposition.cli.sae.evaluation import finite, log10_densities
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import evaluate, shortcomings, target_l0
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
+from superposition.storage.sae_runs import DICTIONARY, FORMAT, HISTORY, RESULTS, finite, read_results
 from superposition.training import SAERun, Trained, loop
 from superposition.training.fitting import fit_grid
 from superposition.training.sae import bytes_per_sae
 from superposition.training.sae_blocks import block_size
 
-RESULTS, HISTORY, DICTIONARY, DATA = "results.json", "history.json", "dictionary.npy", "data.json"
-TRAINING = "training"
-FORMAT = 1
+DATA, TRAINING = "data.json", "training"
 
 
 def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[str, Any]:
@@ -43,20 +41,14 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
     Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
     diverges, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
     """
-    if config.out is None:
-        raise ConfigError("training needs --out, the directory to write; for example --out runs/topk")
+    assert config.out is not None
     out = Path(os.path.abspath(config.out))
     work = out.with_name(f"{out.name}.partial")
-    for path in (out, work):
-        if os.path.lexists(path) and not config.resume:
-            raise ConfigError(f"{path} exists; give --resume to continue it, or another --out")
     if os.path.lexists(out) and not (out / RESULTS).is_file():
         raise ConfigError(f"{out} is not the directory of a run; choose another --out")
     data = opener(work)
     n_features = None if data.dictionary is None else len(data.dictionary)
     run, axes = config.plan(data.d_in, data.d_out, n_features)
-    if config.examples < 1:
-        raise ConfigError(f"examples must be an integer >= 1; got {config.examples}")
     settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
     with loop.interruptible() as stop, held(work, out):
         if out.exists():
@@ -79,49 +71,6 @@ def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[st
         shutil.rmtree(work, ignore_errors=True)
     print(f"{len(trained)} SAE{'s' if len(trained) > 1 else ''} in {seconds:.1f} s")
     return results
-
-
-def read_results(directory: Path) -> dict[str, Any]:
-    """What a run found; ConfigError if there is none at `directory`, CorruptError if it cannot be read."""
-    path = directory / RESULTS
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{directory} is not the directory of a run: {error.strerror}") from error
-    try:
-        results = strict_json(path, data)
-        _check_results(results)
-    except (AttributeError, CorruptError, KeyError, TypeError, ValueError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else str(error).removeprefix(f"{path}: ")
-        raise CorruptError(f"{path} is damaged: {said[:200]}; train again") from error
-    return results
-
-
-def _check_results(results: dict[str, Any]) -> None:
-    """What readers of the results rely on; KeyError, TypeError or ValueError."""
-
-    def held(value: Any, kind: Any, what: str) -> Any:
-        if not isinstance(value, kind):
-            raise ValueError(f"{what} is {value!r:.60}")
-        return value
-
-    if results["superposition"] != FORMAT:
-        raise ValueError("another format")
-    run = held(results["run"], dict, "run")
-    sae = held(run["sae"], dict, "sae")
-    for value, kind, what in (
-        (run["steps"], int, "steps"),
-        (sae["recipe"], str, "recipe"),
-        (sae["d_in"], int, "d_in"),
-    ):
-        held(value, kind, what)
-    for record in held(results["records"], list, "records"):
-        held(held(record, dict, "a record").get("settings", {}), dict, "settings")
-        held(record.get("fault"), str | None, "a fault")
-        for name, value in held(record["metrics"], dict, "metrics").items():
-            held(value, int | float | None, f"the metric {name!r:.40}")
-        if Path(held(record["name"], str, "a name")).name != record["name"]:
-            raise ValueError(f"the name {record['name']!r:.60} is no folder of the run")
 
 
 def _same(where: Path, stored: Any, wanted: Any) -> None:
@@ -221,7 +170,9 @@ def _publish(
             one.sae,
             one.params,
             {**(data.metadata or {}), "superposition": finite(about)},
-            sparsity=log10_densities(measured.firing_rates),
+            sparsity=np.log10(measured.firing_rates + 1e-10).astype(
+                np.float32
+            ),  # -10 for the dead, as SAELens
         )
         history[name] = {"steps": one.steps.tolist()} | {
             term: [float(f"{v:.6g}") for v in values] for term, values in one.history.items()

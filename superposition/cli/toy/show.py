@@ -90,56 +90,36 @@ def best_seed(loss: np.ndarray) -> np.ndarray:
 def figures(results: xr.Dataset, folder: Path) -> list[Path]:
     """Draw what the axes allow into `folder`; returns the files.
 
-    Over density alone: W^T W, b and norms of the best seed, a column a density. Over density and
-    importance_base at n_features = 2: the phase diagram of the second feature. Models with a hidden activation have
-    neurons instead: what each is made of, over density alone.
+    Over density alone, or of one setting: W^T W, b and norms of the best seed, a column a density; of models with a
+    hidden activation what each neuron is made of. Over density and importance_base at n_features = 2: the phase diagram
+    of the second feature.
     """
     from superposition import plot
+    from superposition.plot.models import grid_of, toy_models
 
-    run, _ = stored(results)
-    axes = set(results["loss"].dims) - {"seed"}
-    by = "density" if "density" in results.coords else "sparsity"
-    density = np.atleast_1d(results[by].values)
-    density = 1 - density if by == "sparsity" else density
-    flat, _ = by_setting(results)
-    best = np.arange(flat.sizes["setting"]), best_seed(flat["loss"].values)
-    title, written = _title(results), []
-    if not tied(results):
-        W = flat[run.model.input_weights].values[best]
-        if axes == {by} and W.shape[1:] == (run.model.n_hidden, run.model.n_features):
-            figure = plot.neurons(np.nan_to_num(W), [float(p) for p in density], signed=True, scale="neuron")
-            counts = ", ".join(
-                f"{int((geometry.concentration(w) > MONOSEMANTIC).sum())} at 1-S={p:g}"
-                for p, w in zip(density, W, strict=True)
-            )
-            alt = f"Input weights of every neuron. Neurons with one weight of over 0.9 of their square: {counts}."
-            written.append(plot.save(figure, folder / "neurons.png", alt=alt, title=title))
-        return written
-    W, b = flat["W"].values[best], flat["b"].values[best]
-    if axes == {by} and "n_hidden" in results["W"].dims and "n_features" in results["W"].dims:
-        figure = plot.columns(
-            np.nan_to_num(W),
-            np.nan_to_num(b),
-            [float(p) for p in density],
-            importance_label=f"{run.importance_base:g}^i",
-            groups=[(type(run.model).__name__, 0, len(density) - 1, "")],
-        )
-        counts = ", ".join(f"{c} at 1-S={p:g}" for p, c in zip(density, geometry.represented(W), strict=True))
-        alt = f"W^T W, b and feature norms. Features with norm over 1/2: {counts}."
-        written.append(plot.save(figure, folder / "columns.png", alt=alt, title=title))
-    if axes == {by, "importance_base"} and run.model.n_features == 2 and min(results["loss"].shape[:2]) > 1:
-        grid = results["loss"].isel(seed=0).transpose(by, "importance_base")
-        order = results["loss"].isel(seed=0).dims
-        shape = tuple(results.sizes[d] for d in order)
-        norm, interference = (f(W)[:, -1].reshape(shape) for f in (geometry.norms, geometry.interference))
-        if order != grid.dims:
-            norm, interference = norm.T, interference.T
-        figure = plot.phase_diagram(
-            [plot.Measured("Trained, best of seeds", norm, interference)],
-            results["importance_base"].values,
-            density,
-        )
-        share = float(((norm > 0.5) & (interference > 0.5)).mean())
+    model, title, drawn = stored(results)[0].model, _title(results), None
+    axes = {str(d) for d in results["loss"].dims} - {"seed"}
+    rates = axes & {"density", "sparsity"}
+    if axes == rates and (models := toy_models(results)) is not None:
+        W = np.nan_to_num(models.W)
+        if tied(results):
+            group = (type(model).__name__, 0, len(W) - 1, "")
+            drawn = "columns", plot.columns(results, groups=[group])
+            alt, counts = "W^T W, b and feature norms. Features with norm over 1/2", geometry.represented(W)
+        else:
+            drawn = "neurons", plot.neurons(results, signed=True, scale="neuron")
+            alt = "Input weights of every neuron. Neurons with one weight of over 0.9 of their square"
+            counts = (geometry.concentration(W) > MONOSEMANTIC).sum(-1)
+        where = [t if isinstance(t, str) else f"1-S={t:g}" for t in models.titles]
+        alt += f": {', '.join(f'{c} at {t}' for c, t in zip(counts, where, strict=True))}."
+    elif (
+        axes == {*rates, "importance_base"}
+        and tied(results)
+        and model.n_features == 2
+        and min(results.sizes[axis] for axis in axes) > 1
+        and (grid := grid_of(results)) is not None
+    ):
+        share = float(((grid.norm > 0.5) & (grid.interference > 0.5)).mean())
+        drawn = "phase_diagram", plot.phase_diagram(results)
         alt = f"Phase diagram of the second feature; it is in superposition in {100 * share:.0f} % of cells."
-        written.append(plot.save(figure, folder / "phase_diagram.png", alt=alt, title=title))
-    return written
+    return [] if drawn is None else [plot.save(drawn[1], folder / f"{drawn[0]}.png", alt=alt, title=title)]

@@ -16,6 +16,7 @@ from superposition.errors import ConfigError, CorruptError
 from superposition.sae import ARCHITECTURES, SAE, Params
 from superposition.sae.transforms import cut_to_width
 from superposition.storage.formats._read import Arrays, Shapes
+from superposition.storage.provenance import renamed
 
 KEY = "superposition"  # where a config of another's format keeps what is ours alone
 MAX_SIZE = 1 << 26  # d_in, d_sae, d_out
@@ -94,6 +95,7 @@ def _entry(path: Path, entry: Any) -> tuple[type[SAE], dict[str, Any]]:
         raise ConfigError(f"{path}: recipe must be one of {', '.join(ARCHITECTURES)}; got {name!r:.80}")
     kind = ARCHITECTURES[name]
     hints = typing.get_type_hints(kind)
+    entry = {**entry, "fields": renamed(kind.__name__, entry["fields"])}
     known = {field.name for field in dataclasses.fields(kind)}
     if unknown := entry["fields"].keys() - known:
         raise ConfigError(

@@ -138,3 +138,14 @@ def test_a_run_of_several_saes_is_too_many(tmp_path, sae, monkeypatch, capsys):
     monkeypatch.setattr(on_sae, "load_all", lambda paths, **options: [one, one])
     status, _, errors = run("steer", tmp_path, "--latent", 1, capsys=capsys)
     assert (status, f"holds 2 SAEs; give one of them, such as {sae}" in errors) == (2, True), errors
+
+
+def test_every_seed_of_the_resampling_is_a_run(model, sae, texts, capsys):
+    options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
+    options |= {"latent": (TOP,), "to": "resample", "target": "e", "top": 1, "steps": 2}
+    both = {row["run"]: row["kl"] for row in ablation.ablate(AblateConfig(**options, seed=(3, 5)))["effects"]}
+    assert len(both) == 6
+    for seed in (3, 5):
+        alone = ablation.ablate(AblateConfig(**options, seed=(seed,)))["effects"]
+        assert both[f"latent {TOP} to resample, seed {seed}"] == alone[1]["kl"]
+        assert both[f"on it, latent {TOP} to resample, seed {seed}"] == alone[3]["kl"]

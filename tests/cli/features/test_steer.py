@@ -167,3 +167,23 @@ def test_bars_are_in_proportion_and_of_the_terminals_letters(monkeypatch, capsys
 
     monkeypatch.setattr(steering.sys, "stdout", Plain())
     assert steering.sparkline([0, 4, 1], 4) == "_#:"
+
+
+def test_every_seed_has_its_continuations(model, sae, texts, capsys):
+    options = {
+        "sae": str(sae),
+        "model": str(model),
+        "text": (texts,),
+        "prompt": PROMPT,
+        "n": 6,
+        "largest": 2.0,
+    }
+    options |= {"latent": TOP, "strength": (0.0, 1.0), "temperature": 1.0}
+    both = steering.steer(SteerConfig(**options, seed=(3, 5)))["rows"]
+    assert " seed " in capsys.readouterr().out
+    alone = [row for seed in (3, 5) for row in steering.steer(SteerConfig(**options, seed=(seed,)))["rows"]]
+    assert [(row["seed"], row["strength"], row["tokens"]) for row in both] == [
+        (row["seed"], row["strength"], row["tokens"]) for row in alone
+    ]
+    assert both[0]["tokens"] != both[2]["tokens"]
+    assert " seed " not in capsys.readouterr().out

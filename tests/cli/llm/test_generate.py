@@ -26,6 +26,8 @@ def test_generate_goes_on_as_the_model_does(model, lm, capsys):
         for seed in (0, 0, 1)
     ]
     assert draws[0] == draws[1] != draws[2]
+    both = run(*arguments, "--prompt", "the", "--seed", "0..1", "--temperature", "1", capsys=capsys)[1]
+    assert both == f"{draws[0][:-1]}\n---\n{draws[2]}"
 
 
 def test_a_continuation_ends_where_the_model_ends_its_text(model, monkeypatch, capsys):

@@ -9,10 +9,10 @@ import pytest
 from superposition import metrics
 from superposition.cli.llm import text
 from superposition.cli.llm.config import ModelConfig
-from superposition.cli.llm.data import placed
 from superposition.cli.sae import training
 from superposition.errors import ConfigError
 from superposition.llm import SMALL_LM
+from superposition.llm.place import placed
 from superposition.storage import formats
 from tests.oracles import tiny_lm
 from tests.support.llm_commands import POST, TINY, run, tokens_of

@@ -37,7 +37,7 @@ def pages(own, texts, tmp_path_factory):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     out = tmp_path_factory.mktemp("toy") / "toy.zarr"
-    words = ["sweep", "--n-features", "6", "--n-hidden", "3", "--densities", "0.5", "0.05", "--seeds", "2"]
+    words = ["sweep", "--n-features", "6", "--n-hidden", "3", "--density", "0.5", "0.05", "--seed", "0", "1"]
     assert (
         main.main(
             [

@@ -11,9 +11,10 @@ import pytest
 
 from superposition.activations.cache import Cache
 from superposition.cli.features import page
-from superposition.cli.features.config import SMALL_LM_SAE, PageConfig
+from superposition.cli.features.config import PageConfig
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.text import read_tokens
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.interventions import Attached, firing
 from superposition.llm import LanguageModel
 from superposition.pages import llm as page_llm

@@ -66,7 +66,7 @@ def test_show_draws(trained, tmp_path, capsys):
 
 def test_toy_activations_and_a_transcoder(tmp_path, capsys):
     toy = tmp_path / "a.zarr"
-    sweep = ["sweep", "--n-features", "6", "--n-hidden", "3", "--densities", "1", "0.05", "--seeds", "2"]
+    sweep = ["sweep", "--n-features", "6", "--n-hidden", "3", "--density", "1", "0.05", "--seed", "0", "1"]
     assert main.main([*sweep, "--steps", "800", "--learning-rate", "0.01", "--out", str(toy)]) == 0
     capsys.readouterr()
     cell = ["--toy", toy, "--cell", "density=0.05", "seed=1"]

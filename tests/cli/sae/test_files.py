@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from superposition.cli.sae import files, training
+from superposition.activations import read
+from superposition.cli.sae import training
 from superposition.errors import ConfigError
 from superposition.storage import formats
 from tests.support.sae_commands import ORTHOGONAL, TINY, run
@@ -38,12 +39,12 @@ def activation_file(tmp_path, kind):
 @pytest.mark.parametrize("kind", [".npy", ".npz", ".safetensors", ".zarr", "group"])
 def test_activation_files(tmp_path, kind):
     path, name = activation_file(tmp_path, kind)
-    array = files.read_array(path, name)
+    array = read.read_array(path, name)
     tolerance = 0.01 if kind == ".safetensors" else 0
     np.testing.assert_allclose(np.asarray(array, np.float32), ROWS, rtol=tolerance)
     assert isinstance(array, np.memmap) == (kind in (".npy", ".safetensors"))
     with pytest.raises(ConfigError, match="array"):
-        files.read_array(path, "none")
+        read.read_array(path, "none")
 
 
 def test_train_on_files_and_transcode(tmp_path, capsys):

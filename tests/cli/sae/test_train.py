@@ -9,7 +9,8 @@ import pytest
 from superposition import metrics
 from superposition._internal.recipe_fields import recipe_fields
 from superposition.activations import Batch, planted_stream
-from superposition.cli.sae.config import Hyperparameters, OptimizerSettings
+from superposition.cli.flags import of_part
+from superposition.cli.sae.config import TrainConfig
 from superposition.errors import ConfigError
 from superposition.evaluation.sae import evaluate
 from superposition.features import PLANTED
@@ -45,7 +46,7 @@ def test_fields_read_from_source_are_those_of_the_classes():
 def test_every_setting_of_every_architecture_has_a_flag():
     """width, sizes and slots are decided by the run; a run-time norm is not trained under."""
     decided = {"d_in", "d_out", "d_sae", "skip", "slots", "normalize_activations"}
-    flags = {field.name for field in dataclasses.fields(Hyperparameters)}
+    flags = {field.name for field in of_part(TrainConfig, "sae")}
     own = set()
     for kind in ARCHITECTURES.values():
         if kind.trains:
@@ -53,9 +54,7 @@ def test_every_setting_of_every_architecture_has_a_flag():
     assert own - decided == flags
     from superposition.training.optimizer import Adam
 
-    assert {f.name for f in dataclasses.fields(Adam)} == {
-        f.name for f in dataclasses.fields(OptimizerSettings)
-    }
+    assert {f.name for f in dataclasses.fields(Adam)} == {f.name for f in of_part(TrainConfig, "adam")}
 
 
 def test_train_writes_a_directory_per_sae(trained):

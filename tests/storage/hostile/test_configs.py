@@ -71,7 +71,7 @@ def test_every_field_of_a_config_by_every_wrong_type(tmp_path, format):
         ("fields", {"penalty": True}, "jumprelu.penalty must be"),
         ("fields", {"penalty": -1.0}, "penalty must lie in"),
         ("fields", {"penalty": 10**400}, "penalty"),
-        ("fields", {"sparsity": ["step"]}, "jumprelu.sparsity must be"),
+        ("fields", {"sparsity_loss": ["step"]}, "jumprelu.sparsity_loss must be"),
         ("fields", [], "must be an object with recipe and fields"),
     ],
 )

@@ -14,8 +14,8 @@ from tests.support.processes import output, started, until
 from tests.support.sweeps import AXES, same
 
 COMMAND = [
-    *("-m", "superposition", "sweep", "--n-features", "6", "--n-hidden", "2", "--seeds", "2"),
-    *("--densities", "1", "0.1", "0.01", "--steps", "30000", "--batch-size", "256"),
+    *("-m", "superposition", "sweep", "--n-features", "6", "--n-hidden", "2", "--seed", "0", "1"),
+    *("--density", "1", "0.1", "0.01", "--steps", "30000", "--batch-size", "256"),
 ]
 
 

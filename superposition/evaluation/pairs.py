@@ -1,9 +1,7 @@
-"""What is measured of several SAEs together, and numbers as files hold them."""
+"""What is measured of several SAEs together: which latents they share, and which of one split in another."""
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -64,23 +62,3 @@ def splitting(
 @partial(jax.jit, static_argnums=(0, 1))
 def _together(a: SAE, b: SAE, of_a: Params, of_b: Params, x: Any) -> metrics.CoFiring:
     return metrics.cofiring(a.encode(of_a, x), b.encode(of_b, x))
-
-
-def finite(value: Any) -> Any:
-    """JSON without NaN and infinity, which JSON has not: None in their place."""
-    if isinstance(value, dict):
-        return {k: finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def log10_densities(densities: np.ndarray) -> np.ndarray:
-    """log10 firing frequency as SAELens keeps it, -10 for the dead."""
-    return np.log10(densities + 1e-10).astype(np.float32)
-
-
-def names_of(paths: Sequence[Path]) -> list[str]:
-    """Short names for SAEs: the last part of each path, the whole where that is ambiguous."""
-    short = [path.resolve().name for path in paths]
-    return [str(p) if short.count(n) > 1 else n for p, n in zip(paths, short, strict=True)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from superposition._internal import arrays, foreign
-from superposition.cli.sae._zarr import read_zarr
+from superposition.activations._zarr import read_zarr
 from superposition.errors import ConfigError, CorruptError, StoreError
 
 
