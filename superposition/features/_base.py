@@ -30,6 +30,10 @@ class Sets(NamedTuple):
 
     A set is active with the density of its unit. Then all its features are (`together`), or exactly one of them, chosen
     uniformly. An active feature is U[0, 1], or U[-1, 1] when `signed`, independently of all else.
+
+    >>> from superposition import features
+    >>> features.Correlated(n_sets=2, density=0.1).independent_sets(6)
+    Sets(n_sets=2, size=3, together=True, signed=False)
     """
 
     n_sets: int
@@ -53,6 +57,11 @@ class FeatureLaw(ABC):
     - `conditional`: whether it can be drawn given that at least one unit is active.
 
     Raises ConfigError for density and sparsity together, and for values out of range.
+
+    >>> from superposition import features
+    >>> law = features.SparseUniform(sparsity=0.9)
+    >>> isinstance(law, features.FeatureLaw), law.densities(2).round(3).tolist(), law.exact
+    (True, [0.1, 0.1], True)
     """
 
     exact: ClassVar[bool] = False

@@ -33,6 +33,12 @@ class Magnitudes(ABC):
     """A distribution of magnitudes m >= 0, one for every feature. A magnitude of 0 is a feature that is not active.
 
     Raises ConfigError for settings out of range.
+
+    >>> import jax
+    >>> from superposition import features
+    >>> magnitudes = features.MAGNITUDES["uniform"]()
+    >>> magnitudes.moments(magnitudes.arrays(jax.random.key(0), n_features=2))
+    (array([0.5, 0.5]), array([0.33333333, 0.33333333]))
     """
 
     def __post_init__(self) -> None:

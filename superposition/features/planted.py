@@ -21,7 +21,13 @@ LARGEST = 1e15  # of the bias: squares and sums of them stay within float32
 
 
 class World(NamedTuple):
-    """The arrays of one planted world: dictionary (n_features, d_in), unit rows; bias (d_in,); the law's constants."""
+    """The arrays of one planted world: dictionary (n_features, d_in), unit rows; bias (d_in,); the law's constants.
+
+    >>> from superposition.features import Dictionary, Planted, SparseUniform
+    >>> world = Planted(SparseUniform(density=0.1), Dictionary(n_features=8, d_in=4), bias_norm=2.0).build()
+    >>> world.dictionary.shape, world.bias.shape
+    ((8, 4), (4,))
+    """
 
     dictionary: Array
     bias: Array

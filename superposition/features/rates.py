@@ -71,7 +71,12 @@ def constant(n: int, mean_active: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rates(ABC):
-    """Densities as a function of their number; a law's `density` may be one. Raises ConfigError out of range."""
+    """Densities as a function of their number; a law's `density` may be one. Raises ConfigError out of range.
+
+    >>> from superposition.features import RATES, Zipf
+    >>> issubclass(RATES["zipf"], Rates), Zipf(exponent=1.0, low=0.1, high=0.4).vector(3).round(3).tolist()
+    (True, [0.4, 0.175, 0.1])
+    """
 
     def __post_init__(self) -> None:
         validate.settle(self)

@@ -30,7 +30,13 @@ MASKED_PRE_ACT = -1e30  # the pre-activation of a latent outside a masked width
 
 
 class Info(NamedTuple):
-    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat."""
+    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat.
+
+    >>> terms = {"mse": jnp.float32(0.5), "l1": jnp.float32(0.25)}
+    >>> info = Info(terms, l0=jnp.float32(1.0), fired=jnp.ones(8, bool), error=jnp.zeros((4, 3)))
+    >>> float(sum(info.terms.values()))
+    0.75
+    """
 
     terms: dict[str, Array]
     l0: Array  # mean number of latents active in an example
@@ -48,6 +54,10 @@ class SAE(ABC):
     matmul_dtype="bfloat16" multiplies in bf16 and accumulates in float32; parameters stay float32.
     d_in may be left out where the data give it (`SAERun`).
     Raises ConfigError for sizes < 1, skip without d_out, and unknown names.
+
+    >>> from superposition.sae import SAE, TopK
+    >>> isinstance(TopK(d_in=5, d_sae=20, k=1), SAE), TopK(d_in=5, d_sae=20, k=1).target_width
+    (True, 5)
     """
 
     d_in: int = None  # type: ignore[assignment]  # of the data: `SAERun` fills it in

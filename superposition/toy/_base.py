@@ -24,6 +24,10 @@ class ToyModel(ABC):
 
     `shapes` names the axes of every parameter, in the order of the NamedTuple that `init_params` returns.
     Raises ConfigError for sizes < 1.
+
+    >>> from superposition import toy
+    >>> isinstance(toy.ReLUOutput(5, 2), toy.ToyModel), toy.ReLUOutput.shapes["W"]
+    (True, ('n_hidden', 'n_features'))
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]]

@@ -93,7 +93,12 @@ class SweepConfig:
                     validate.number(field.name, entry)
 
     def plan(self) -> "tuple[ToyRun, dict[str, Any]]":
-        """The recipe and the axes these settings mean; raises ConfigError."""
+        """The recipe and the axes these settings mean; raises ConfigError.
+
+        >>> run, axes = SweepConfig(n_features=5, n_hidden=2, densities=(0.1, 1.0), seeds=3).plan()
+        >>> run.steps, axes
+        (10000, {'density': (0.1, 1.0), 'seed': range(0, 3)})
+        """
         from superposition._internal import validate
         from superposition.features import FEATURES
         from superposition.toy import TOY_MODELS
