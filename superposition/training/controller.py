@@ -40,6 +40,9 @@ class Controller:
     logarithm, so nothing depends on the penalty's unit. The lookahead stops the integral while thresholds are
     still on their way (a JumpReLU's need thousands of steps); v follows a penalty that has to go on changing
     because the SAE goes on learning, without which L0 trails behind.
+
+    >>> Controller().paced(steps=1000)
+    Controller(rate=0.04, gain=1.5, window=5.0, lookahead=20.0)
     """
 
     rate: float = 0.004

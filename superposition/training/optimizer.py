@@ -20,6 +20,10 @@ class AdamW:
 
     schedule: "constant" (the notebook's), or "linear" or "cosine" decay to 0 at the last step.
     Raises ConfigError for a negative rate or decay, betas outside [0, 1), eps <= 0.
+
+    >>> from superposition import AdamW, ReLUOutput, ToyRun
+    >>> ToyRun(ReLUOutput(5, 2), optimizer=AdamW(learning_rate=3e-3, schedule="cosine")).optimizer.learning_rate
+    0.003
     """
 
     learning_rate: float = 1e-3
@@ -78,6 +82,12 @@ class Adam:
 
     The rate rises linearly over the first `warmup` of the steps and falls linearly to 0 over the last
     `decay` of them (fractions); gradients are scaled down to a global norm of `clip`. eps as Gao et al. 2024.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import Adam
+    >>> adam = Adam(learning_rate=1e-3, warmup=0.1)
+    >>> [round(float(adam.rate(jnp.int32(step), steps=100)), 6) for step in (0, 9, 50, 99)]
+    [0.0001, 0.001, 0.001, 5e-05]
     """
 
     learning_rate: float = 3e-4

@@ -32,6 +32,12 @@ class SAERun:
     (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
     mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
     Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
+
+    >>> import numpy as np
+    >>> from superposition import Adam, SAERun, TopK
+    >>> run = SAERun(TopK(d_sae=40, k=1), np.eye(5), Adam(1e-3), steps=100, batch_size=4)
+    >>> run.sae.d_in  # of the data
+    5
     """
 
     sae: SAE = field(default_factory=TopK)
@@ -138,7 +144,12 @@ def transpose_encoder(params: Params) -> Params:
 
 
 def sweepable(run: SAERun) -> tuple[str, ...]:
-    """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target."""
+    """The names an axis may have, beside seed: float fields of sae and optimizer, k, width, l0_target.
+
+    >>> from superposition.training import SAERun, sweepable
+    >>> sorted(sweepable(SAERun()))
+    ['aux_coefficient', 'b1', 'b2', 'clip', 'decay', 'eps', 'k', 'learning_rate', 'warmup', 'width']
+    """
     names = [
         f.name
         for part in (run.sae, run.optimizer)
