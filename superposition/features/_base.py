@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features._draw import key_words
 from superposition.features.rates import Rates
@@ -43,7 +44,7 @@ class Sets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FeatureLaw(ABC):
+class FeatureLaw(Recipe, ABC):
     """A distribution of features x in R^n_features, with how often its units are active.
 
     A unit is what has a density of its own: a feature, or a set of features. density p = P(unit is active) in (0, 1],

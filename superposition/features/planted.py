@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features._base import FeatureLaw
 from superposition.features.dictionary import Dictionary, random_unit
@@ -35,7 +36,7 @@ class World(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Planted:
+class Planted(Recipe):
     """Activations x @ dictionary + bias of sparse features x with known directions.
 
     features: any law, which decides x (n_features,). dictionary: the recipe of the directions (n_features, d_in).

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 
 
@@ -70,7 +71,7 @@ def constant(n: int, mean_active: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Rates(ABC):
+class Rates(Recipe, ABC):
     """Densities as a function of their number; a law's `density` may be one. Raises ConfigError out of range.
 
     >>> from superposition.features import RATES, Zipf

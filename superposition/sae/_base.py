@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.sae import _parts
 from superposition.sae._parts import Params, State, tally, unit_rows
@@ -45,7 +46,7 @@ class Info(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SAE(ABC):
+class SAE(Recipe, ABC):
     """A sparse autoencoder: latents f = encode(x) (d_sae,), y_hat = f W_dec + b_dec, y = x.
 
     d_out makes it a transcoder (y differs from x; b_dec is then never subtracted from the input) and

@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 
 LIMIT = 12.0  # e-folds of the penalty either way: beyond lies overflow, not sparsity
 
@@ -32,7 +33,7 @@ class Pace(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Controller:
+class Controller(Recipe):
     """penalty = base * exp(I + gain e), dI/dt = rate e + v, dv/dt = rate^2 / 4 e; t in steps.
 
     e = log(L0 / target) + lookahead dlog L0/dt, clipped to [-1, 1]. log L0 is a running mean over `window`
@@ -42,7 +43,7 @@ class Controller:
     because the SAE goes on learning, without which L0 trails behind.
 
     >>> Controller().paced(steps=1000)
-    Controller(rate=0.04, gain=1.5, window=5.0, lookahead=20.0)
+    Controller(rate=0.04, window=5.0)
     """
 
     rate: float = 0.004

@@ -9,13 +9,14 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.typing import PyTree
 
 SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Recipe):
     """AdamW as in the released notebook: learning rate 1e-3, weight decay 0.01, betas 0.9 and 0.999.
 
     schedule: "constant" (the notebook's), or "linear" or "cosine" decay to 0 at the last step.
@@ -77,7 +78,7 @@ def reciprocal(fraction: float, steps: int) -> np.float32:
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Recipe):
     """Adam with warm-up, decay and clipping, as SAEs are trained.
 
     The rate rises linearly over the first `warmup` of the steps and falls linearly to 0 over the last

@@ -11,6 +11,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
@@ -22,7 +23,7 @@ from superposition.typing import PyTree
 
 
 @dataclass(frozen=True)
-class SAERun:
+class SAERun(Recipe):
     """Train `sae` on `data`: `steps` steps of batch_size examples.
 
     data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
