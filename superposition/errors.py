@@ -2,13 +2,25 @@
 
 
 class SuperpositionError(Exception):
-    """Anything the library refuses on purpose; `exit_status` is what the command line returns."""
+    """Anything the library refuses on purpose; `exit_status` is what the command line returns.
+
+    >>> issubclass(ConfigError, SuperpositionError), SuperpositionError.exit_status
+    (True, 1)
+    """
 
     exit_status = 1
 
 
 class ConfigError(SuperpositionError, ValueError):
-    """A setting outside what is accepted; a usage error."""
+    """A setting outside what is accepted; a usage error.
+
+    >>> from superposition import SparseUniform
+    >>> try:
+    ...     SparseUniform(density=2.0)
+    ... except ConfigError as error:
+    ...     print(error)
+    density must lie in (0, 1]; got 2; a share, not per cent: 0.02? (density = 1 - sparsity)
+    """
 
     exit_status = 2
 

@@ -27,14 +27,26 @@ PyTree: TypeAlias = Any
 
 
 class ToyParams(NamedTuple):
-    """Parameters of a toy model: W (n_hidden, n_features) and b (n_features,)."""
+    """Parameters of a toy model: W (n_hidden, n_features) and b (n_features,).
+
+    >>> import jax.numpy as jnp
+    >>> params = ToyParams(W=jnp.eye(2), b=jnp.zeros(2))
+    >>> params.W.shape
+    (2, 2)
+    """
 
     W: Weights
     b: Bias
 
 
 class ComputationParams(NamedTuple):
-    """Parameters of a toy model that computes: W_in (n_hidden, n_features), W_out (n_features, n_hidden), b (n_features,)."""
+    """Parameters of a toy model that computes: W_in (n_hidden, n_features), W_out (n_features, n_hidden), b (n_features,).
+
+    >>> import jax.numpy as jnp
+    >>> params = ComputationParams(W_in=jnp.ones((3, 2)), W_out=jnp.ones((2, 3)), b=jnp.zeros(2))
+    >>> params._fields
+    ('W_in', 'W_out', 'b')
+    """
 
     W_in: Weights
     W_out: Float[Array, "*cell n_features n_hidden"]

@@ -17,7 +17,13 @@ LARGE, SMALL = 1e15, 1e-16  # largest numbers between which sums of squares are 
 
 
 class Batch(NamedTuple):
-    """Examples x (batch, d_in), targets y (batch, d_out), and the true features where they are known."""
+    """Examples x (batch, d_in), targets y (batch, d_out), and the true features where they are known.
+
+    >>> import numpy as np
+    >>> x = np.ones((4, 2), np.float32)
+    >>> Batch(x, x).features is None
+    True
+    """
 
     x: Array
     y: Array
@@ -26,7 +32,15 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """The static, hashable half of a stream; its arrays are given to `batch`, never baked into a program."""
+    """The static, hashable half of a stream; its arrays are given to `batch`, never baked into a program.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import array_stream
+    >>> source = array_stream(jax.random.key(0), np.eye(4)).source
+    >>> isinstance(source, Source), source.d_in, source.d_out
+    (True, 4, None)
+    """
 
     @property
     @abstractmethod
@@ -60,6 +74,13 @@ class Stream(NamedTuple):
 
     kept: which of the source's features the rows of the dictionary are, None for all. A batch has those features, so
     that its columns are the dictionary's rows.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import array_stream
+    >>> stream = array_stream(jax.random.key(0), np.eye(4))
+    >>> sorted(stream.batch(step=0, size=4).x.argmax(1).tolist())  # an epoch has every row once
+    [0, 1, 2, 3]
     """
 
     source: Source

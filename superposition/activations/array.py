@@ -21,6 +21,12 @@ class ArrayActivations(Source):
     """Rows of an array (n_examples, width), each once an epoch, in a new random order every epoch.
 
     The few rows that do not fill a batch are left out, others each epoch.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import array_stream
+    >>> array_stream(jax.random.key(0), np.eye(4)).source
+    ArrayActivations(n_examples=4, width=4, target_width=None)
     """
 
     n_examples: int
@@ -85,6 +91,13 @@ def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> St
 
     Raises ConfigError for arrays that are not 2-D numbers, empty, not finite, constant, too large or small for
     float32, or of unequal length.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import array_stream
+    >>> stream = array_stream(jax.random.key(0), np.arange(12.0).reshape(6, 2))
+    >>> stream.batch(step=0, size=3).x.shape
+    (3, 2)
     """
     checked = {"x": activations("activations", x)}
     if y is not None:

@@ -117,6 +117,15 @@ class FileActivations(Source):
 
     Where the first block begins is random too, so that the few rows that do not fill a block or a batch are
     others each epoch. Rows of a block stay together: mix them (`mixed_stream`) where neighbours are alike.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from superposition.activations.files import mapped_rows
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/x.npy", np.eye(8, dtype=np.float32))
+    ...     rows = mapped_rows(np.load(f"{folder}/x.npy", mmap_mode="r"), digest="x")
+    >>> FileActivations(rows, block=3).n_examples  # two whole blocks an epoch
+    6
     """
 
     x: Rows
@@ -182,7 +191,19 @@ class FileActivations(Source):
 
 
 def file_stream(key: PRNGKey, x: Rows, y: Rows | None = None) -> Stream:
-    """The stream over the rows of x in files, with targets y for a transcoder."""
+    """The stream over the rows of x in files, with targets y for a transcoder.
+
+    >>> import tempfile
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations.files import file_stream, mapped_rows
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/x.npy", np.eye(8, dtype=np.float32))
+    ...     rows = mapped_rows(np.load(f"{folder}/x.npy", mmap_mode="r"), digest="x")
+    ...     batch = file_stream(jax.random.key(0), rows).batch(step=0, size=4)
+    >>> batch.x.shape
+    (4, 8)
+    """
     block = int(np.clip(len(x) // 256, 1, 64))  # where rows are few, blocks are small, so that they are many
     return Stream(FileActivations(x, y, block), {"words": key_words(key)})
 

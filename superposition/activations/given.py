@@ -11,7 +11,13 @@ from superposition.errors import ConfigError
 
 
 def as_stream(data: Any) -> Stream:
-    """The stream itself, or one over an array (examples, d_in), or over two of them, (x, y)."""
+    """The stream itself, or one over an array (examples, d_in), or over two of them, (x, y).
+
+    >>> import numpy as np
+    >>> from superposition.activations import as_stream
+    >>> as_stream((np.eye(4), np.ones((4, 2)) * np.arange(4.0)[:, None])).source
+    ArrayActivations(n_examples=4, width=4, target_width=2)
+    """
     if isinstance(data, Stream):
         return data
     key = jax.random.key(0)

@@ -36,6 +36,11 @@ class Mixing(Source):
     slots at random. An example waits `batches` steps on average, so that one batch of the source is spread
     over several times as many. Filling comes before emptying, and so needs no copy of the buffer. The order is
     a function of the key alone. `batch` is that of the source, unmixed; true features are not kept.
+
+    >>> import numpy as np
+    >>> from superposition.activations import as_stream
+    >>> Mixing(as_stream(np.eye(4)).source, batches=2).d_in
+    4
     """
 
     source: Source
@@ -102,7 +107,15 @@ class Mixing(Source):
 
 
 def mixed_stream(key: PRNGKey, stream: Stream, batches: int = 16) -> Stream:
-    """`stream` with its examples mixed over `batches` batches."""
+    """`stream` with its examples mixed over `batches` batches.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import as_stream, mixed_stream
+    >>> stream = mixed_stream(jax.random.key(0), as_stream(np.eye(8)), batches=2)
+    >>> stream.source.batches
+    2
+    """
     validate.instance("stream", stream, Stream)
     words = substream(key_words(key), MIXING)
     source = Mixing(stream.source, batches)

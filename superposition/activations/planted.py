@@ -13,7 +13,13 @@ from superposition.typing import PRNGKey, PyTree
 
 @dataclass(frozen=True)
 class PlantedActivations(Source):
-    """x = features @ dictionary + bias of a world; y = x."""
+    """x = features @ dictionary + bias of a world; y = x.
+
+    >>> from superposition.activations import PlantedActivations
+    >>> from superposition.features import PLANTED
+    >>> PlantedActivations(PLANTED["orthogonal"]).d_in
+    64
+    """
 
     world: Planted = Planted()
 

@@ -20,7 +20,14 @@ LEAST_NORM = 0.5  # a feature is represented, and can be found, from this norm o
 
 @dataclass(frozen=True)
 class ToyActivations(Source):
-    """x = W a for features a of a law; y = x, or the model's output a' for a transcoder (target="output")."""
+    """x = W a for features a of a law; y = x, or the model's output a' for a transcoder (target="output").
+
+    >>> from superposition import ReLUOutput
+    >>> from superposition.activations import ToyActivations
+    >>> source = ToyActivations(ReLUOutput(n_features=20, n_hidden=5), target="output")
+    >>> source.d_in, source.d_out
+    (5, 20)
+    """
 
     model: ToyModel = ReLUOutput()
     features: FeatureLaw = SparseUniform(density=0.05)
@@ -59,6 +66,15 @@ def toy_stream(
 
     Its dictionary has the columns of W of norm over 1/2, (n_represented, n_hidden): what the model left out cannot be
     found in its activations. A transcoder's stream has none: its decoder lives in another space than W.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from superposition import ReLUOutput, SparseUniform, ToyParams
+    >>> from superposition.activations import toy_stream
+    >>> params = ToyParams(jnp.array([[1.0, -1.0, 0.1]]), jnp.zeros(3))  # the third feature is left out
+    >>> stream = toy_stream(jax.random.key(0), ReLUOutput(3, 1), params, SparseUniform(density=0.1))
+    >>> stream.dictionary.tolist()
+    [[1.0], [-1.0]]
     """
     require_tied(model, "a stream of hidden activations")
     validate.instance("features", features, FeatureLaw)

@@ -43,6 +43,10 @@ class Metric:
 
     needs: "data", "truth" (the true features), or "language model" (in which case the splice computes it).
     column: its title in tables, None for what is stored and not printed.
+
+    >>> from superposition.evaluation import METRICS
+    >>> METRICS["fvu"].needs, METRICS["mmcs"].needs, METRICS["dead_fraction"].column
+    ('data', 'truth', 'dead')
     """
 
     needs: str

@@ -15,6 +15,13 @@ class Evaluation(Mapping[str, float]):
 
     numbers: metric -> value, in the order of `evaluation.METRICS`. firing_rates: how often each latent fires, (d_sae,);
     empty for a toy model. by_source: the numbers of each source of a text, where there are several.
+
+    >>> result = Evaluation({"l0": 1.5, "fvu": 0.25})
+    >>> result["fvu"], len(result)
+    (0.25, 2)
+    >>> result
+    l0   1.5
+    fvu  0.25
     """
 
     numbers: dict[str, float]

@@ -36,6 +36,13 @@ def evaluate(
     truth; or batches, with their true features (batch, n_features) where a dictionary is given. Each latent is judged
     against the true feature nearest to its decoder row. `superposition sae train` and `sae eval` print these numbers.
     Raises ConfigError for no batches or widths that differ.
+
+    >>> import jax
+    >>> from superposition.sae import TopK
+    >>> sae = TopK(d_in=2, d_sae=4, k=1)
+    >>> x = np.eye(2, dtype=np.float32)
+    >>> evaluate(sae, sae.init_params(jax.random.key(0)), [Batch(x, x)])["l0"] <= 1
+    True
     """
     if isinstance(data, Stream):
         if dictionary is None and sae.d_out is None:

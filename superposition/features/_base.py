@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features._draw import key_words
 from superposition.features.rates import Rates
@@ -30,6 +31,10 @@ class Sets(NamedTuple):
 
     A set is active with the density of its unit. Then all its features are (`together`), or exactly one of them, chosen
     uniformly. An active feature is U[0, 1], or U[-1, 1] when `signed`, independently of all else.
+
+    >>> from superposition import features
+    >>> features.Correlated(n_sets=2, density=0.1).independent_sets(6)
+    Sets(n_sets=2, size=3, together=True, signed=False)
     """
 
     n_sets: int
@@ -39,7 +44,7 @@ class Sets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FeatureLaw(ABC):
+class FeatureLaw(Recipe, ABC):
     """A distribution of features x in R^n_features, with how often its units are active.
 
     A unit is what has a density of its own: a feature, or a set of features. density p = P(unit is active) in (0, 1],
@@ -53,6 +58,11 @@ class FeatureLaw(ABC):
     - `conditional`: whether it can be drawn given that at least one unit is active.
 
     Raises ConfigError for density and sparsity together, and for values out of range.
+
+    >>> from superposition import features
+    >>> law = features.SparseUniform(sparsity=0.9)
+    >>> isinstance(law, features.FeatureLaw), law.densities(2).round(3).tolist(), law.exact
+    (True, [0.1, 0.1], True)
     """
 
     exact: ClassVar[bool] = False

@@ -26,7 +26,13 @@ def mix(h: Array) -> Array:
 
 
 def key_words(key: PRNGKey) -> Words:
-    """The two 32-bit words of a typed key; ConfigError for what is no such key."""
+    """The two 32-bit words of a typed key; ConfigError for what is no such key.
+
+    >>> import jax
+    >>> from superposition import features
+    >>> features.key_words(jax.random.key(7)).tolist()
+    [0, 7]
+    """
     validate.key("key", key)
     return jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
 
@@ -36,6 +42,14 @@ def uniform(words: Words, step: Array, shape: tuple[int, ...], *, cells_last: bo
 
     Result `shape`, (cell, *shape) or (*shape, cell). Values near 0 keep float32's full relative
     resolution (u < 1e-4 still takes more than 2^23 values), so u / p is uniform for any density p.
+
+    >>> import jax
+    >>> import jax.numpy as jnp
+    >>> from superposition import features
+    >>> words = features.key_words(jax.random.key(0))
+    >>> u = features.uniform(words, jnp.uint32(5), (2, 3))  # batch number 5 of this key: the same at every call
+    >>> u.shape, bool((u < 1).all())
+    ((2, 3), True)
     """
     word0, word1 = _stream(words, step)
     counter = jax.lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)

@@ -23,6 +23,12 @@ class Thresholds(NamedTuple):
 
     inverse 1 / p; reached c_i = 1 - prod_{j<=i} (1 - p_j) and before c_{i-1}, the chances that some unit up
     to i, or before it, is active; any q = c_last, (*rest).
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import features
+    >>> limits = features.thresholds(jnp.array([0.5, 0.5]))
+    >>> limits.before.tolist(), limits.reached.tolist()
+    ([0.0, 0.5], [0.5, 0.75])
     """
 
     density: Array
@@ -63,7 +69,12 @@ def firing(u: Array, limits: Thresholds, chooser: Array | None) -> tuple[Array, 
 
 @dataclass(frozen=True)
 class ElementwiseLaw(FeatureLaw):
-    """Independent units, whose features are elementwise functions of uniform numbers; see `FeatureLaw`."""
+    """Independent units, whose features are elementwise functions of uniform numbers; see `FeatureLaw`.
+
+    >>> from superposition import features
+    >>> [name for name, law in features.FEATURES.items() if issubclass(law, features.ElementwiseLaw)]
+    ['sparse-uniform', 'correlated', 'anticorrelated', 'bernoulli']
+    """
 
     conditional: ClassVar[bool] = True
 

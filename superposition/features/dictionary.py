@@ -10,6 +10,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.typing import PRNGKey
 
@@ -18,7 +19,7 @@ LARGEST = 1e15  # of a learning rate
 
 
 @dataclass(frozen=True)
-class Dictionary:
+class Dictionary(Recipe):
     """A recipe of unit rows (n_features, d_in), the directions of features in a planted world.
 
     kind: "random" rows on the sphere, "orthogonalized" (pushed apart by `steps` of Adam at `learning_rate`), or

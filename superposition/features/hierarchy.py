@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 
 TRACED_ROUNDS = (
@@ -23,7 +24,7 @@ TRACED_ROUNDS = (
 
 
 @dataclass(frozen=True)
-class Forest:
+class Forest(Recipe):
     """`roots` trees, `branching` children a node, `depth` levels below the roots; no trees when roots = 0.
 
     `exclusive`: of the siblings whose own coins fell heads one, uniformly chosen, fires. Raises ConfigError.

@@ -14,6 +14,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.typing import PRNGKey
 
 LARGEST = 1e15  # of a magnitude or scale: squares and sums of them stay within float32
@@ -29,10 +30,16 @@ class MagnitudeArrays(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Magnitudes(ABC):
+class Magnitudes(Recipe, ABC):
     """A distribution of magnitudes m >= 0, one for every feature. A magnitude of 0 is a feature that is not active.
 
     Raises ConfigError for settings out of range.
+
+    >>> import jax
+    >>> from superposition import features
+    >>> magnitudes = features.MAGNITUDES["uniform"]()
+    >>> magnitudes.moments(magnitudes.arrays(jax.random.key(0), n_features=2))
+    (array([0.5, 0.5]), array([0.33333333, 0.33333333]))
     """
 
     def __post_init__(self) -> None:
@@ -83,7 +90,7 @@ class NormalMagnitudes(Magnitudes):
     means that are not positive and deviations that are negative. Source: SynthSAEBench (arXiv 2602.14687).
 
     >>> NormalMagnitudes(first=2.0, last=1.0, std_mean=0.1)
-    NormalMagnitudes(first=2.0, last=1.0, std_mean=0.1, std_std=0.0)
+    NormalMagnitudes(first=2.0, std_mean=0.1)
     """
 
     first: float = 1.0

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features._base import FeatureLaw
 from superposition.features.dictionary import Dictionary, random_unit
@@ -21,7 +22,13 @@ LARGEST = 1e15  # of the bias: squares and sums of them stay within float32
 
 
 class World(NamedTuple):
-    """The arrays of one planted world: dictionary (n_features, d_in), unit rows; bias (d_in,); the law's constants."""
+    """The arrays of one planted world: dictionary (n_features, d_in), unit rows; bias (d_in,); the law's constants.
+
+    >>> from superposition.features import Dictionary, Planted, SparseUniform
+    >>> world = Planted(SparseUniform(density=0.1), Dictionary(n_features=8, d_in=4), bias_norm=2.0).build()
+    >>> world.dictionary.shape, world.bias.shape
+    ((8, 4), (4,))
+    """
 
     dictionary: Array
     bias: Array
@@ -29,7 +36,7 @@ class World(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Planted:
+class Planted(Recipe):
     """Activations x @ dictionary + bias of sparse features x with known directions.
 
     features: any law, which decides x (n_features,). dictionary: the recipe of the directions (n_features, d_in).

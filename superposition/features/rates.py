@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 
 
@@ -70,8 +71,13 @@ def constant(n: int, mean_active: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Rates(ABC):
-    """Densities as a function of their number; a law's `density` may be one. Raises ConfigError out of range."""
+class Rates(Recipe, ABC):
+    """Densities as a function of their number; a law's `density` may be one. Raises ConfigError out of range.
+
+    >>> from superposition.features import RATES, Zipf
+    >>> issubclass(RATES["zipf"], Rates), Zipf(exponent=1.0, low=0.1, high=0.4).vector(3).round(3).tolist()
+    (True, [0.4, 0.175, 0.1])
+    """
 
     def __post_init__(self) -> None:
         validate.settle(self)

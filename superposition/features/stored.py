@@ -26,7 +26,7 @@ def from_recipe(stored: Mapping[str, Any], laws: Mapping[str, type[FeatureLaw]])
 
     >>> from superposition.features import FEATURES
     >>> from_recipe({"recipe": "Correlated", "density": [0.1, 0.2], "n_sets": 2}, FEATURES)
-    Correlated(density=(0.1, 0.2), sparsity=None, signed=False, n_sets=2)
+    Correlated(density=(0.1, 0.2))
     """
     kinds = {kind.__name__: kind for part in (laws, *PARTS.values()) for kind in part.values()}
 

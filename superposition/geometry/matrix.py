@@ -95,7 +95,12 @@ def _read_out(W: Any) -> tuple[Any, Any, Any]:
 
 @np.errstate(over="ignore", invalid="ignore")
 def gram(W: Any) -> Any:
-    """A = W^T W, (..., n, n): A_ij is how much feature j is read out as feature i."""
+    """A = W^T W, (..., n, n): A_ij is how much feature j is read out as feature i.
+
+    >>> from superposition import geometry
+    >>> geometry.gram([[1.0, -1.0]]).tolist()  # an antipodal pair: each is read out as minus the other
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
     W = floats(W)
     xp = _namespace(W)
     return xp.matmul(xp.swapaxes(W, -1, -2), W)
@@ -103,40 +108,70 @@ def gram(W: Any) -> Any:
 
 @np.errstate(over="ignore", invalid="ignore")
 def norms(W: Any) -> Any:
-    """||W_i||, (..., n)."""
+    """||W_i||, (..., n).
+
+    >>> from superposition import geometry
+    >>> geometry.norms([[3.0, 0.0], [4.0, 1.0]]).tolist()
+    [5.0, 1.0]
+    """
     W = floats(W)
     return _namespace(W).sqrt((W * W).sum(-2))
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def interference(W: Any) -> Any:
-    """sum_{j != i} (What_i . W_j)^2, (..., n): the paper's superposition colour, squares not their root."""
+    """sum_{j != i} (What_i . W_j)^2, (..., n): the paper's superposition colour, squares not their root.
+
+    >>> from superposition import geometry
+    >>> geometry.interference([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]).tolist()  # an antipodal pair, and a feature alone
+    [1.0, 1.0, 0.0]
+    """
     total, own, top = _read_out(W)
     return top * (top * (total - own).clip(0))
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def dimensionality(W: Any) -> Any:
-    """D_i = ||W_i||^2 / sum_j (What_i . W_j)^2, (..., n), in [0, 1]; sum_i D_i <= rank W."""
+    """D_i = ||W_i||^2 / sum_j (What_i . W_j)^2, (..., n), in [0, 1]; sum_i D_i <= rank W.
+
+    >>> from superposition import geometry
+    >>> geometry.dimensionality([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]).tolist()  # two share a dimension, one has its own
+    [0.5, 0.5, 1.0]
+    """
     total, own, _ = _read_out(W)
     return own / _namespace(W).where(own > 0, total, 1.0)
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def cosines(W: Any) -> Any:
-    """What_i . What_j, (..., n, n); rows and columns of dead features are 0."""
+    """What_i . What_j, (..., n, n); rows and columns of dead features are 0.
+
+    >>> from superposition import geometry
+    >>> geometry.cosines([[2.0, 0.0], [0.0, 0.0]]).tolist()  # the second feature is dead
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
     return gram(_unit(floats(W))[0])
 
 
 def represented(W: Any, threshold: float = 0.5) -> Any:
-    """How many features have ||W_i|| > threshold, (...)."""
+    """How many features have ||W_i|| > threshold, (...).
+
+    >>> from superposition import geometry
+    >>> int(geometry.represented([[1.0, 0.1, -0.9]]))
+    2
+    """
     if not isinstance(threshold, jax.core.Tracer):
         validate.number("threshold", threshold)
     return (norms(W) > threshold).sum(-1)
 
 
 def antipodal_pairs(W: Any, threshold: float = -0.9) -> list[tuple[int, int]]:
-    """Disjoint pairs (i, j) with What_i . What_j < threshold, most opposite first; W (m, n), finite."""
+    """Disjoint pairs (i, j) with What_i . What_j < threshold, most opposite first; W (m, n), finite.
+
+    >>> from superposition import geometry
+    >>> geometry.antipodal_pairs([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+    [(0, 1)]
+    """
     c = cosines(finite("W", W, MODEL, 2))
     threshold = validate.number("threshold", threshold)
     order = sorted((c[i, j], i, j) for i in range(len(c)) for j in range(i + 1, len(c)))

@@ -24,6 +24,11 @@ class Motif(NamedTuple):
     paper's 4), output_ratio v_weak / v_strong (4), strong_effect u_strong v_strong (1), weak_effect u_weak v_weak (1),
     interference u_strong v_weak (4), that of x_strong on the output of `weak`; and the share of that which the
     inhibitor takes back, inhibition (1).
+
+    >>> from superposition import geometry
+    >>> W_in, W_out = [[2.0, -0.5], [1.0, 0.0]], [[0.5, 0.0], [2.0, -4.0]]
+    >>> geometry.motifs(W_in, W_out)[0].distance
+    0.0
     """
 
     neuron: int
@@ -58,6 +63,12 @@ def motifs(
 
     Nothing depends on the scale of a neuron (W_in row times c, W_out column over c), nor on the sign of a feature.
     Raises ConfigError for shapes that do not fit, weights that are not finite, and ratio < 1, effect or inhibition < 0.
+
+    >>> from superposition import geometry
+    >>> W_in, W_out = [[2.0, -0.5], [1.0, 0.0]], [[0.5, 0.0], [2.0, -4.0]]  # the paper's, with an inhibitor as neuron 1
+    >>> (motif,) = geometry.motifs(W_in, W_out)
+    >>> motif.neuron, motif.inhibitor, motif.strong, motif.weak, motif.input_ratio
+    (0, 1, 0, 1, 4.0)
     """
     read = finite("W_in", W_in, MODEL, 2)
     write = finite("W_out", W_out, "(n_features, n_hidden), one model at a time", 2)

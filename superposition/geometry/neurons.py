@@ -39,6 +39,11 @@ class Neurons(NamedTuple):
     codes are distinct pairs of at least three neurons is "k pairs of m". "k in m, flagged" has one neuron, the flag,
     with every other neuron a feature that has just the two, and for every other neuron a feature that has neither it
     nor the flag but all the rest; one more feature may have the flag alone. Any other group is "k in m".
+
+    >>> from superposition import geometry
+    >>> found = geometry.neurons([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> found.name, found.polysemantic
+    ('binary code', (0, 1))
     """
 
     codes: np.ndarray
@@ -73,6 +78,10 @@ def feature_codes(
     of its positive part (the hidden layer, when it alone is 1) exceeds `represented`. A neuron with a negative
     weight is silenced by the feature, not turned on; with sign="absolute", for features that take both signs, |W|
     stands in for W. Raises ConfigError for W that is not a finite matrix, and thresholds outside (0, 1) and >= 0.
+
+    >>> from superposition import geometry
+    >>> geometry.feature_codes([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]).astype(int).tolist()  # codes 10, 01 and 11
+    [[1, 0, 1], [0, 1, 1]]
     """
     matrix = finite("W", W, MODEL, 2)
     if matrix.size == 0:
@@ -89,7 +98,12 @@ def feature_codes(
 
 
 def neurons(W: Any, *, threshold: float = 0.5, represented: float = 0.5, sign: str = "positive") -> Neurons:
-    """Codes, groups and what is left out, of W (n_hidden, n_features); arguments and errors as `feature_codes`."""
+    """Codes, groups and what is left out, of W (n_hidden, n_features); arguments and errors as `feature_codes`.
+
+    >>> from superposition import geometry
+    >>> geometry.neurons([[1.0, 0.0], [0.0, 0.9]]).name
+    '2 monosemantic'
+    """
     codes = feature_codes(W, threshold=threshold, represented=represented, sign=sign)
     left = [int(i) for i in np.flatnonzero(codes.any(0))]
     groups = []
@@ -113,6 +127,10 @@ def concentration(W: Any) -> np.ndarray:
 
     1 for a neuron that one feature has for itself, 1 / n for one shared by n alike; 0 for a neuron without weights,
     NaN for one with a weight that is not finite. Raises ConfigError for other W, and for one without features.
+
+    >>> from superposition import geometry
+    >>> geometry.concentration([[1.0, 0.0], [1.0, 1.0]]).tolist()
+    [1.0, 0.5]
     """
     W = floats(W)
     if W.shape[-1] == 0:

@@ -39,6 +39,11 @@ class Component(NamedTuple):
     `rank` is the dimension of the named shape, or the numerical rank of an unnamed one. `dimensionality` is the
     mean D_i of its features in the whole W. `deviation`: how many degrees the angle that differs most lies
     from the shape's; inf if the component has no shape's name.
+
+    >>> from superposition import geometry
+    >>> component = geometry.recognise([[1.0, -1.0]]).components[0]
+    >>> component.name, component.features, component.dimensionality
+    ('digon', (0, 1), 0.5)
     """
 
     features: tuple[int, ...]
@@ -49,7 +54,13 @@ class Component(NamedTuple):
 
 
 class Arrangement(NamedTuple):
-    """Components, largest first, and the features that are not represented."""
+    """Components, largest first, and the features that are not represented.
+
+    >>> from superposition import geometry
+    >>> arrangement = geometry.recognise([[1.0, -1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.1]])
+    >>> arrangement.name, arrangement.dropped
+    ('digon + dedicated', (3,))
+    """
 
     components: tuple[Component, ...]
     dropped: tuple[int, ...]
@@ -89,6 +100,12 @@ def recognise(
     A component without a name that falls apart into named shapes once cosines within the tolerance of zero are
     taken for zero is given as those shapes. Simplices of more than 1 / edge dimensions have no edges left, and
     come out as dedicated features. Raises ConfigError unless W is a finite, real matrix.
+
+    >>> import numpy as np
+    >>> from superposition import geometry
+    >>> angles = 2 * np.pi * np.arange(5) / 5
+    >>> geometry.recognise([np.cos(angles), np.sin(angles)]).name
+    'pentagon'
     """
     W = finite("W", W, MODEL, 2)
     edge = validate.one_in_range("edge", edge, 0.0, 1.0)
@@ -110,7 +127,13 @@ def recognise(
 
 
 def census(arrangements: Iterable[Arrangement]) -> dict[str, int]:
-    """How many features are in components of each name, most first; "not represented" for the dropped."""
+    """How many features are in components of each name, most first; "not represented" for the dropped.
+
+    >>> from superposition import geometry
+    >>> models = [[[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    >>> geometry.census(geometry.recognise(W) for W in models)
+    {'dedicated': 3, 'digon': 2, 'not represented': 1}
+    """
     counts: Counter[str] = Counter()
     try:
         every = list(arrangements)

@@ -13,7 +13,13 @@ from superposition.llm.hooks import Context
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class At:
-    """`edit` where `where` (batch, pos) is True; elsewhere the activation stays as it is."""
+    """`edit` where `where` (batch, pos) is True; elsewhere the activation stays as it is.
+
+    >>> from superposition.llm import Context
+    >>> edit = At(Replace(0.0), jnp.array([[False, True]]))
+    >>> edit(jnp.ones((1, 2, 1)), Context("hook_embed", jnp.arange(2)[None], None)).ravel().tolist()
+    [1.0, 0.0]
+    """
 
     edit: Any
     where: Array
@@ -30,6 +36,11 @@ class From:
 
     Positions count a row's tokens and not its padding, in a prompt and in what is generated after it alike; first and
     last are one number, or one a row as (batch, 1).
+
+    >>> from superposition.llm import Context
+    >>> edit = From(Replace(0.0), first=1)
+    >>> edit(jnp.ones((1, 3, 1)), Context("hook_embed", jnp.arange(3)[None], None)).ravel().tolist()
+    [1.0, 0.0, 0.0]
     """
 
     edit: Any
@@ -47,7 +58,13 @@ class From:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Replace:
-    """The activation replaced by `value`, which broadcasts: 0 for zero ablation, a mean for mean ablation."""
+    """The activation replaced by `value`, which broadcasts: 0 for zero ablation, a mean for mean ablation.
+
+    >>> from superposition.llm import LanguageModel
+    >>> logits = LanguageModel.from_hf()("Once upon a time", edits={"blocks.0.hook_mlp_out": Replace(0.0)})
+    >>> logits.shape
+    (1, 5, 3072)
+    """
 
     value: Any
 

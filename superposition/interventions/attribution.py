@@ -42,6 +42,10 @@ class Logit:
     """Metric: a target's logit at the last position, less `other`'s if given, summed over rows.
 
     Targets are ids () or (batch,), or text of one token each, such as " there", for `attribute` to look up.
+
+    >>> logits = jnp.array([[[0.0, 1.0, 3.0]]])  # (batch, pos, d_vocab)
+    >>> float(Logit(2)(logits)), float(Logit(2, other=1)(logits))
+    (3.0, 2.0)
     """
 
     target: Any
@@ -62,7 +66,12 @@ class Logit:
 
 
 class Attribution(NamedTuple):
-    """Latents and what is attributed to them, (batch, pos, d_sae); the metric, and its value at the baseline."""
+    """Latents and what is attributed to them, (batch, pos, d_sae); the metric, and its value at the baseline.
+
+    >>> one = jnp.array([[[2.0, 0.0, -3.0]]])  # (batch, pos, d_sae)
+    >>> Attribution(one, one, one, jnp.float32(1.5), jnp.float32(2.5))
+    Attribution(1 x 1 tokens, 3 latents, metric 1.5, at the baseline 2.5; most rests on latents 2, 0)
+    """
 
     latents: Array
     gradient: Array

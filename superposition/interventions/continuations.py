@@ -21,6 +21,9 @@ class Continuation(NamedTuple):
 
     text: what was added. activations (tokens,): of the latent at every token, as the model reads the text without
     the edit. kl: of the edited next-token distribution from the unedited on this same text, mean nats a new token.
+
+    >>> Continuation([5, 7, 2], " there", np.array([0.0, 0.0, 1.5]), kl=0.25).text
+    ' there'
     """
 
     tokens: list[int]
@@ -30,7 +33,12 @@ class Continuation(NamedTuple):
 
 
 class Steering(NamedTuple):
-    """Continuations of one prompt (ids), one for each amount that a latent was moved by or set to."""
+    """Continuations of one prompt (ids), one for each amount that a latent was moved by or set to.
+
+    >>> rows = [Continuation([5, 7], " there", np.zeros(2), kl=0.0), Continuation([5, 9], " here", np.ones(2), kl=0.5)]
+    >>> Steering(136, [0.0, 20.0], prompt=[5], rows=rows)
+    Steering(latent 136, 2 amounts from 0 to 20, KL up to 0.5 nats a token)
+    """
 
     latent: int
     amounts: list[float]

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 
 class Estimate(NamedTuple):
-    """Mean over rows of text and its standard error (NaN of one row), and the rows (..., n_rows) themselves."""
+    """Mean over rows of text and its standard error (NaN of one row), and the rows (..., n_rows) themselves.
+
+    >>> Estimate(mean=np.array([0.2]), error=np.array([0.1]), rows=np.array([[0.1, 0.3]])).mean.tolist()
+    [0.2]
+    """
 
     mean: np.ndarray
     error: np.ndarray
@@ -32,7 +36,12 @@ class Estimate(NamedTuple):
 
 
 class DoseResponse(NamedTuple):
-    """By amount (amounts,): probability and log-probability of each set of tokens (amounts, sets), KL (amounts,)."""
+    """By amount (amounts,): probability and log-probability of each set of tokens (amounts, sets), KL (amounts,).
+
+    >>> one, two = (Estimate(np.zeros(shape), np.zeros(shape), np.zeros((*shape, 3))) for shape in ((2, 1), (2,)))
+    >>> DoseResponse(np.array([0.0, 20.0]), probability=one, log_probability=one, kl=two)
+    DoseResponse(2 amounts from 0 to 20, 1 sets of tokens, 3 rows, KL up to 0 nats a token)
+    """
 
     amounts: np.ndarray
     probability: Estimate

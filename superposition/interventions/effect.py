@@ -13,7 +13,11 @@ from superposition.llm.prompts import is_text
 
 
 class Standing(NamedTuple):
-    """A token among all: how many are likelier (0 is the likeliest), its logit, probability and log-probability."""
+    """A token among all: how many are likelier (0 is the likeliest), its logit, probability and log-probability.
+
+    >>> standing([0.0, 1.0, 2.0], target=2)
+    Standing(rank 0, logit 2, probability 0.6652, log-probability -0.4076)
+    """
 
     rank: Array
     logit: Array
@@ -26,7 +30,11 @@ class Standing(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A target's standing before and after an edit; kl (nats) of the edited distribution from the unedited."""
+    """A target's standing before and after an edit; kl (nats) of the edited distribution from the unedited.
+
+    >>> effect([0.0, 1.0, 2.0], [0.0, 3.0, 2.0], target=1).after
+    Standing(rank 0, logit 3, probability 0.7054, log-probability -0.349)
+    """
 
     before: Standing
     after: Standing
@@ -71,7 +79,11 @@ def effect(before: Any, after: Any, target: Any) -> Effect:
 
 
 def standing(logits: Any, target: Any) -> Standing:
-    """Where a target stands in logits (..., d_vocab)."""
+    """Where a target stands in logits (..., d_vocab).
+
+    >>> int(standing([0.0, 1.0, 2.0], target=0).rank)  # two tokens are likelier
+    2
+    """
     if is_text(target):
         raise ConfigError(
             f"a target is a token id, or one of each row; got {target!r}: lm.token_ids(...) gives it"
@@ -84,6 +96,10 @@ def standing(logits: Any, target: Any) -> Standing:
 
 
 def kl(logits: Any, reference: Any) -> Array:
-    """KL(p || q) = sum p (log p - log q) in nats, p the softmax of logits (..., d_vocab), q that of the reference."""
+    """KL(p || q) = sum p (log p - log q) in nats, p the softmax of logits (..., d_vocab), q that of the reference.
+
+    >>> float(kl([0.0, 0.0], [0.0, 0.0])), round(float(kl([10.0, 0.0], [0.0, 0.0])), 3)  # the second is nearly log 2
+    (0.0, 0.693)
+    """
     p, q = (jax.nn.log_softmax(jnp.asarray(a, jnp.float32)) for a in (logits, reference))
     return (jnp.exp(p) * (p - q)).sum(-1)

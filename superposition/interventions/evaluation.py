@@ -31,6 +31,11 @@ class Ablations(NamedTuple):
 
     mean: activation over the usable tokens. Per row of tokens: next-token losses summed (nats) of the clean model,
     with zeros and with the mean at every usable position; scored: how many next tokens that is.
+
+    >>> one = np.array([3.0])
+    >>> losses = Ablations("mlp.hook_post", np.zeros(512), clean=one, zero=2 * one, mean_ablated=one, scored=[2])
+    >>> float(losses.clean[0] / losses.scored[0])  # nats a token
+    1.5
     """
 
     hook: str
@@ -46,6 +51,10 @@ class Spliced(NamedTuple):
 
     numbers: l0, fvu, ..., ce, ce_spliced, ce_zero, ce_mean (nats a token), kl, ce_recovered (against zero
     ablation), ce_recovered_mean. by_source: the same losses of each source. densities (d_sae,).
+
+    >>> numbers = {"l0": 16.0, "fvu": 0.1, "ce": 2.0, "ce_spliced": 2.1, "ce_recovered": 0.9, "tokens": 1000.0}
+    >>> Spliced(numbers, {}, np.zeros(1024))
+    Spliced(l0 16, fvu 0.1, ce 2 -> 2.1 nats a token, 90.0% recovered, 1,000 tokens)
     """
 
     numbers: dict[str, float]

@@ -25,7 +25,11 @@ Tally = tuple[Array, Array, Array]
 
 
 class Firing(NamedTuple):
-    """Over the usable tokens of a text, of each latent (d_sae,): largest activation, mean, share of tokens it is on."""
+    """Over the usable tokens of a text, of each latent (d_sae,): largest activation, mean, share of tokens it is on.
+
+    >>> Firing(largest=np.array([2.0, 0.0]), mean=np.array([0.5, 0.0]), density=np.array([0.25, 0.0]), tokens=8)
+    Firing(2 latents on 8 tokens, 1 of them never)
+    """
 
     largest: np.ndarray
     mean: np.ndarray
@@ -44,7 +48,11 @@ class Firing(NamedTuple):
 
 
 class Contrast(NamedTuple):
-    """Latents (top,) that differ most between a and b, and their mean activations there; difference = a - b."""
+    """Latents (top,) that differ most between a and b, and their mean activations there; difference = a - b.
+
+    >>> contrast([[0.0, 3.0]], [[1.0, 0.0]], top=1)
+    Contrast(latents=array([1]), difference=array([3.]), a=array([3.]), b=array([0.]))
+    """
 
     latents: np.ndarray
     difference: np.ndarray
@@ -104,7 +112,14 @@ def firing(attached: "Attached", tokens: Any) -> Firing:
 
 
 def max_activations(attached: "Attached", tokens: Any) -> np.ndarray:
-    """The largest activation of each latent over the usable tokens, (d_sae,); 0 for one that never fires."""
+    """The largest activation of each latent over the usable tokens, (d_sae,); 0 for one that never fires.
+
+    >>> from superposition.llm import LanguageModel
+    >>> from superposition.storage import formats
+    >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+    >>> max_activations(attached, "Once upon a time").shape
+    (1024,)
+    """
     return firing(attached, tokens).largest
 
 
@@ -112,6 +127,12 @@ def activations_of(attached: "Attached", tokens: Any, latents: Any) -> np.ndarra
     """Activations (usable tokens, k) of some latents, in the order of tokens[usable]; a pool to resample from.
 
     Raises ConfigError as `firing` does, and for latents that do not exist.
+
+    >>> from superposition.llm import LanguageModel
+    >>> from superposition.storage import formats
+    >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+    >>> activations_of(attached, "Once upon a time", [136, 7]).shape  # all tokens but BOS
+    (4, 2)
     """
     chosen = indices(attached.sae, latents)
     parts = [np.asarray(f[..., chosen])[np.asarray(u)] for f, u in _stream(attached, tokens)]
@@ -119,7 +140,11 @@ def activations_of(attached: "Attached", tokens: Any, latents: Any) -> np.ndarra
 
 
 def contrast(a: Any, b: Any, top: int = 10) -> Contrast:
-    """Contrast pairs: latents (..., d_sae) on texts a and b, mean over every axis but the last, largest |a - b| first."""
+    """Contrast pairs: latents (..., d_sae) on texts a and b, mean over every axis but the last, largest |a - b| first.
+
+    >>> contrast([[0.0, 3.0], [0.0, 1.0]], [[1.0, 0.0]]).latents.tolist()  # latent 1 differs by 2, latent 0 by -1
+    [1, 0]
+    """
     validate.integer("top", top, 1)
     first, second = (np.asarray(f, np.float64).reshape(-1, np.shape(f)[-1]).mean(0) for f in (a, b))
     if first.shape != second.shape:

@@ -39,6 +39,9 @@ class Requirements:
 
     kwargs: how TransformerLens loaded the model. prepend_bos: whether rows began with BOS. seqpos_slice: the
     positions of a row that it was trained on. exclude_special_tokens: whether special tokens were left out, or which.
+
+    >>> Requirements(prepend_bos=True, seqpos_slice=slice(1, None)).slice_text()
+    '[1, null, null]'
     """
 
     hook_name: str | None = None
@@ -163,7 +166,12 @@ def begun(lm: LanguageModel, prepend_bos: bool | None) -> LanguageModel:
 
 
 def requirements(metadata: Mapping[str, Any]) -> Requirements:
-    """What the metadata of an SAE say, ConfigError for a value of another type; keys that are absent or null say nothing."""
+    """What the metadata of an SAE say, ConfigError for a value of another type; keys that are absent or null say nothing.
+
+    >>> needs = requirements({"hook_name": "blocks.0.mlp.hook_post", "prepend_bos": True, "seqpos_slice": [1, None]})
+    >>> needs.prepend_bos, needs.seqpos_slice
+    (True, slice(1, None, None))
+    """
     said: dict[str, Any] = {name: metadata.get(name) for name in Requirements.__dataclass_fields__}
     said["kwargs"] = _kwargs(metadata.get(KWARGS))
     for name, fits, accepted in (

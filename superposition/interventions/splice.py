@@ -26,6 +26,13 @@ class Splice:
 
     With the error term and nothing edited x' is x to the bit, and gradients flow through x and the latents alike.
     edit: latents (..., d_sae) to latents, a pytree or a plain function.
+
+    >>> from superposition.llm import LanguageModel
+    >>> from superposition.storage import formats
+    >>> attached = LanguageModel.from_hf().attach(formats.load("superposition/small-lm-sae"))
+    >>> edit = Splice(attached.params, attached.sae, error_term=True)  # nothing is edited, and so no bit changes
+    >>> attached.lm("Once upon a time", edits={attached.hook: edit}).shape
+    (1, 5, 3072)
     """
 
     params: Params

@@ -28,6 +28,11 @@ class Steer:
     """x' = x + s(x) direction, s the scale of the SAE's run-time norm (1 without one); direction 0 changes no bit.
 
     direction (d_in,), or whatever broadcasts to (batch, pos, d_in).
+
+    >>> from superposition.sae import ReLU
+    >>> edit = Steer(jnp.array([1.0, 0.0]), ReLU(d_in=2, d_sae=4))
+    >>> edit(jnp.zeros((1, 1, 2)), Context("hook_embed", jnp.zeros((1, 1), int), None)).tolist()
+    [[[1.0, 0.0]]]
     """
 
     direction: Array
@@ -50,6 +55,13 @@ class Clamp:
     """f'[latents] = values, other latents as they are; x' = x + decode(f') - decode(f), or decode(f') alone.
 
     latents (k,); values broadcast to (batch, pos, k), or are a function (context, (batch, pos)) that gives them.
+
+    >>> import jax
+    >>> from superposition.sae import ReLU
+    >>> sae = ReLU(d_in=2, d_sae=4)
+    >>> edit = Clamp(sae.init_params(jax.random.key(0)), sae, jnp.array([3]), values=5.0)
+    >>> edit(jnp.zeros((1, 1, 2)), Context("hook_embed", jnp.zeros((1, 1), int), None)).shape
+    (1, 1, 2)
     """
 
     params: Params
@@ -74,6 +86,11 @@ class Draw:
     """Values of a random row of `pool` (n, k), one row a token, so that latents that fire together stay together.
 
     A function of the key, the row of the batch and the absolute position: generation with a cache draws the same.
+
+    >>> import jax
+    >>> draw = Draw(pool=jnp.array([[1.0], [2.0]]), key=jax.random.key(0))
+    >>> draw(Context("hook_embed", jnp.arange(3)[None], None), (1, 3)).shape
+    (1, 3, 1)
     """
 
     pool: Array

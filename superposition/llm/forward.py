@@ -13,7 +13,12 @@ from superposition.llm.spec import Spec
 
 
 def positions(tokens: Array, valid: Array | None) -> Array:
-    """Positions (batch or 1, pos) of tokens, which count those of a row that are not padding."""
+    """Positions (batch or 1, pos) of tokens, which count those of a row that are not padding.
+
+    >>> tokens = jnp.array([[0, 5, 7]])
+    >>> positions(tokens, None).tolist(), positions(tokens, jnp.array([[False, True, True]])).tolist()
+    ([[0, 1, 2]], [[0, 0, 1]])
+    """
     if valid is None:
         return jnp.arange(tokens.shape[1], dtype=jnp.int32)[None]
     return jnp.maximum(jnp.cumsum(valid, 1) - 1, 0).astype(jnp.int32)
@@ -33,6 +38,13 @@ def capture(
     """The forward pass: output, and activations by (resolved) name.
 
     The output is the logits (batch, pos, d_vocab), or with stop_at_layer the residual stream before that block.
+
+    >>> from superposition.llm import LanguageModel
+    >>> lm = LanguageModel.from_hf()
+    >>> tokens = jnp.array([[0, 5, 7]])
+    >>> logits, seen = capture(lm.spec, lm.params, tokens, positions(tokens, None), None, ["blocks.0.mlp.hook_post"])
+    >>> logits.shape, seen["blocks.0.mlp.hook_post"].shape
+    ((1, 3, 3072), (1, 3, 512))
     """
     taps = Taps(names, edits or {}, positions, valid)
     out, _ = Decoder(spec, params)(tokens, positions, valid, tap=taps, stop_at_layer=stop_at_layer)

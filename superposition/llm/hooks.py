@@ -15,7 +15,12 @@ SHOWN = 5  # near matches in an error
 
 
 class Context(NamedTuple):
-    """Where an edit is: the hook's name, absolute positions (batch or 1, pos), validity (batch, pos) or None."""
+    """Where an edit is: the hook's name, absolute positions (batch or 1, pos), validity (batch, pos) or None.
+
+    >>> import jax.numpy as jnp
+    >>> Context("blocks.0.mlp.hook_post", positions=jnp.arange(3)[None], valid=None).positions.shape
+    (1, 3)
+    """
 
     name: str
     positions: Array

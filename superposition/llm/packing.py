@@ -41,6 +41,9 @@ def flatten(
     facts say the separator; bos and eos are short for facts of these two, joined by EOS. Separators that a document
     begins or ends with only separate. Stops early with the document that brings n to `at_least`. Raises ConfigError
     for a token outside the vocabulary, and for documents with BOS inside; spelled: how a token is written, for that.
+
+    >>> flatten([[5, 6], [7]], vocab=10, eos=0).tolist()  # EOS ends each document
+    [5, 6, 0, 7, 0]
     """
     facts = _facts(bos, eos, facts)
     for name, special in (("bos", facts.bos), (facts.separator, facts.separator_id)):
@@ -89,6 +92,9 @@ def pack(
     are wanted, all of them by default; where the documents end before, RanDryError holds what there was. Where BOS
     joins documents, a row that begins with a document has one BOS, not two. file: where the source is from, for
     what is said of it. Raises ConfigError where there is not one row.
+
+    >>> pack([[5, 6], [7, 8, 9]], ctx=4, vocab=10, bos=1, eos=0).tokens.tolist()
+    [[1, 5, 6, 0], [1, 7, 8, 9]]
     """
     validate.integer("ctx", ctx, 2)
     facts = _facts(bos, eos, facts)
@@ -137,6 +143,11 @@ def pack_text(
     """Rows of every source, by source in the order given; facts as a `LanguageModel` has them (`token_facts`).
 
     vocab: size of the model's vocabulary, the tokenizer's by default.
+
+    >>> from superposition.llm import LanguageModel
+    >>> lm = LanguageModel.from_hf()
+    >>> pack_text(lm.tokenizer, {"story": ["Once upon a time, there was a girl."]}, ctx=8, facts=lm.token_facts)
+    Tokens(1 rows of 8, 7 usable, from story)
     """
     if not texts:
         raise ConfigError("there is no text: no source was given")

@@ -15,6 +15,9 @@ class Rotary:
 
     scaling: () for none, ("linear", factor), or ("llama3", factor, low_freq_factor, high_freq_factor,
     original_max_position_embeddings).
+
+    >>> Rotary(theta=10_000.0, dims=32)
+    Rotary(theta=10000.0, dims=32, scaling=())
     """
 
     theta: float
@@ -27,6 +30,9 @@ class Layer:
     """What may differ between layers.
 
     window: keys with query - key < window are seen, None for all. scale: factor of the attention scores.
+
+    >>> Layer(scale=32**-0.5, window=128)
+    Layer(scale=0.1767766952966369, window=128, rotary=None)
     """
 
     scale: float
@@ -44,6 +50,11 @@ class Spec:
     qk_norm: RMS norm over d_head of queries and keys, of the same kind as norm. embed_scale: factor of the
     embedding, rounded to the weights' dtype first (Gemma). softcap: c tanh(x / c), before the mask.
     bos, eos: special tokens, None where there are none.
+
+    >>> from superposition.llm import LanguageModel
+    >>> spec = LanguageModel.from_hf().spec
+    >>> spec.family, spec.n_layers, spec.d_model, spec.d_mlp
+    ('gpt2', 1, 128, 512)
     """
 
     family: str

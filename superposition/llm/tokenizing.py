@@ -30,6 +30,11 @@ def tokenize(
     The spelling of a special token in a document is text unless parse_special. special: more ids than the
     tokenizer's own to which that applies. Raises ConfigError, which names source and document, for what the
     tokenizer cannot read.
+
+    >>> from superposition.llm import LanguageModel
+    >>> lm = LanguageModel.from_hf()
+    >>> [lm.tokenizer.decode(ids) for ids in tokenize(lm.tokenizer, ["Once upon a time"])]
+    ['Once upon a time']
     """
     left, number = iter(documents), 0
     added = getattr(

@@ -17,6 +17,9 @@ class Tokens(NamedTuple):
     usable is False at BOS, EOS, padding and other special tokens, and at the first position of a row, whose
     activations are outliers in every model looked at. source (n_seq,) indexes sources. valid is False at padding,
     which no token sees; None for rows without padding.
+
+    >>> token_array(np.array([[1, 5, 6], [1, 7, 8]]), vocab=10, special=[1])
+    Tokens(2 rows of 3, 4 usable, from tokens)
     """
 
     tokens: np.ndarray
@@ -57,7 +60,15 @@ class Tokens(NamedTuple):
 
 
 class RanDryError(ConfigError):
-    """The documents ended before there were as many tokens as asked for; `tokens` is what there was."""
+    """The documents ended before there were as many tokens as asked for; `tokens` is what there was.
+
+    >>> from superposition.llm.packing import pack
+    >>> try:
+    ...     pack([[5, 6, 7]], ctx=3, vocab=10, rows=2)
+    ... except RanDryError as error:
+    ...     print(error.tokens.tokens.tolist())
+    [[5, 6, 7]]
+    """
 
     def __init__(self, message: str, tokens: Tokens) -> None:
         super().__init__(message)
@@ -65,7 +76,12 @@ class RanDryError(ConfigError):
 
 
 def concatenate(parts: Sequence[Tokens]) -> Tokens:
-    """Rows of several Tokens of one ctx, sources of equal name made one."""
+    """Rows of several Tokens of one ctx, sources of equal name made one.
+
+    >>> one = token_array(np.array([[1, 5, 6]]), vocab=10, source="stories")
+    >>> concatenate([one, token_array(np.array([[1, 7, 8]]), vocab=10, source="news")]).sources
+    ('stories', 'news')
+    """
     if len({part.tokens.shape[1] for part in parts}) != 1:
         raise ConfigError(f"rows must be of one length; got {[part.tokens.shape[1] for part in parts]}")
     sources = tuple(dict.fromkeys(name for part in parts for name in part.sources))
@@ -94,6 +110,10 @@ def token_array(
 
     facts, as a `LanguageModel` has them (`token_facts`), say which tokens are special and which are padding;
     special: more ids that are not usable.
+
+    >>> rows = token_array(np.array([[1, 5, 6], [1, 7, 8]]), vocab=10, special=[6])
+    >>> rows.usable.tolist()  # the first position of a row never is
+    [[False, True, False], [False, True, True]]
     """
     ids = _load(Path(tokens)) if isinstance(tokens, str | Path) else _rectangle(tokens)
     if ids.ndim != 2 or min(ids.shape) == 0 or ids.dtype.kind not in "iu":

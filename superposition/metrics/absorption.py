@@ -18,7 +18,14 @@ _GROUPS = 16
 
 
 class AbsorptionCounts(NamedTuple):
-    """Additive counts per parent-child pair, (n_pairs,)."""
+    """Additive counts per parent-child pair, (n_pairs,).
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]
+    >>> counts = metrics.absorption_counts(latents, coefficients, pairs=[(0, 1)], latent_of_feature=[0, 1])
+    >>> int(counts.with_child[0]), int(counts.silent_with_child[0])
+    (1, 1)
+    """
 
     with_child: Any  # examples with parent and child active
     silent_with_child: Any  # of those, the parent's latent silent
@@ -27,14 +34,27 @@ class AbsorptionCounts(NamedTuple):
 
 
 class Absorption(NamedTuple):
-    """Rate per pair, NaN where one of its conditions never held, and the mean over the others."""
+    """Rate per pair, NaN where one of its conditions never held, and the mean over the others.
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]
+    >>> metrics.absorption_rate(latents, coefficients, [[1, 0], [0, 1]], [[1, 0], [0, 1]], [(0, 1)]).mean
+    1.0
+    """
 
     rate: np.ndarray
     mean: float
 
 
 class Hedging(NamedTuple):
-    """Per latent, (d_sae,), NaN where undefined; the means are over the rest."""
+    """Per latent, (d_sae,), NaN where undefined; the means are over the rest.
+
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> related = np.array([[False, True, False], [True, False, False], [False, False, False]])
+    >>> metrics.hedging([[0.8, 0.6, 0.0]], np.eye(3), related).hedging.round(2).tolist()
+    [0.6]
+    """
 
     hedging: np.ndarray
     correlated: np.ndarray
@@ -43,7 +63,13 @@ class Hedging(NamedTuple):
 
 
 class HedgingDegree(NamedTuple):
-    """Mean projection of the change of old decoder rows on the new ones, by chance, and rescaled above chance."""
+    """Mean projection of the change of old decoder rows on the new ones, by chance, and rescaled above chance.
+
+    >>> from superposition import metrics
+    >>> result = metrics.hedging_degree([[1.0, 0.0, 0.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    >>> result.projection, result.degree
+    (0.0, 0.0)
+    """
 
     projection: float
     chance: float
@@ -65,6 +91,14 @@ def absorption_counts(
 
     Raises:
         ConfigError: Shapes disagree, a pair names no feature, an array is empty or not finite.
+
+    Example:
+        >>> from superposition import metrics
+        >>> latents = [[1.0, 0.0], [0.0, 1.0]]  # the parent's latent does not fire where the child is active
+        >>> coefficients = [[1.0, 0.0], [1.0, 1.0]]
+        >>> counts = metrics.absorption_counts(latents, coefficients, pairs=[(0, 1)], latent_of_feature=[0, 1])
+        >>> metrics.absorption_from(metrics.add(counts, counts)).mean
+        1.0
     """
     xp = _arrays.namespace(latents, coefficients)
     a = _arrays.matrix(xp, "latents", latents, "(batch, d_sae)")
@@ -83,7 +117,14 @@ def absorption_counts(
 
 
 def absorption_from(counts: AbsorptionCounts) -> Absorption:
-    """`absorption_rate` of a stream."""
+    """`absorption_rate` of a stream.
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[1.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]
+    >>> counts = metrics.absorption_counts(latents, coefficients, pairs=[(0, 1)], latent_of_feature=[0, 1])
+    >>> metrics.absorption_from(counts).mean
+    0.0
+    """
     both, silent_both, alone, silent_alone = (np.asarray(v, np.float64) for v in counts)
     defined = (both > 0) & (alone > 0)
     # Undefined is NaN here, not 0: no absorption is the best score, and a missing one must not pass for it.
@@ -100,6 +141,13 @@ def absorption_rate(latents: Any, coefficients: Any, W_dec: Any, dictionary: Any
 
     with j(p) the one-to-one partner of the parent. The toy form of absorption for known features; SAEBench's uses
     probes. Arguments as for `absorption_counts` and `match`.
+
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> latents = np.array([[1.0, 0.0], [0.0, 1.0]])  # the parent's latent does not fire where the child is active
+    >>> coefficients = np.array([[1.0, 0.0], [1.0, 1.0]])
+    >>> metrics.absorption_rate(latents, coefficients, np.eye(2), np.eye(2), [(0, 1)]).mean
+    1.0
     """
     return absorption_from(
         absorption_counts(latents, coefficients, pairs, match(W_dec, dictionary).latent_of_feature)
@@ -124,6 +172,15 @@ def hedging(W_dec: Any, dictionary: Any, related: Any) -> Hedging:
 
     Raises:
         ConfigError: Shapes disagree, an array is empty or not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from superposition import metrics
+        >>> related = np.array([[False, True, False], [True, False, False], [False, False, False]])
+        >>> metrics.hedging([[0.8, 0.6, 0.0]], np.eye(3), related).hedging.round(2).tolist()
+        [0.6]
+        >>> metrics.hedging([[1.0, 0.0, 0.0]], np.eye(3), related).hedging.tolist()
+        [0.0]
     """
     rows = _arrays.matrix(np, "W_dec", W_dec, "(d_sae, d_in)")
     true = _arrays.matrix(np, "dictionary", dictionary, "(n_features, d_in)")
@@ -176,6 +233,14 @@ def hedging_degree(W_before: Any, W_after: Any) -> HedgingDegree:
 
     Raises:
         ConfigError: No new rows, another d_in, an empty array or one that is not finite.
+
+    Example:
+        >>> from superposition import metrics
+        >>> before = [[1.0, 1.0, 0.0]]
+        >>> metrics.hedging_degree(before, [*before, [0.0, 0.0, 1.0]]).projection  # the old latent stayed where it was
+        0.0
+        >>> metrics.hedging_degree(before, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]).projection > 0.7  # it turned away
+        True
     """
     before = _arrays.matrix(np, "W_before", W_before, "(d_sae, d_in)")
     after = _arrays.matrix(np, "W_after", W_after, "(d_sae + new, d_in)")

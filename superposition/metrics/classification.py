@@ -23,7 +23,13 @@ _NEEDS = "latents, coefficients and match"
 
 
 class Scores(NamedTuple):
-    """Per latent, (d_sae,); 0 where undefined and for a latent without a matched feature."""
+    """Per latent, (d_sae,); 0 where undefined and for a latent without a matched feature.
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[1.0, 0.0], [1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> metrics.classify(latents, coefficients, [[1, 0], [0, 1]], [[1, 0], [0, 1]]).per_latent.precision.tolist()
+    [0.5, 1.0]
+    """
 
     precision: np.ndarray
     recall: np.ndarray
@@ -33,7 +39,14 @@ class Scores(NamedTuple):
 
 
 class Classification(NamedTuple):
-    """Means over the latents that have a matched feature, dead ones among them, and the scores of each."""
+    """Means over the latents that have a matched feature, dead ones among them, and the scores of each.
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[1.0, 0.0], [1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> result = metrics.classify(latents, coefficients, [[1, 0], [0, 1]], [[1, 0], [0, 1]])
+    >>> result.precision, result.recall
+    (0.75, 1.0)
+    """
 
     precision: float
     recall: float
@@ -43,7 +56,14 @@ class Classification(NamedTuple):
 
 
 class Bands(NamedTuple):
-    """Mean F1 of the latents whose feature's firing rate lies in [edges[i], edges[i+1]); NaN for none."""
+    """Mean F1 of the latents whose feature's firing rate lies in [edges[i], edges[i+1]); NaN for none.
+
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> coefficients = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> metrics.f1_by_frequency(coefficients, coefficients, np.eye(2), np.eye(2), edges=(0.0, 0.5, 1.0))
+    Bands(edges=array([0. , 0.5, 1. ]), f1=array([1., 1.]), n_latents=array([1, 1]))
+    """
 
     edges: np.ndarray
     f1: np.ndarray
@@ -51,7 +71,14 @@ class Bands(NamedTuple):
 
 
 class Magnitude(NamedTuple):
-    """Least-squares line of activation against coefficient, per latent, and on how many examples it rests."""
+    """Least-squares line of activation against coefficient, per latent, and on how many examples it rests.
+
+    >>> from superposition import metrics
+    >>> coefficients = [[1.0], [2.0], [3.0]]
+    >>> line = metrics.magnitude_slope(coefficients, coefficients, [[1.0, 0.0]], [[1.0, 0.0]])
+    >>> line.slope.tolist(), line.r2.round(6).tolist(), line.examples.tolist()
+    ([1.0], [1.0], [3])
+    """
 
     slope: np.ndarray
     r2: np.ndarray
@@ -59,7 +86,13 @@ class Magnitude(NamedTuple):
 
 
 def classify_from(sums: Sums) -> Classification:
-    """`classify` of a stream; raises ConfigError unless latents, coefficients and match were summed."""
+    """`classify` of a stream; raises ConfigError unless latents, coefficients and match were summed.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate(None, None, [[1.0, 0.0], [1.0, 2.0]], [[1.0, 0.0], [0.0, 1.0]], match=[0, 1])
+    >>> metrics.classify_from(sums).precision
+    0.75
+    """
     require(sums, "hits", from_=_NEEDS)
     hits, fired, truth, total = (
         np.asarray(part, np.float64) for part in (sums.hits, sums.fired, sums.matched_fired, sums.matched)
@@ -77,7 +110,13 @@ def classify_from(sums: Sums) -> Classification:
 
 
 def f1_by_frequency_from(sums: Sums, edges: Sequence[float] = BANDS) -> Bands:
-    """`f1_by_frequency` of a stream."""
+    """`f1_by_frequency` of a stream.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate(None, None, [[1.0], [0.0]], [[1.0], [0.0]], match=[0])
+    >>> metrics.f1_by_frequency_from(sums, edges=(0.1, 1.0)).f1.tolist()
+    [1.0]
+    """
     validate.between("edges", edges, 1.0)
     ordered = np.asarray(edges, np.float64)
     if ordered.ndim != 1 or len(ordered) < 2 or not (np.diff(ordered) > 0).all():
@@ -92,13 +131,25 @@ def f1_by_frequency_from(sums: Sums, edges: Sequence[float] = BANDS) -> Bands:
 
 
 def activation_correlation_from(sums: Sums) -> np.ndarray:
-    """`activation_correlation` of a stream."""
+    """`activation_correlation` of a stream.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate(None, None, [[1.0], [2.0]], [[10.0], [20.0]], match=[0])
+    >>> metrics.activation_correlation_from(sums).round(6).tolist()
+    [1.0]
+    """
     require(sums, "pairs", from_=_NEEDS)
     return correlation(sums.pairs)  # type: ignore[arg-type]
 
 
 def magnitude_slope_from(sums: Sums, W_dec: Any) -> Magnitude:
-    """`magnitude_slope` of a stream."""
+    """`magnitude_slope` of a stream.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate(None, None, [[1.0], [2.0], [3.0]], [[1.0], [2.0], [3.0]], match=[0])
+    >>> metrics.magnitude_slope_from(sums, [[0.5, 0.0]]).slope.tolist()  # a short decoder row: half of the feature
+    [0.5]
+    """
     require(sums, "firing", from_=_NEEDS)
     rows = _arrays.matrix(np, "W_dec", W_dec, "(d_sae, d_in)")
     firing = sums.firing
@@ -128,6 +179,13 @@ def classify(
 
     Raises:
         ConfigError: Shapes disagree, an array is empty or holds NaN or infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> from superposition import metrics
+        >>> coefficients = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+        >>> metrics.classify(coefficients, coefficients, np.eye(2), np.eye(2)).f1
+        1.0
     """
     return classify_from(_paired(latents, coefficients, W_dec, dictionary, one_to_one))
 
@@ -141,7 +199,15 @@ def f1_by_frequency(
     edges: Sequence[float] = BANDS,
     one_to_one: bool = False,
 ) -> Bands:
-    """Mean F1 by the measured firing rate of the matched true feature. Arguments as for `classify`."""
+    """Mean F1 by the measured firing rate of the matched true feature. Arguments as for `classify`.
+
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> coefficients = np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> latents = coefficients * [0.0, 1.0]  # the rare feature's latent is dead
+    >>> metrics.f1_by_frequency(latents, coefficients, np.eye(2), np.eye(2), edges=(0.0, 0.5, 1.0)).f1.tolist()
+    [0.0, 1.0]
+    """
     return f1_by_frequency_from(_paired(latents, coefficients, W_dec, dictionary, one_to_one), edges)
 
 
@@ -151,6 +217,12 @@ def activation_correlation(
     """Pearson correlation of each latent with its feature's coefficient over all examples, (d_sae,).
 
     0 for a latent without a feature, and where either never varies. Arguments as for `classify`.
+
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> coefficients = np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+    >>> metrics.activation_correlation(2 * coefficients, coefficients, np.eye(2), np.eye(2)).round(6).tolist()
+    [1.0, 1.0]
     """
     return activation_correlation_from(_paired(latents, coefficients, W_dec, dictionary, one_to_one))
 
@@ -165,6 +237,11 @@ def magnitude_slope(
 
     With intercept; 1 and 1 for unit features read exactly, a slope below 1 is shrinkage that grows with the
     magnitude. 0 where the coefficient does not vary. Arguments as for `classify`.
+
+    >>> from superposition import metrics
+    >>> latents, coefficients = [[0.5], [1.5], [2.5]], [[1.0], [2.0], [3.0]]  # a constant shrinkage: the slope is 1
+    >>> metrics.magnitude_slope(latents, coefficients, [[1.0, 0.0]], [[1.0, 0.0]]).slope.tolist()
+    [1.0]
     """
     return magnitude_slope_from(_paired(latents, coefficients, W_dec, dictionary, one_to_one), W_dec)
 

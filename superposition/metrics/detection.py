@@ -23,6 +23,11 @@ class Detections(NamedTuple):
 
     labels (n_labels,): examples of each; fired (n_thresholds, n_units): those above each threshold; hits
     (n_thresholds, n_labels, n_units): both together.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.detections([[0.9, 0.1], [0.1, 0.2]], [[True], [False]], thresholds=[[0.5, 0.5]])
+    >>> counts.fired.tolist(), counts.hits.tolist()
+    ([[1.0, 0.0]], [[[1.0, 0.0]]])
     """
 
     examples: Any
@@ -35,6 +40,12 @@ class Detector(NamedTuple):
     """For each label, (n_labels,): the unit, the number of its threshold, and its scores there; 0 where undefined.
 
     precision = hits / fired, recall (sensitivity) = hits / labelled, specificity = silent unlabelled / unlabelled.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.detections([[0.9, 0.1], [0.1, 0.2]], [[True], [False]], thresholds=[[0.5, 0.5]])
+    >>> best = metrics.best_detectors(counts)
+    >>> best.unit.tolist(), best.f1.tolist()
+    ([0], [1.0])
     """
 
     unit: np.ndarray
@@ -46,7 +57,12 @@ class Detector(NamedTuple):
 
 
 def thresholds_of(maximum: Any, fractions: Any = FRACTIONS) -> np.ndarray:
-    """Thresholds (n_thresholds, n_units) from each unit's greatest activation (n_units,)."""
+    """Thresholds (n_thresholds, n_units) from each unit's greatest activation (n_units,).
+
+    >>> from superposition import metrics
+    >>> metrics.thresholds_of([1.0, 4.0], fractions=[0.0, 0.5]).tolist()
+    [[0.0, 0.0], [0.5, 2.0]]
+    """
     validate.between("fractions", fractions, np.inf, -np.inf)
     validate.between("maximum", maximum, np.inf, -np.inf)
     if np.ndim(fractions) != 1:
@@ -64,6 +80,13 @@ def detections(activations: Any, labels: Any, thresholds: Any) -> Detections:
 
     Raises:
         ConfigError: Shapes disagree, an array is empty, or (outside jit) holds NaN or infinity.
+
+    Example:
+        >>> from superposition import metrics
+        >>> activations, labels = [[0.9, 0.1], [0.1, 0.2]], [[True], [False]]
+        >>> counts = metrics.detections(activations, labels, metrics.thresholds_of([0.9, 0.2], [0.5]))
+        >>> counts.labels.tolist(), counts.fired.tolist()
+        ([1.0], [[1.0, 1.0]])
     """
     named = None if _arrays.traced(labels) or isinstance(labels, range) else np.asarray(labels)
     if named is not None and named.dtype.kind in "USO" and named.ndim <= 2:
@@ -89,7 +112,14 @@ def detections(activations: Any, labels: Any, thresholds: Any) -> Detections:
 
 
 def best_detectors(counts: Detections) -> Detector:
-    """The unit and threshold of the greatest F1 for each label; ties go to the first."""
+    """The unit and threshold of the greatest F1 for each label; ties go to the first.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.detections([[0.9, 0.1], [0.1, 0.2]], [[True], [False]], thresholds=[[0.5, 0.5], [0.0, 0.0]])
+    >>> best = metrics.best_detectors(counts)
+    >>> best.unit.tolist(), best.threshold.tolist(), best.precision.tolist()
+    ([0], [0], [1.0])
+    """
     f1 = _f1(counts)
     n_labels = f1.shape[1]
     flat = np.moveaxis(f1, 1, 0).reshape(n_labels, -1).argmax(1)
@@ -98,7 +128,13 @@ def best_detectors(counts: Detections) -> Detector:
 
 
 def judge(counts: Detections, unit: Any, threshold: Any) -> Detector:
-    """Scores of chosen units (n_labels,) at chosen thresholds (n_labels,), on the examples of `counts`."""
+    """Scores of chosen units (n_labels,) at chosen thresholds (n_labels,), on the examples of `counts`.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.detections([[0.9, 0.1], [0.1, 0.2]], [[True], [False]], thresholds=[[0.0, 0.0]])
+    >>> metrics.judge(counts, unit=[1], threshold=[0]).precision.tolist()  # unit 1 fires on both, and one is labelled
+    [0.5]
+    """
     label, unit, threshold = np.arange(counts.hits.shape[1]), np.asarray(unit), np.asarray(threshold)
     hits = np.asarray(counts.hits, np.float64)[threshold, label, unit]
     fired = np.asarray(counts.fired, np.float64)[threshold, unit]

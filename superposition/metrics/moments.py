@@ -19,7 +19,13 @@ T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class Moments(NamedTuple):
-    """How many examples, their mean, and the sum of squared deviations from it."""
+    """How many examples, their mean, and the sum of squared deviations from it.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate([[1.0], [3.0]], [[1.0], [3.0]], None)
+    >>> sums.x.mean.tolist(), sums.x.m2.tolist()
+    ([2.0], [2.0])
+    """
 
     n: Any
     mean: Any
@@ -27,7 +33,13 @@ class Moments(NamedTuple):
 
 
 class Comoments(NamedTuple):
-    """Moments of two variables, and the sum of products of their deviations (one to one, or every pair)."""
+    """Moments of two variables, and the sum of products of their deviations (one to one, or every pair).
+
+    >>> from superposition import metrics
+    >>> sums = metrics.correlation_sums([[0.0], [2.0]], [[0.0], [4.0]])
+    >>> sums.cross.tolist()  # (0 - 1) (0 - 2) + (2 - 1) (4 - 2)
+    [[4.0]]
+    """
 
     a: Moments
     b: Moments
@@ -93,6 +105,13 @@ def add(one: T, other: T) -> T:
 
     Raises:
         ConfigError: Kinds or shapes differ, or one holds a part that the other lacks.
+
+    Example:
+        >>> from superposition import metrics
+        >>> one = metrics.accumulate(None, None, [[1.0, 0.0]])
+        >>> other = metrics.accumulate(None, None, [[1.0, 1.0], [1.0, 0.0]])
+        >>> metrics.add(one, other).fired.tolist()
+        [3.0, 1.0]
     """
     on_device = traced(*jax.tree.leaves((one, other)))
     return cast(T, _add(jnp if on_device else np, type(one).__name__, one, other))

@@ -12,7 +12,14 @@ DENSE = 0.1  # a latent that fires on more than this fraction of examples is den
 
 
 class Reconstruction(NamedTuple):
-    """Reconstruction and sparsity of one stream; see the functions of the same names."""
+    """Reconstruction and sparsity of one stream; see the functions of the same names.
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate([[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.0], [0.0, 0.5]], latents=[[1.0, 0.0], [0.0, 1.0]])
+    >>> result = metrics.reconstruction_from(sums)
+    >>> result.l0, result.fvu, result.relative_norm
+    (1.0, 0.5, 0.5)
+    """
 
     l0: float
     fvu: float
@@ -25,7 +32,12 @@ class Reconstruction(NamedTuple):
 
 
 class DensityHistogram(NamedTuple):
-    """Latents per bin of log10 density, the bin edges, and how many latents never fired."""
+    """Latents per bin of log10 density, the bin edges, and how many latents never fired.
+
+    >>> from superposition import metrics
+    >>> metrics.density_histogram([0.0, 0.001, 0.5], bins=2, low=-4.0)
+    DensityHistogram(counts=array([1, 1]), edges=array([-4., -2.,  0.]), dead=1)
+    """
 
     counts: np.ndarray
     edges: np.ndarray
@@ -33,7 +45,13 @@ class DensityHistogram(NamedTuple):
 
 
 def reconstruction_from(sums: Sums, *, dense: float = DENSE) -> Reconstruction:
-    """Every reconstruction metric of a stream; raises ConfigError unless x, x_hat and latents were summed."""
+    """Every reconstruction metric of a stream; raises ConfigError unless x, x_hat and latents were summed.
+
+    >>> from superposition import metrics
+    >>> x = [[1.0, 0.0], [0.0, 1.0]]
+    >>> metrics.reconstruction_from(metrics.accumulate(x, x, latents=[[2.0, 0.0, 0.0], [0.0, 3.0, 0.0]])).dead_fraction
+    0.3333333333333333
+    """
     unexplained, rates = _fvu(sums), _densities(sums)
     return Reconstruction(
         l0=float(rates.sum()),
@@ -66,7 +84,12 @@ def _densities(sums: Sums) -> np.ndarray:
 
 
 def l0(latents: Any) -> float:
-    """Mean number of latents that fire on an example: the sum of `densities`. latents (batch, d_sae)."""
+    """Mean number of latents that fire on an example: the sum of `densities`. latents (batch, d_sae).
+
+    >>> from superposition import metrics
+    >>> metrics.l0([[1.0, 0.0, 0.0], [2.0, 0.0, 0.5]])
+    1.5
+    """
     return float(densities(latents).sum())
 
 
@@ -77,37 +100,72 @@ def fvu(x: Any, x_hat: Any) -> float:
 
     1 for predicting the mean of the batch, and more for doing worse. x and x_hat (batch, d_in). If x never varies:
     0 for an exact reconstruction, else infinity. ConfigError as for `accumulate`.
+
+    >>> from superposition import metrics
+    >>> x = [[1.0, 0.0], [0.0, 1.0]]
+    >>> metrics.fvu(x, x), metrics.fvu(x, [[0.5, 0.5], [0.5, 0.5]])  # exact, and the mean of the batch
+    (0.0, 1.0)
     """
     return _fvu(accumulate(x, x_hat, None))
 
 
 def explained_variance(x: Any, x_hat: Any) -> float:
-    """1 - `fvu`(x, x_hat): the R^2 over all dimensions together, as in SAELens's synthetic evaluation."""
+    """1 - `fvu`(x, x_hat): the R^2 over all dimensions together, as in SAELens's synthetic evaluation.
+
+    >>> from superposition import metrics
+    >>> metrics.explained_variance([[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.5], [0.5, 0.5]])
+    0.0
+    """
     return 1.0 - fvu(x, x_hat)
 
 
 def cosine(x: Any, x_hat: Any) -> float:
-    """Mean cos(x, x_hat) over the examples with x != 0; an x_hat of 0 counts as 0. Both (batch, d_in)."""
+    """Mean cos(x, x_hat) over the examples with x != 0; an x_hat of 0 counts as 0. Both (batch, d_in).
+
+    >>> from superposition import metrics
+    >>> metrics.cosine([[1.0, 0.0], [0.0, 2.0]], [[0.1, 0.0], [0.0, 0.0]])
+    0.5
+    """
     return _over_nonzero(accumulate(x, x_hat, None), "cosine")
 
 
 def relative_norm(x: Any, x_hat: Any) -> float:
-    """Mean ||x_hat|| / ||x|| over the examples with x != 0: below 1 is shrinkage. Both (batch, d_in)."""
+    """Mean ||x_hat|| / ||x|| over the examples with x != 0: below 1 is shrinkage. Both (batch, d_in).
+
+    >>> from superposition import metrics
+    >>> metrics.relative_norm([[1.0, 0.0], [0.0, 2.0]], [[0.5, 0.0], [0.0, 1.0]])
+    0.5
+    """
     return _over_nonzero(accumulate(x, x_hat, None), "norm_ratio")
 
 
 def densities(latents: Any) -> np.ndarray:
-    """Fraction of examples on which each latent fires (is not 0), (d_sae,). latents (batch, d_sae)."""
+    """Fraction of examples on which each latent fires (is not 0), (d_sae,). latents (batch, d_sae).
+
+    >>> from superposition import metrics
+    >>> metrics.densities([[1.0, 0.0], [2.0, 0.0], [0.0, 0.0], [1.0, 3.0]]).tolist()
+    [0.75, 0.25]
+    """
     return _densities(accumulate(None, None, latents))
 
 
 def dead_fraction(latents: Any) -> float:
-    """Fraction of latents that fire on no example. latents (batch, d_sae)."""
+    """Fraction of latents that fire on no example. latents (batch, d_sae).
+
+    >>> from superposition import metrics
+    >>> metrics.dead_fraction([[1.0, 0.0], [2.0, 0.0]])
+    0.5
+    """
     return float((densities(latents) == 0).mean())
 
 
 def dense_fraction(latents: Any, threshold: float = DENSE) -> float:
-    """Fraction of latents that fire on more than `threshold` of the examples. latents (batch, d_sae)."""
+    """Fraction of latents that fire on more than `threshold` of the examples. latents (batch, d_sae).
+
+    >>> from superposition import metrics
+    >>> metrics.dense_fraction([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]], threshold=0.5)
+    0.5
+    """
     return float((densities(latents) > validate.number("threshold", threshold)).mean())
 
 
@@ -122,6 +180,12 @@ def density_histogram(densities: Any, *, bins: int = 28, low: float = -7.0) -> D
 
     Raises:
         ConfigError: A density outside [0, 1], or no bin.
+
+    Example:
+        >>> from superposition import metrics
+        >>> histogram = metrics.density_histogram([0.0, 0.001, 0.5], bins=2, low=-4.0)
+        >>> histogram.counts.tolist(), histogram.dead
+        ([1, 1], 1)
     """
     validate.between("densities", densities, np.inf, -np.inf)
     bins, low = validate.integer("bins", bins, 1, 2**24), validate.number("low", low)

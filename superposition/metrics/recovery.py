@@ -18,7 +18,13 @@ FOUND = 0.95
 
 
 class Match(NamedTuple):
-    """A one-to-one matching of min(d_sae, n_features) latents and features; -1 where there is no partner."""
+    """A one-to-one matching of min(d_sae, n_features) latents and features; -1 where there is no partner.
+
+    >>> from superposition import metrics
+    >>> pairs = metrics.match([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> pairs.feature_of_latent.tolist(), pairs.latent_of_feature.tolist()
+    ([1, 0, -1], [1, 0])
+    """
 
     feature_of_latent: np.ndarray  # (d_sae,)
     latent_of_feature: np.ndarray  # (n_features,)
@@ -30,6 +36,11 @@ def cosines(W_dec: Any, dictionary: Any) -> Any:
 
     Raises:
         ConfigError: Not two matrices over one d_in, an empty one, or (outside jit) NaN or infinity.
+
+    Example:
+        >>> from superposition import metrics
+        >>> metrics.cosines([[0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]).tolist()
+        [[0.0, 1.0, -1.0]]
     """
     xp = _arrays.namespace(W_dec, dictionary)
     a = _arrays.matrix(xp, "W_dec", W_dec, "(d_sae, d_in)")
@@ -55,12 +66,22 @@ def mmcs(a: Any, b: Any) -> Any:
 
     `mmcs(W_dec, dictionary)` says how many features were found, `mmcs(dictionary, W_dec)` how many latents are
     features. One row may serve many, so a wider a never scores lower: report both directions.
+
+    >>> from superposition import metrics
+    >>> W_dec, dictionary = [[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> metrics.mmcs(W_dec, dictionary), metrics.mmcs(dictionary, W_dec)  # one of two features, and no false latent
+    (0.5, 1.0)
     """
     return _scalar(_wide_cosines(a, b).max(0).mean())
 
 
 def found(W_dec: Any, dictionary: Any, threshold: float = FOUND) -> Any:
-    """Which true features have a decoder row of cosine >= threshold, (n_features,) boolean."""
+    """Which true features have a decoder row of cosine >= threshold, (n_features,) boolean.
+
+    >>> from superposition import metrics
+    >>> metrics.found([[1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]]).tolist()
+    [True, False]
+    """
     validate.in_range("threshold", threshold, -1.0, 1.0)
     return _wide_cosines(W_dec, dictionary).max(0) >= threshold
 
@@ -69,18 +90,33 @@ def nearest(W_dec: Any, dictionary: Any) -> Any:
     """True feature of largest |cos| for each latent, (d_sae,): many latents may share one.
 
     A decoder row of norm 0 gets feature 0, the first of equals, as in SAELens.
+
+    >>> from superposition import metrics
+    >>> metrics.nearest([[0.1, 1.0], [0.0, -1.0]], [[1.0, 0.0], [0.0, 1.0]]).tolist()
+    [1, 1]
     """
     return abs(_wide_cosines(W_dec, dictionary)).argmax(1)
 
 
 def uniqueness(W_dec: Any, dictionary: Any) -> float:
-    """Distinct features among `nearest`, over d_sae: 1 when no two latents track one feature (2602.14687)."""
+    """Distinct features among `nearest`, over d_sae: 1 when no two latents track one feature (2602.14687).
+
+    >>> from superposition import metrics
+    >>> metrics.uniqueness([[0.1, 1.0], [0.0, -1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    0.5
+    """
     best = np.asarray(nearest(W_dec, dictionary))
     return len(np.unique(best)) / len(best)
 
 
 def match(W_dec: Any, dictionary: Any) -> Match:
-    """The one-to-one matching that maximises the sum of |cos| (Hungarian algorithm), on the host."""
+    """The one-to-one matching that maximises the sum of |cos| (Hungarian algorithm), on the host.
+
+    >>> from superposition import metrics
+    >>> pairs = metrics.match([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> pairs.feature_of_latent.tolist(), pairs.cosines.tolist()
+    ([1, 0, -1], [1.0, 1.0, 0.0])
+    """
     from scipy.optimize import linear_sum_assignment  # a third of a second that training an SAE does not need
 
     c = np.asarray(_wide_cosines(W_dec, dictionary), np.float64)
@@ -100,13 +136,23 @@ def mcc(W_dec: Any, dictionary: Any) -> float:
 
     SAELens's `mean_correlation_coefficient` (O'Neill et al., arXiv 2505.20254; 2602.14687). |cos| hides a row that
     points the wrong way: see `mmcs`.
+
+    >>> from superposition import metrics
+    >>> metrics.mcc([[0.0, 1.0], [-1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])  # a row that points the other way counts
+    1.0
     """
     pairs = match(W_dec, dictionary)
     return float(np.abs(pairs.cosines[pairs.feature_of_latent >= 0]).mean())
 
 
 def recovery_scores(W_dec: Any, dictionary: Any) -> dict[str, float]:
-    """Mmcs (features found), mmcs_of_latents (latents that are features), mcc, uniqueness, found (a fraction)."""
+    """Mmcs (features found), mmcs_of_latents (latents that are features), mcc, uniqueness, found (a fraction).
+
+    >>> from superposition import metrics
+    >>> scores = metrics.recovery_scores([[1.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> scores["mmcs"], scores["mmcs_of_latents"], scores["found"]
+    (0.5, 1.0, 0.5)
+    """
     return {
         "mmcs": float(mmcs(W_dec, dictionary)),
         "mmcs_of_latents": float(mmcs(dictionary, W_dec)),

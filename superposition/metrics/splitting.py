@@ -17,7 +17,13 @@ from superposition.metrics.recovery import cosines
 
 
 class CoFiring(NamedTuple):
-    """Additive counts of two SAEs on the same examples."""
+    """Additive counts of two SAEs on the same examples.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.cofiring([[1.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> counts.narrow.tolist(), counts.both.tolist()
+    ([2], [[1.0, 1.0]])
+    """
 
     examples: Any
     narrow: Any  # (d_narrow,) examples on which each latent fires
@@ -26,7 +32,14 @@ class CoFiring(NamedTuple):
 
 
 class Splitting(NamedTuple):
-    """The family tree of a wide SAE over a narrow one."""
+    """The family tree of a wide SAE over a narrow one.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.cofiring([[1.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> tree = metrics.split_features([[1.0, 0.0]], [[1.0, 0.5], [1.0, -0.5]], counts)
+    >>> tree.parent.tolist(), tree.children.tolist(), tree.split_fraction
+    ([0, 0], [2], 1.0)
+    """
 
     parent: np.ndarray  # (d_wide,) narrow latent it descends from, -1 for none
     children: np.ndarray  # (d_narrow,) how many descend from each
@@ -37,14 +50,28 @@ class Splitting(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """Additive counts of narrow latents and their children on the same examples."""
+    """Additive counts of narrow latents and their children on the same examples.
+
+    >>> from superposition import metrics
+    >>> counts = metrics.coverage([[1.0], [1.0]], [[1.0, 0.0], [0.0, 0.0]], parent=[0, 0])
+    >>> counts.narrow.tolist(), counts.covered.tolist()
+    ([2], [1])
+    """
 
     narrow: Any  # (d_narrow,) examples on which each narrow latent fires
     covered: Any  # (d_narrow,) those on which one of its children or more fires too
 
 
 class Coalescing(NamedTuple):
-    """What becomes of a wide SAE's latents in a narrow one."""
+    """What becomes of a wide SAE's latents in a narrow one.
+
+    >>> from superposition import metrics
+    >>> narrow, wide = [[1.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> tree = metrics.split_features([[1.0, 0.0]], [[1.0, 0.5], [1.0, -0.5]], metrics.cofiring(narrow, wide))
+    >>> merged = metrics.coalescing(tree, metrics.coverage(narrow, wide, tree.parent))
+    >>> merged.merged.tolist(), merged.covered.tolist(), merged.lost_fraction
+    ([2], [1.0], 0.0)
+    """
 
     merged: np.ndarray  # (d_narrow,) wide latents that each narrow one stands for
     covered: np.ndarray  # (d_narrow,) share of its occasions on which one of those fires; 0 for a silent one
@@ -54,7 +81,12 @@ class Coalescing(NamedTuple):
 
 
 def cofiring(latents_narrow: Any, latents_wide: Any) -> CoFiring:
-    """Counts of one batch, (batch, d_narrow) and (batch, d_wide); join batches with `add`. Can be jitted."""
+    """Counts of one batch, (batch, d_narrow) and (batch, d_wide); join batches with `add`. Can be jitted.
+
+    >>> from superposition import metrics
+    >>> metrics.cofiring([[1.0], [1.0]], [[1.0, 0.0], [0.0, 0.0]]).both.tolist()
+    [[1.0, 0.0]]
+    """
     xp = _arrays.namespace(latents_narrow, latents_wide)
     narrow = _arrays.matrix(xp, "latents_narrow", latents_narrow, "(batch, d_narrow)") != 0
     wide = _arrays.matrix(xp, "latents_wide", latents_wide, "(batch, d_wide)") != 0
@@ -84,6 +116,12 @@ def split_features(
 
     Raises:
         ConfigError: Shapes disagree, an array is empty or not finite, a threshold lies outside its range.
+
+    Example:
+        >>> from superposition import metrics
+        >>> counts = metrics.cofiring([[1.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]])  # two share the narrow one's examples
+        >>> metrics.split_features([[1.0, 0.0]], [[1.0, 0.5], [1.0, -0.5]], counts).parent.tolist()
+        [0, 0]
     """
     validate.in_range("implication", implication, 0.0, 1.0, open_low=True)
     validate.in_range("cosine", cosine, -1.0, 1.0)
@@ -108,7 +146,12 @@ def split_features(
 
 
 def coverage(latents_narrow: Any, latents_wide: Any, parent: Any) -> Coverage:
-    """Counts of one batch, (batch, d_narrow) and (batch, d_wide), with `Splitting.parent`; join batches with `add`."""
+    """Counts of one batch, (batch, d_narrow) and (batch, d_wide), with `Splitting.parent`; join batches with `add`.
+
+    >>> from superposition import metrics
+    >>> metrics.coverage([[1.0], [1.0]], [[1.0, 0.0], [0.0, 0.0]], parent=[0, 0]).covered.tolist()
+    [1]
+    """
     xp = _arrays.namespace(latents_narrow, latents_wide)
     narrow = _arrays.matrix(xp, "latents_narrow", latents_narrow, "(batch, d_narrow)") != 0
     wide = _arrays.matrix(xp, "latents_wide", latents_wide, "(batch, d_wide)") != 0
@@ -124,6 +167,12 @@ def coalescing(splitting: Splitting, counts: Coverage, *, level: float = 0.8) ->
 
     Children imply their parent; a parent that fires on other occasions as well (covered < level) is not the sum of
     its parts. Raises ConfigError for counts of another width, or a level outside (0, 1].
+
+    >>> from superposition import metrics
+    >>> narrow, wide = [[1.0], [1.0]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> tree = metrics.split_features([[1.0, 0.0]], [[1.0, 0.5], [1.0, -0.5]], metrics.cofiring(narrow, wide))
+    >>> metrics.coalescing(tree, metrics.coverage(narrow, wide, tree.parent)).whole_fraction
+    1.0
     """
     validate.in_range("level", level, 0.0, 1.0, open_low=True)
     fired, both = (np.asarray(c, np.float64) for c in counts)
@@ -145,6 +194,10 @@ def lineage(parents: Sequence[Any]) -> tuple[np.ndarray, ...]:
 
     parents: `Splitting.parent` from each width to the one before. `np.bincount` of the result counts descendants.
     Raises ConfigError for no link, or one that points outside the width before.
+
+    >>> from superposition import metrics
+    >>> [line.tolist() for line in metrics.lineage([[0, 0, 1], [2, 0, -1]])]
+    [[0, 0, 1], [1, 0, -1]]
     """
     validate.instance("parents", parents, Sequence)
     if not parents:

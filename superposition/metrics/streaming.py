@@ -15,6 +15,11 @@ class Sums(NamedTuple):
     """Sums over examples; a part whose arguments were not given is None.
 
     A latent or feature fires on an example when it is not 0. Per-latent parts have shape (d_sae,).
+
+    >>> from superposition import metrics
+    >>> sums = metrics.accumulate(None, None, latents=[[1.0, 0.0], [2.0, 0.0]])
+    >>> sums.fired.tolist(), sums.x is None
+    ([2, 0], True)
     """
 
     examples: Any
@@ -49,6 +54,13 @@ def accumulate(x: Any, x_hat: Any, latents: Any, coefficients: Any = None, match
 
     Raises:
         ConfigError: Shapes disagree, an array is empty, or (outside jit) holds NaN or infinity.
+
+    Example:
+        >>> from superposition import metrics
+        >>> batches = ([[1.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]])
+        >>> one, other = (metrics.accumulate(x, x, latents=x) for x in batches)
+        >>> metrics.reconstruction_from(metrics.add(one, other)).l0
+        1.0
     """
     xp = _arrays.namespace(x, x_hat, latents, coefficients)
     if (x is None) != (x_hat is None):

@@ -18,7 +18,13 @@ from superposition.metrics.recovery import cosines, mmcs
 
 
 class Shared(NamedTuple):
-    """MMCS both ways, and the fraction of latents with a partner above each threshold, both ways."""
+    """MMCS both ways, and the fraction of latents with a partner above each threshold, both ways.
+
+    >>> from superposition import metrics
+    >>> common = metrics.shared([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]])
+    >>> common.a_in_b.tolist(), common.b_in_a.tolist()
+    ([0.5, 0.5], [1.0, 1.0])
+    """
 
     mmcs_ab: float  # mean over b of the best in a
     mmcs_ba: float
@@ -28,21 +34,40 @@ class Shared(NamedTuple):
 
 
 class Partners(NamedTuple):
-    """For each latent of a, the latent of b that correlates most with it, -1 and 0 where nothing varies."""
+    """For each latent of a, the latent of b that correlates most with it, -1 and 0 where nothing varies.
+
+    >>> from superposition import metrics
+    >>> of_a, of_b = metrics.partners(metrics.correlation_sums([[0.0], [1.0]], [[5.0, 0.0], [5.0, 2.0]]))
+    >>> of_a.partner.tolist(), of_b.partner.tolist()
+    ([1], [-1, 0])
+    """
 
     correlation: np.ndarray  # (d_a,)
     partner: np.ndarray  # (d_a,)
 
 
 class Consensus(NamedTuple):
-    """Which latents of each SAE every other one has, and what fraction of its latents they are."""
+    """Which latents of each SAE every other one has, and what fraction of its latents they are.
+
+    >>> from superposition import metrics
+    >>> metrics.consensus([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]]]).fractions.tolist()
+    [0.5, 1.0]
+    """
 
     everywhere: tuple[np.ndarray, ...]  # per SAE (d_sae,) boolean
     fractions: np.ndarray  # (n_saes,)
 
 
 class Chance(NamedTuple):
-    """A measured value, and mean and standard deviation of the same measure on scrambled data."""
+    """A measured value, and mean and standard deviation of the same measure on scrambled data.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> result = metrics.against_chance(jax.random.key(0), lambda W: metrics.mmcs(W, np.eye(8)), np.eye(8))
+    >>> result.observed, result.mean < 0.8
+    (1.0, True)
+    """
 
     observed: float
     mean: float
@@ -53,6 +78,10 @@ def shared(W_a: Any, W_b: Any, thresholds: Sequence[float] = (0.9, 0.95)) -> Sha
     """How much of two dictionaries over one space is common: decoders (d_a, d_in), (d_b, d_in).
 
     `mmcs(W_a, W_b)`, `mmcs(W_b, W_a)`, and the fractions with a cosine >= each threshold. ConfigError as `cosines`.
+
+    >>> from superposition import metrics
+    >>> metrics.shared([[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]]).mmcs_ab
+    1.0
     """
     validate.in_range("thresholds", thresholds, -1.0, 1.0, many=True)
     c, levels = cosines(*_arrays.on_host(W_a, W_b)), np.asarray(thresholds, np.float64)
@@ -61,7 +90,12 @@ def shared(W_a: Any, W_b: Any, thresholds: Sequence[float] = (0.9, 0.95)) -> Sha
 
 
 def correlation_sums(latents_a: Any, latents_b: Any) -> Comoments:
-    """Sums of one batch for `correlations`: (batch, d_a), (batch, d_b); join with `add`. Can be jitted."""
+    """Sums of one batch for `correlations`: (batch, d_a), (batch, d_b); join with `add`. Can be jitted.
+
+    >>> from superposition import metrics
+    >>> metrics.correlations(metrics.correlation_sums([[0.0], [1.0]], [[5.0, 0.0], [5.0, 2.0]])).round(6).tolist()
+    [[0.0, 1.0]]
+    """
     xp = _arrays.namespace(latents_a, latents_b)
     a = _arrays.matrix(xp, "latents_a", latents_a, "(batch, d_a)")
     b = _arrays.matrix(xp, "latents_b", latents_b, "(batch, d_b)")
@@ -70,12 +104,23 @@ def correlation_sums(latents_a: Any, latents_b: Any) -> Comoments:
 
 
 def correlations(sums: Comoments) -> np.ndarray:
-    """Pearson correlation of every latent of a with every one of b, (d_a, d_b); 0 where one never varies."""
+    """Pearson correlation of every latent of a with every one of b, (d_a, d_b); 0 where one never varies.
+
+    >>> from superposition import metrics
+    >>> metrics.correlations(metrics.correlation_sums([[0.0], [1.0]], [[3.0], [1.0]])).round(6).tolist()
+    [[-1.0]]
+    """
     return correlation(sums)
 
 
 def partners(sums: Comoments) -> tuple[Partners, Partners]:
-    """The most correlated latent of b for each of a, and of a for each of b, from the sums of `correlation_sums`."""
+    """The most correlated latent of b for each of a, and of a for each of b, from the sums of `correlation_sums`.
+
+    >>> from superposition import metrics
+    >>> of_a, of_b = metrics.partners(metrics.correlation_sums([[0.0], [1.0]], [[5.0, 0.0], [5.0, 2.0]]))
+    >>> of_a.partner.tolist(), of_b.partner.tolist()  # the first latent of b never varies
+    ([1], [-1, 0])
+    """
     c = correlations(sums)
     return _partners(c), _partners(c.T)
 
@@ -95,6 +140,13 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
 
     Raises:
         ConfigError: No batches, a generator that would have to be read twice, shapes that disagree.
+
+    Example:
+        >>> import numpy as np
+        >>> from superposition import metrics
+        >>> a, b = np.array([[0.0], [1.0]]), np.array([[5.0, 0.0], [5.0, 2.0]])
+        >>> metrics.best_partners([(a, b)]).partner.tolist()
+        [1]
     """
     validate.integer("block", block, 1)
     found: list[Partners] = []
@@ -120,7 +172,13 @@ def best_partners(batches: Iterable[tuple[Any, Any]], *, block: int = 2048) -> P
 
 
 def consensus(decoders: Sequence[Any], threshold: float = 0.9) -> Consensus:
-    """Latents that every other SAE has too, by cosine >= threshold; decoders (d_sae_i, d_in), two or more."""
+    """Latents that every other SAE has too, by cosine >= threshold; decoders (d_sae_i, d_in), two or more.
+
+    >>> from superposition import metrics
+    >>> a, b = [[1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0]]
+    >>> [mask.tolist() for mask in metrics.consensus([a, b]).everywhere]
+    [[True, False], [True]]
+    """
     validate.in_range("threshold", threshold, -1.0, 1.0)
     n = _several("decoders", decoders)
     return _agree(n, lambda i, j: cosines(*_arrays.on_host(decoders[i], decoders[j])).max(1) >= threshold)
@@ -138,6 +196,13 @@ def consensus_by_activation(
 
     Raises:
         ConfigError: Fewer than two SAEs, or as for `best_partners`.
+
+    Example:
+        >>> import numpy as np
+        >>> from superposition import metrics
+        >>> a, b = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([[0.0], [3.0]])
+        >>> [mask.tolist() for mask in metrics.consensus_by_activation([[a, b]]).everywhere]
+        [[True, False], [True]]
     """
     validate.in_range("threshold", threshold, -1.0, 1.0)
     n = _several("each batch", batches[0] if len(batches) else ())
@@ -160,7 +225,15 @@ def _agree(n: int, has: Callable[[int, int], np.ndarray]) -> Consensus:
 
 
 def rotated(key: Any, W_dec: Any) -> np.ndarray:
-    """W_dec (d_sae, d_in) turned by one uniformly random rotation or reflection: same geometry, no meaning."""
+    """W_dec (d_sae, d_in) turned by one uniformly random rotation or reflection: same geometry, no meaning.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> turned = metrics.rotated(jax.random.key(0), np.eye(3))
+    >>> np.allclose(turned @ turned.T, np.eye(3))
+    True
+    """
     rows = _arrays.matrix(np, "W_dec", W_dec, "(d_sae, d_in)")
     validate.key("key", key)
     gaussian = np.asarray(jax.random.normal(key, (rows.shape[1],) * 2), np.float64)
@@ -170,7 +243,14 @@ def rotated(key: Any, W_dec: Any) -> np.ndarray:
 
 
 def shuffled(key: Any, latents: Any) -> np.ndarray:
-    """Latents (batch, d_sae) with the examples in random order: same statistics, other occasions."""
+    """Latents (batch, d_sae) with the examples in random order: same statistics, other occasions.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition import metrics
+    >>> sorted(metrics.shuffled(jax.random.key(0), np.arange(6.0)[:, None]).ravel().tolist())
+    [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    """
     a = _arrays.matrix(np, "latents", latents, "(batch, d_sae)")
     validate.key("key", key)
     return a[np.asarray(jax.random.permutation(key, len(a)))]
@@ -195,6 +275,14 @@ def against_chance(
 
     Raises:
         ConfigError: Too few draws, or as the measure does.
+
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from superposition import metrics
+        >>> result = metrics.against_chance(jax.random.key(0), lambda W: metrics.mmcs(W, np.eye(8)), np.eye(8))
+        >>> result.observed, result.mean < 0.8
+        (1.0, True)
     """
     validate.integer("n_draws", n_draws, 2)
     observed = float(measure(data))

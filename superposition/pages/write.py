@@ -24,7 +24,12 @@ _ASSETS = resources.files("superposition.pages") / "assets"
 
 
 class Pages(NamedTuple):
-    """A set of pages: its index, and its features and texts, each made when it is taken (once)."""
+    """A set of pages: its index, and its features and texts, each made when it is taken (once).
+
+    >>> pages = Pages({"title": "Mine"}, features=iter([{"id": 0}]), texts=iter(()))
+    >>> pages.index["title"], next(pages.features)
+    ('Mine', {'id': 0})
+    """
 
     index: dict[str, Any]  # type: ignore[assignment]
     features: Iterator[dict[str, Any]]

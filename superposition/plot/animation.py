@@ -18,7 +18,18 @@ SAMPLED_FRAMES = 8  # that the common palette is made from
 
 
 def save_animation(animation: Animation, path: str | Path, *, alt: str, title: str) -> Path:
-    """Write `animation` as an endless GIF whose comment holds `title` and the alt text; return the path."""
+    """Write `animation` as an endless GIF whose comment holds `title` and the alt text; return the path.
+
+    >>> import tempfile
+    >>> from matplotlib.animation import FuncAnimation
+    >>> from matplotlib.figure import Figure
+    >>> from superposition.plot.style import styled
+    >>> figure = Figure(figsize=(1, 1))
+    >>> animation = FuncAnimation(figure, lambda frame: [], frames=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_animation(animation, f"{folder}/empty.gif", alt="Two empty frames.", title="Empty").name
+    'empty.gif'
+    """
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ConfigError(

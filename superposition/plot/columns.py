@@ -37,7 +37,11 @@ LINE, PROSE = 26 * PX, 9.6
 
 
 class Group(NamedTuple):
-    """Neighbouring columns `first` to `last` that share a caption; a title begins a new block, behind a rule."""
+    """Neighbouring columns `first` to `last` that share a caption; a title begins a new block, behind a rule.
+
+    >>> Group("1 - S = 0.1", first=0, last=2, caption="Three seeds.")
+    Group(title='1 - S = 0.1', first=0, last=2, caption='Three seeds.')
+    """
 
     title: str
     first: int

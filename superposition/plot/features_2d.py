@@ -45,6 +45,11 @@ def features_2d(
 
     Raises:
         ConfigError: shapes that do not fit each other.
+
+    Example:
+        >>> figure = features_2d(np.array([[[1.0, -1.0], [0.0, 0.0]]]), importance=np.ones(2), titles=["An antipodal pair"])
+        >>> len(figure.axes)
+        1
     """
     models = toy_models(W)
     if models is not None:

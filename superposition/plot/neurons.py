@@ -64,6 +64,10 @@ def neurons(
     |W|. `order` (panels, n_hidden) lists neurons from left to right, by default those of the first features first.
     scale="neuron" makes every neuron's largest |W| 1; "shared" draws W as it is. `matrix` adds W itself above.
     `columns` panels a row, by default all where neurons are few. Raises ConfigError for shapes that do not fit.
+
+    >>> figure = neurons(np.array([[[1.0, 0.0], [0.5, 1.0]]]), titles=["Two neurons"])
+    >>> type(figure).__name__
+    'Figure'
     """
     models = toy_models(W)
     if models is not None:

@@ -37,7 +37,11 @@ MARK, ALARM = 0.01, "#d00000"  # shortfalls above and below this are parted by a
 
 
 class Phase(NamedTuple):
-    """One candidate of the theory: its name, its colour, and the W and kernel that define it."""
+    """One candidate of the theory: its name, its colour, and the W and kernel that define it.
+
+    >>> TRIANGLE.name, TWO_IN_ONE[2].W
+    ('Triangle of all three', (1, -1))
+    """
 
     name: str
     colour: str
@@ -63,7 +67,11 @@ TRIANGLE = Phase("Triangle of all three", "#f0b429", perp=(1, 1, 1))
 
 @dataclass(frozen=True)
 class Theory:
-    """A panel of classes: `classes` (y, x) index `phases`; a negative index is unknown."""
+    """A panel of classes: `classes` (y, x) index `phases`; a negative index is unknown.
+
+    >>> Theory("Which phase is least", classes=np.zeros((2, 3), int), phases=TWO_IN_ONE).phases[0].W
+    (1, 0)
+    """
 
     title: str
     classes: np.ndarray
@@ -73,7 +81,11 @@ class Theory:
 
 @dataclass(frozen=True)
 class Measured:
-    """A panel of the extra feature's norm and interference, each (y, x), with borders of classes (y, x) if given."""
+    """A panel of the extra feature's norm and interference, each (y, x), with borders of classes (y, x) if given.
+
+    >>> Measured("Trained", norm=np.ones((2, 3)), interference=np.zeros((2, 3))).title
+    'Trained'
+    """
 
     title: str
     norm: np.ndarray
@@ -84,7 +96,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Shortfall:
-    """A panel of the loss over the exact minimum, minus one, (y, x): how far training falls short."""
+    """A panel of the loss over the exact minimum, minus one, (y, x): how far training falls short.
+
+    >>> Shortfall("Training against the minimum", excess=np.zeros((2, 3))).label
+    'trained loss / exact minimum − 1'
+    """
 
     title: str
     excess: np.ndarray
@@ -96,7 +112,11 @@ Panel = Theory | Measured | Shortfall
 
 
 def phase_colour(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:
-    """Return RGBA (..., 4) by the paper's key: grey is absent, blue dedicated, red superposed, clear unknown."""
+    """Return RGBA (..., 4) by the paper's key: grey is absent, blue dedicated, red superposed, clear unknown.
+
+    >>> phase_colour(np.array([0.0, 1.0, 1.0]), np.array([0.0, 0.0, 1.0])).round(2).tolist()  # absent, dedicated, superposed
+    [[0.9, 0.9, 0.9, 1.0], [0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]]
+    """
     w = np.clip(np.asarray(norm, float), 0, 1)[..., None]
     # A feature of norm zero has no direction, so no interference, and is grey all the same.
     s = np.where(w == 0, 0.0, np.clip(np.asarray(interference, float), 0, 1)[..., None])
@@ -121,6 +141,12 @@ def phase_diagram(
 
     Raises:
         ConfigError: shapes that do not fit each other, or a sweep over other axes.
+
+    Example:
+        >>> panel = Theory("Which phase is least", classes=np.zeros((2, 2), int), phases=TWO_IN_ONE)
+        >>> figure = phase_diagram([panel], relative_importance=np.array([0.1, 1.0]), density=np.array([0.1, 1.0]))
+        >>> figure.axes[0].get_xlabel()
+        'Relative Feature Importance'
     """
     swept = grid_of(panels)
     if swept is not None:

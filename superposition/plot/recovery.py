@@ -19,7 +19,11 @@ TICKS = 8.0
 
 
 class Map(NamedTuple):
-    """One grid of values (rows, columns) from 0 to `top`, printed in its cells; those above `bar` are framed."""
+    """One grid of values (rows, columns) from 0 to `top`, printed in its cells; those above `bar` are framed.
+
+    >>> Map("MMCS", np.array([[0.5, 0.9]]), bar=0.8).text
+    '{:.2f}'
+    """
 
     title: str
     values: np.ndarray
@@ -29,7 +33,11 @@ class Map(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Values (points, seeds) at x (points, seeds): drawn as their means with a band from least to largest."""
+    """Values (points, seeds) at x (points, seeds): drawn as their means with a band from least to largest.
+
+    >>> Curve(x=np.array([[1.0, 2.0]]), values=np.array([[0.5, 0.6]])).dashed
+    False
+    """
 
     x: np.ndarray
     values: np.ndarray
@@ -39,7 +47,12 @@ class Curve(NamedTuple):
 def maps(
     panels: Sequence[Map], rows: Sequence[str], columns: Sequence[str], *, ylabel: str, xlabel: str
 ) -> Figure:
-    """Draw heat maps above each other over one grid of settings; NaN is hatched."""
+    """Draw heat maps above each other over one grid of settings; NaN is hatched.
+
+    >>> figure = maps([Map("MMCS", np.array([[0.5, 0.9]]))], rows=["TopK"], columns=["k = 1", "k = 2"], ylabel="", xlabel="")
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['0.50', '0.90']
+    """
     if not panels:
         raise ConfigError("there are no maps to draw; give at least one.")
     shape = (len(rows), len(columns))
@@ -72,6 +85,10 @@ def found(best: Mapping[str, np.ndarray], norms: np.ndarray, *, represented: flo
 
     Columns are ordered by norm; those below `represented` have no direction to be found and are left grey.
     Red frames mark what is not found, that is below `bar`; how many are found stands to the right.
+
+    >>> figure = found({"TopK": np.array([0.99, 0.4])}, np.array([1.0, 0.9]), represented=0.5, bar=0.95)
+    >>> figure.axes[1].texts[0].get_text()
+    '1 of 2'
     """
     if not best:
         raise ConfigError("there are no methods to draw; give at least one.")
@@ -116,7 +133,13 @@ def against_l0(
     *,
     limits: Mapping[str, tuple[float, float]],
 ) -> Figure:
-    """Draw curves over L0 in panels (title -> name -> curve), with a vertical line at the true L0, where there is one."""
+    """Draw curves over L0 in panels (title -> name -> curve), with a vertical line at the true L0, where there is one.
+
+    >>> curve = Curve(x=np.array([[1.0], [2.0]]), values=np.array([[0.5], [0.6]]))
+    >>> figure = against_l0({"MMCS": {"TopK": curve}}, true_l0=1.5, limits={"MMCS": (0.0, 1.0)})
+    >>> [float(end) for end in figure.axes[0].get_ylim()]
+    [0.0, 1.0]
+    """
     if not panels:
         raise ConfigError("there are no panels to draw; give at least one.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))

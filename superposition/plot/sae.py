@@ -24,6 +24,11 @@ def history(runs: Any) -> Figure:
 
     `runs` is a trained SAE or several, or a mapping from names to SAEs or to (steps, term -> values). More SAEs than
     there are colours run through a colour scale in their order.
+
+    >>> curves = {term: np.array([1.0, 0.5]) for term in ("loss", "l0", "fvu", "dead")}
+    >>> figure = history({"TopK": (np.array([0, 100]), curves)})
+    >>> [axes.get_title(loc="left") for axes in figure.axes]
+    ['Loss', 'Active latents, $L_0$', 'Variance unexplained', 'Dead latents']
     """
     runs = {name: (run.steps, run.history) if is_trained(run) else run for name, run in saes(runs).items()}
     if not runs:
@@ -65,6 +70,10 @@ def decoder_cosines(nearest: Any) -> Figure:
     """Draw a histogram of each decoder row's largest cosine with another row; near 1 are duplicates.
 
     `nearest` is a trained SAE or several, or a mapping from names to SAEs or to those cosines (d_sae,).
+
+    >>> figure = decoder_cosines({"TopK": np.array([0.1, 0.2, 0.99])})
+    >>> figure.axes[0].get_ylabel()
+    'Fraction of latents'
     """
     nearest = {
         name: nearest_cosines(decoder(one)) if is_trained(one) else one for name, one in saes(nearest).items()
@@ -101,6 +110,10 @@ def matched_cosines(cosines: np.ndarray, latents: Sequence[int], *, title: str =
     """Draw cosines (d_sae, n_features) of decoder rows with true directions, rows in the order `latents`.
 
     The order puts the partner of feature i in row i, so that what was found is the diagonal.
+
+    >>> figure = matched_cosines(np.array([[0.1, 1.0], [0.9, 0.0]]), latents=[1, 0])
+    >>> figure.axes[0].images[0].get_array().tolist()
+    [[0.9, 0.0], [0.1, 1.0]]
     """
     values = grid(cosines, "cosines", (None, None))
     order = np.asarray(latents)

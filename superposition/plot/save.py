@@ -11,7 +11,14 @@ from superposition.plot.style import plain, styled
 
 
 def save(figure: Figure, path: str | Path, *, alt: str, title: str) -> Path:
-    """Write `figure` as a PNG whose Title and Description hold `title` and the alt text; return the path."""
+    """Write `figure` as a PNG whose Title and Description hold `title` and the alt text; return the path.
+
+    >>> import tempfile
+    >>> from matplotlib.figure import Figure
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(Figure(), f"{folder}/empty.png", alt="An empty figure.", title="Empty").name
+    'empty.png'
+    """
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise ConfigError(f"{path} does not end in .png; pictures are saved as PNG, so give such a name.")

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.sae import _parts
 from superposition.sae._parts import Params, State, tally, unit_rows
@@ -30,7 +31,13 @@ MASKED_PRE_ACT = -1e30  # the pre-activation of a latent outside a masked width
 
 
 class Info(NamedTuple):
-    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat."""
+    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat.
+
+    >>> terms = {"mse": jnp.float32(0.5), "l1": jnp.float32(0.25)}
+    >>> info = Info(terms, l0=jnp.float32(1.0), fired=jnp.ones(8, bool), error=jnp.zeros((4, 3)))
+    >>> float(sum(info.terms.values()))
+    0.75
+    """
 
     terms: dict[str, Array]
     l0: Array  # mean number of latents active in an example
@@ -39,7 +46,7 @@ class Info(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SAE(ABC):
+class SAE(Recipe, ABC):
     """A sparse autoencoder: latents f = encode(x) (d_sae,), y_hat = f W_dec + b_dec, y = x.
 
     d_out makes it a transcoder (y differs from x; b_dec is then never subtracted from the input) and
@@ -48,6 +55,10 @@ class SAE(ABC):
     matmul_dtype="bfloat16" multiplies in bf16 and accumulates in float32; parameters stay float32.
     d_in may be left out where the data give it (`SAERun`).
     Raises ConfigError for sizes < 1, skip without d_out, and unknown names.
+
+    >>> from superposition.sae import SAE, TopK
+    >>> isinstance(TopK(d_in=5, d_sae=20, k=1), SAE), TopK(d_in=5, d_sae=20, k=1).target_width
+    (True, 5)
     """
 
     d_in: int = None  # type: ignore[assignment]  # of the data: `SAERun` fills it in

@@ -93,5 +93,13 @@ def cut_to_width(sae: SAE, params: dict[str, Any]) -> tuple[SAE, dict[str, Any]]
 def finished(
     sae: SAE, params: dict[str, Any], scales: tuple[float, float] = (1.0, 1.0)
 ) -> tuple[SAE, dict[str, Any]]:
-    """The form used after training: BatchTopK as JumpReLU, a masked width cut off, the data's scales folded in."""
+    """The form used after training: BatchTopK as JumpReLU, a masked width cut off, the data's scales folded in.
+
+    >>> import jax
+    >>> from superposition.sae import BatchTopK
+    >>> from superposition.sae.transforms import finished
+    >>> sae = BatchTopK(d_in=3, d_sae=8, k=2)
+    >>> type(finished(sae, sae.init_params(jax.random.key(0)) | {"threshold": 0.5})[0]).__name__
+    'JumpReLU'
+    """
     return fold_scale(*cut_to_width(*sae.finish(params)), *scales)

@@ -26,6 +26,10 @@ class Branches(NamedTuple):
 
     gradient is its norm; curvature the least eigenvalue of the loss's Hessian at right angles to rotations of
     the hidden space, which change nothing.
+
+    >>> zero = np.zeros((1, 2))  # one branch, two densities, a model of one feature in one dimension
+    >>> Branches(np.ones((1, 2, 1, 1)), np.zeros((1, 2, 1)), zero, zero, zero).loss.shape
+    (1, 2)
     """
 
     W: np.ndarray
@@ -49,6 +53,12 @@ def follow(
     importance (n,), density (step,) or (step, units of `law`), starts W (branch, m, n) and b (branch, n). A
     nudge of 1e-4 before every step keeps a branch from standing on a saddle, so one that ends falls onto another:
     its Gram matrix jumps. Raises ConfigError for shapes or values that do not fit.
+
+    >>> from superposition.typing import ToyParams
+    >>> starts = ToyParams(np.array([[[1.0]]]), np.array([[0.0]]))  # one branch of a model of one feature
+    >>> branches = follow("relu", [1.0], [0.5, 0.25], starts, newton_steps=4)
+    >>> branches.W.shape, bool((branches.loss < 1e-6).all())
+    ((1, 2, 1, 1), True)
     """
     W, b = (np.asarray(a, np.float64) for a in starts)
     weight = np.asarray(importance, np.float64)

@@ -29,7 +29,11 @@ DIFFERENCE = 1e-5
 
 
 class Minimum(NamedTuple):
-    """W (setting, m, n), b (setting, n), loss (setting,) and the norm of its gradient (setting,), float64."""
+    """W (setting, m, n), b (setting, n), loss (setting,) and the norm of its gradient (setting,), float64.
+
+    >>> Minimum(np.ones((3, 1, 2)), np.zeros((3, 2)), np.zeros(3), np.zeros(3)).W[0].tolist()  # the first of three settings
+    [[1.0, 1.0]]
+    """
 
     W: np.ndarray
     b: np.ndarray
@@ -58,6 +62,10 @@ def exact_minimum(
     (setting, start, ...), take Newton steps. Practical for n up to about 6. With features in sets (`law`, whose
     own density is ignored) density is the sets', (setting,) or (setting, n_sets).
     Raises ConfigError for counts, shapes and values that do not fit.
+
+    >>> best = exact_minimum("relu", [[1.0]], [0.5], n_hidden=1, key=jax.random.key(0), restarts=2, steps=20, polish=1)
+    >>> best.W.shape, bool(best.loss[0] < 1e-6)  # one feature in one dimension: nothing is lost
+    ((1, 1, 1), True)
     """
     compilation_cache.enable()
     validate.instance("activation", activation, str)

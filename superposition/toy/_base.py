@@ -14,16 +14,21 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.typing import PRNGKey, PyTree
 
 
 @dataclass(frozen=True)
-class ToyModel(ABC):
+class ToyModel(Recipe, ABC):
     """A map from features x (n_features,) through hidden activations h (n_hidden,) to as many outputs.
 
     `shapes` names the axes of every parameter, in the order of the NamedTuple that `init_params` returns.
     Raises ConfigError for sizes < 1.
+
+    >>> from superposition import toy
+    >>> isinstance(toy.ReLUOutput(5, 2), toy.ToyModel), toy.ReLUOutput.shapes["W"]
+    (True, ('n_hidden', 'n_features'))
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]]

@@ -27,6 +27,15 @@ class Tied(ToyModel):
     trains alone or among thousands. init="anthropic": N(0, 2 / (n_hidden (n_features + notebook_instances))),
     the released notebook's, whose spread depends on how many instances it batched (10 in its introduction).
     b starts at 0. Raises ConfigError for sizes < 1 or an unknown init.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import toy
+    >>> from superposition.typing import ToyParams
+    >>> params = ToyParams(jnp.array([[1.0, -1.0]]), jnp.zeros(2))
+    >>> toy.Linear(2, 1).apply(params, jnp.array([1.0, 0.0])).tolist()
+    [1.0, -1.0]
+    >>> toy.ReLUOutput(2, 1).apply(params, jnp.array([1.0, 0.0])).tolist()
+    [1.0, 0.0]
     """
 
     activation: ClassVar[Literal["linear", "relu"]]
@@ -87,7 +96,12 @@ def xavier(key: PRNGKey, rows: int, columns: int) -> Array:
 
 
 def require_tied(model: ToyModel, what: str) -> "Tied":
-    """The model, or ConfigError where it has no W whose columns are its features' directions."""
+    """The model, or ConfigError where it has no W whose columns are its features' directions.
+
+    >>> from superposition import toy
+    >>> toy.require_tied(toy.Linear(5, 2), "a stream of hidden activations").n_hidden
+    2
+    """
     if not isinstance(model, Tied):
         raise ConfigError(
             f"{what} takes a model with tied weights and no hidden activation (linear, relu-output), in which "

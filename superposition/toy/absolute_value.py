@@ -26,6 +26,12 @@ class AbsoluteValue(ToyModel):
     share 2^(1 - n_hidden) whose column of W_in has one sign. init="xavier": W_out is Xavier's uniform too; then about
     half the outputs start below 0 for one of the signs or both, where their ReLU passes no gradient, and most never
     learn it. Raises ConfigError for sizes < 1 or an unknown init.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import AbsoluteValue, ComputationParams
+    >>> params = ComputationParams(jnp.array([[1.0], [-1.0]]), jnp.array([[1.0, 1.0]]), jnp.zeros(1))
+    >>> AbsoluteValue(n_features=1, n_hidden=2).apply(params, jnp.array([-0.5])).tolist()  # ReLU(x) + ReLU(-x)
+    [0.5]
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -19,6 +19,12 @@ class ReLUHidden(ToyModel):
 
     Elhage et al. 2022, "Superposition in a privileged basis". The hidden layer has no bias: with one the model can
     escape into the linear regime. W starts as W_ij ~ U(-r, r), r = sqrt(6 / (n_hidden + n_features)), b at 0.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import ReLUHidden, ToyParams
+    >>> params = ToyParams(jnp.array([[1.0, -1.0]]), jnp.zeros(2))
+    >>> ReLUHidden(n_features=2, n_hidden=1).encode(params, jnp.array([0.2, 1.0])).tolist()
+    [0.0]
     """
 
     shapes: ClassVar[dict[str, tuple[str, ...]]] = {"W": ("n_hidden", "n_features"), "b": ("n_features",)}

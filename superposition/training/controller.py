@@ -8,6 +8,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 
 LIMIT = 12.0  # e-folds of the penalty either way: beyond lies overflow, not sparsity
 
@@ -32,7 +33,7 @@ class Pace(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Controller:
+class Controller(Recipe):
     """penalty = base * exp(I + gain e), dI/dt = rate e + v, dv/dt = rate^2 / 4 e; t in steps.
 
     e = log(L0 / target) + lookahead dlog L0/dt, clipped to [-1, 1]. log L0 is a running mean over `window`
@@ -40,6 +41,9 @@ class Controller:
     logarithm, so nothing depends on the penalty's unit. The lookahead stops the integral while thresholds are
     still on their way (a JumpReLU's need thousands of steps); v follows a penalty that has to go on changing
     because the SAE goes on learning, without which L0 trails behind.
+
+    >>> Controller().paced(steps=1000)
+    Controller(rate=0.04, window=5.0)
     """
 
     rate: float = 0.004

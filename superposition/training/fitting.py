@@ -70,6 +70,16 @@ def fit_grid(
     change bits (`provenance.environment`) it is refused unless allow_mixed. One process at a time may write there.
     Raises ConfigError for what does not fit, StoreError for the disk, TrainingError if the only SAE of a run stops
     being finite; a stop returns what is done.
+
+    >>> import jax
+    >>> import numpy as np
+    >>> from superposition.activations import array_stream
+    >>> from superposition.sae import TopK
+    >>> from superposition.training import SAERun, fit
+    >>> data = array_stream(jax.random.key(0), np.eye(4))
+    >>> saes = fit(SAERun(TopK(d_sae=4, k=1), steps=2, batch_size=4), data, {"seed": range(2)})
+    >>> [sae.settings for sae in saes]
+    [{'seed': 0}, {'seed': 1}]
     """
     validate.instance("run", run, SAERun)
     stream = run.data if stream is None else stream

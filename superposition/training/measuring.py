@@ -57,6 +57,12 @@ def held_out(
     """Batches of `examples` examples in all that training never sees in that order; at most the `available` ones.
 
     width is that of what will be computed from them: the wider, the smaller the batches.
+
+    >>> import numpy as np
+    >>> from superposition.activations import as_stream
+    >>> from superposition.training.measuring import held_out
+    >>> [batch.x.shape for batch in held_out(as_stream(np.eye(8)), examples=8)]
+    [(8, 8)]
     """
     examples = validate.integer("examples", examples, 1)
     available = _rows(stream.source) if available is None else available
@@ -77,12 +83,22 @@ def _rows(source: Source) -> int | None:
 
 
 def batch_size(widest: int) -> int:
-    """Examples to measure at a time, where an example takes `widest` numbers."""
+    """Examples to measure at a time, where an example takes `widest` numbers.
+
+    >>> from superposition.training.measuring import batch_size
+    >>> batch_size(512), batch_size(2**20)
+    (4096, 64)
+    """
     return int(np.clip(2**24 // widest, 64, BATCH))
 
 
 def shortcomings(numbers: Mapping[str, float], l0_target: float | None) -> list[str]:
-    """What a trained SAE fell short in, in words: an L0 far from its target, most latents dead or dense."""
+    """What a trained SAE fell short in, in words: an L0 far from its target, most latents dead or dense.
+
+    >>> from superposition.training.measuring import shortcomings
+    >>> shortcomings({"l0": 12.0, "dead_fraction": 0.0, "dense_fraction": 0.0}, l0_target=10.0)
+    ['L0 ended at 12, 20 % over l0_target=10; more steps bring it nearer']
+    """
     said = []
     if l0_target is not None and abs(numbers["l0"] - l0_target) > (FAR + 1e-9) * l0_target:
         share = 100 * abs(numbers["l0"] / l0_target - 1)
@@ -106,7 +122,13 @@ def shortcomings(numbers: Mapping[str, float], l0_target: float | None) -> list[
 
 
 def target_l0(sae: SAE, settings: Mapping[str, Any], l0_target: float | None) -> float | None:
-    """The L0 that an SAE was trained towards: its place on an axis, its run's, or its quadratic penalty's."""
+    """The L0 that an SAE was trained towards: its place on an axis, its run's, or its quadratic penalty's.
+
+    >>> from superposition.sae import JumpReLU
+    >>> from superposition.training.measuring import target_l0
+    >>> target_l0(JumpReLU(d_in=3, d_sae=8), {"l0_target": 4.0}, None)
+    4.0
+    """
     if getattr(sae, "sparsity", None) == "quadratic":
         return sae.l0_target  # type: ignore[attr-defined]
     return settings.get("l0_target", l0_target)

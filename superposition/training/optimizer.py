@@ -11,6 +11,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.typing import PyTree
 
@@ -18,11 +19,15 @@ SCHEDULES = ("constant", "linear", "cosine")
 
 
 @dataclass(frozen=True)
-class AdamW:
+class AdamW(Recipe):
     """AdamW as in the released notebook: learning rate 1e-3, weight decay 0.01, betas 0.9 and 0.999.
 
     schedule: "constant" (the notebook's), or "linear" or "cosine" decay to 0 at the last step.
     Raises ConfigError for a negative rate or decay, betas outside [0, 1), eps <= 0.
+
+    >>> from superposition import AdamW, ReLUOutput, ToyRun
+    >>> ToyRun(ReLUOutput(5, 2), optimizer=AdamW(learning_rate=3e-3, schedule="cosine")).optimizer.learning_rate
+    0.003
     """
 
     learning_rate: float = 1e-3
@@ -76,11 +81,17 @@ def reciprocal(fraction: float, steps: int) -> np.float32:
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Recipe):
     """Adam with warm-up, decay and clipping, as SAEs are trained.
 
     The rate rises linearly over the first `warmup` of the steps and falls linearly to 0 over the last
     `decay` of them (fractions); gradients are scaled down to a global norm of `clip`. eps as Gao et al. 2024.
+
+    >>> import jax.numpy as jnp
+    >>> from superposition import Adam
+    >>> adam = Adam(learning_rate=1e-3, warmup=0.1)
+    >>> [round(float(adam.rate(jnp.int32(step), steps=100)), 6) for step in (0, 9, 50, 99)]
+    [0.0001, 0.001, 0.001, 5e-05]
     """
 
     learning_rate: float = 3e-4

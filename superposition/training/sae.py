@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.activations import ASIDE, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
@@ -23,7 +24,7 @@ from superposition.typing import PyTree
 
 
 @dataclass(frozen=True)
-class SAERun:
+class SAERun(Recipe):
     """Train `sae` on `data`: `steps` steps of batch_size examples.
 
     data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
@@ -34,6 +35,12 @@ class SAERun:
     (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
     mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
     Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
+
+    >>> import numpy as np
+    >>> from superposition import Adam, SAERun, TopK
+    >>> run = SAERun(TopK(d_sae=40, k=1), np.eye(5), Adam(1e-3), steps=100, batch_size=4)
+    >>> run.sae.d_in  # of the data
+    5
     """
 
     sae: SAE = field(default_factory=TopK)

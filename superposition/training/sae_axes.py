@@ -17,7 +17,12 @@ NO_AXES = ("d_in", "d_sae", "d_out", "skip", "width", "slots", "normalize_activa
 
 
 def sweepable(run: "SAERun") -> tuple[str, ...]:
-    """The names that one program can carry, beside seed: float fields of sae and optimizer, k, width, l0_target."""
+    """The names that one program can carry, beside seed: float fields of sae and optimizer, k, width, l0_target.
+
+    >>> from superposition.training import SAERun, sweepable
+    >>> sorted(sweepable(SAERun()))
+    ['aux_coefficient', 'b1', 'b2', 'clip', 'decay', 'eps', 'k', 'learning_rate', 'warmup', 'width']
+    """
     names = [f.name for f in fields(run.sae) if isinstance(getattr(run.sae, f.name), float)]
     names += swept_fields(run.optimizer)
     names += ["k"] if hasattr(run.sae, "k") else []

@@ -11,6 +11,7 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features import (
     ElementwiseLaw,
@@ -36,7 +37,7 @@ SAMPLINGS = ("conditional", "plain")
 
 
 @dataclass(frozen=True)
-class ToyRun:
+class ToyRun(Recipe):
     """Train `model` on `features`: minimise E sum_i I_i (x_i - x'_i)^2 for `steps` steps.
 
     importance: a number or one per feature; importance_base r multiplies it by r^i. objective="sampled"

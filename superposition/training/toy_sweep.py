@@ -59,6 +59,11 @@ def sweep_grid(
     (`provenance.environment`): resuming in another one is refused unless allow_mixed. Raises ConfigError for
     settings, CorruptError for a store whose recipe is damaged, StoreError for the disk, Interrupted after SIGINT,
     SIGTERM or SIGHUP once everything is saved.
+
+    >>> from superposition import ReLUOutput, ToyRun
+    >>> from superposition.training import sweep
+    >>> sweep(ToyRun(ReLUOutput(3, 2), steps=2, batch_size=8), {"seed": range(2)})["W"].dims
+    ('seed', 'n_hidden', 'n_features')
     """
     validate.instance("run", run, ToyRun)
     grid = ToyGrid(run, parse(run, axes), validate.positive("memory_gb", memory_gb), share_draws)

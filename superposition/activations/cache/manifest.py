@@ -113,7 +113,13 @@ def shard_name(index: int, rows: int) -> str:
 
 
 def is_cache(directory: Path) -> bool:
-    """Whether a directory says that it is a cache."""
+    """Whether a directory says that it is a cache.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     is_cache(Path(folder))
+    False
+    """
     return (directory / MANIFEST).is_file()
 
 

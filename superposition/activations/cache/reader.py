@@ -28,6 +28,15 @@ class Cache:
 
     Raises ConfigError where there is no cache, CorruptError for a file that is damaged, cut, exchanged, of
     another cache or missing. Without `verify` sizes and headers are looked at, but not every byte.
+
+    >>> import tempfile
+    >>> from superposition.activations.cache import CacheWriter
+    >>> rows, position = {"mlp.hook_post": np.ones((4, 3), np.float32)}, np.arange(4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with CacheWriter(Path(folder), {"model": "mine"}, {"mlp.hook_post": 3}, rows=4) as writer:
+    ...         writer.append(rows, sequence=np.zeros(4, int), position=position)
+    ...     Cache(Path(folder)).hooks
+    {'mlp.hook_post': 3}
     """
 
     def __init__(self, directory: Path, *, verify: bool = True) -> None:
@@ -83,13 +92,27 @@ def open_cache(
 
     See Cache for what is checked and raised. Rows come in blocks of neighbours, so train on
     `mixed_stream(key, open_cache(key, ...))`.
+
+    >>> import tempfile
+    >>> import jax
+    >>> from superposition.activations.cache import CacheWriter
+    >>> rows, position = {"mlp.hook_post": np.ones((4, 3), np.float32)}, np.arange(4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with CacheWriter(Path(folder), {"model": "mine"}, {"mlp.hook_post": 3}, rows=4) as writer:
+    ...         writer.append(rows, sequence=np.zeros(4, int), position=position)
+    ...     open_cache(jax.random.key(0), Path(folder), "mlp.hook_post").batch(step=0, size=2).x.shape
+    (2, 3)
     """
     cache = Cache(directory, verify=verify)
     return file_stream(key, cache.rows(hook), None if target is None else cache.rows(target))
 
 
 class Damage(NamedTuple):
-    """What is wrong with a file; of a shard, its number and what it has to hold."""
+    """What is wrong with a file; of a shard, its number and what it has to hold.
+
+    >>> Damage("shard-000000-4.safetensors: expected 64 bytes, got 60", shard=0, rows=4).fault
+    'shard-000000-4.safetensors: expected 64 bytes, got 60'
+    """
 
     fault: str
     shard: int | None = None  # None: the tokens
@@ -99,7 +122,18 @@ class Damage(NamedTuple):
 
 
 def damaged(directory: Path) -> list[Damage]:
-    """Every bad file of a cache, for `CacheWriter.rewrite` and `save_tokens`. Raises CorruptError for the manifest."""
+    """Every bad file of a cache, for `CacheWriter.rewrite` and `save_tokens`. Raises CorruptError for the manifest.
+
+    >>> import tempfile
+    >>> from superposition.activations.cache import CacheWriter
+    >>> rows, position = {"mlp.hook_post": np.ones((4, 3), np.float32)}, np.arange(4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with CacheWriter(Path(folder), {"model": "mine"}, {"mlp.hook_post": 3}, rows=4) as writer:
+    ...         writer.append(rows, sequence=np.zeros(4, int), position=position)
+    ...     (Path(folder) / "shard-000000-4.safetensors").unlink()
+    ...     [file.shard for file in damaged(Path(folder))]
+    [0]
+    """
     manifest, found = read(Path(directory)), []
     for i, shard in enumerate(manifest.shards):
         try:

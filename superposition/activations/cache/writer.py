@@ -49,6 +49,15 @@ class CacheWriter:
     Raises ConfigError for other settings than those there, by their difference, and for what does not fit;
     StoreError while another process writes, where the disk refuses, and on leaving with fewer rows than promised
     (which are kept).
+
+    >>> import tempfile
+    >>> from superposition.activations.cache import Cache
+    >>> rows, position = {"mlp.hook_post": np.ones((4, 3), np.float32)}, np.arange(4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with CacheWriter(Path(folder), {"model": "mine"}, {"mlp.hook_post": 3}, rows=4) as writer:
+    ...         writer.append(rows, sequence=np.zeros(4, int), position=position)
+    ...     len(Cache(Path(folder)).rows("mlp.hook_post"))
+    4
     """
 
     def __init__(

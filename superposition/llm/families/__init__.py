@@ -40,6 +40,11 @@ def parse(config: Mapping[str, Any]) -> tuple[Family, Spec]:
     """The family of a config.json, by its model_type, and the Spec.
 
     Raises ConfigError for a model_type that is not supported, and for every key or value that is not.
+
+    >>> from superposition.llm.families import parse
+    >>> family, spec = parse({"model_type": "gpt2", "n_layer": 2, "n_embd": 64, "n_head": 4})
+    >>> spec.n_layers, spec.d_head, family.block
+    (2, 16, 'transformer.h.{}')
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in FAMILIES:

@@ -24,7 +24,12 @@ def transposed(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tensor:
-    """Where a parameter comes from: a tensor's name (below the family's prefix), its shape there, what to take."""
+    """Where a parameter comes from: a tensor's name (below the family's prefix), its shape there, what to take.
+
+    >>> import numpy as np
+    >>> Tensor("mlp.c_fc.weight", shape=(8, 2), take=np.transpose).take(np.zeros((8, 2))).shape
+    (2, 8)
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -39,6 +44,10 @@ class Family:
     every parameter of `decoder.shapes(spec)`. prefixes: what may stand before a tensor's name, the first that
     fits is cut off. ignored: pattern of (cut) names that hold no weight. renamed: other names of tensors.
     block: module path of a block; attn, mlp: its parts whose outputs are added to the residual.
+
+    >>> from superposition.llm.families import FAMILIES
+    >>> FAMILIES["gpt2"].name("transformer.wte.weight")
+    'wte.weight'
     """
 
     spec: Callable[[Mapping[str, Any]], Spec]

@@ -35,7 +35,11 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Limits:
-    """Bytes of a body, seconds for a request to arrive or a response to leave and for a turn, connections at once."""
+    """Bytes of a body, seconds for a request to arrive or a response to leave and for a turn, connections at once.
+
+    >>> Limits(seconds=5.0)
+    Limits(body=65536, seconds=5.0, turn=30.0, connections=32)
+    """
 
     body: int = 64 << 10
     seconds: float = 10.0
@@ -50,13 +54,25 @@ def make_server(
 
     answers: "/api/..." to a function from the request's JSON object to the response's. Raises ConfigError where
     there are no pages, or where the port is taken.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     try:
+    ...         make_server(Path(folder), {})
+    ...     except ConfigError as error:
+    ...         print(str(error).replace(folder, "FOLDER"))
+    FOLDER/index.html: No such file or directory; write pages with `superposition page`, and give their folder
     """
     validate.integer("port", port, 0, 2**16)
     return Server(Path(folder), dict(answers), port, limits or Limits())
 
 
 class Server(ThreadingHTTPServer):
-    """One thread a connection, one answer of the API at a time."""
+    """One thread a connection, one answer of the API at a time.
+
+    >>> issubclass(Server, ThreadingHTTPServer), HOST
+    (True, '127.0.0.1')
+    """
 
     daemon_threads = True
     request_queue_size = 64

@@ -61,6 +61,14 @@ def toy_pages(
 
     Raises:
         ConfigError: Shapes that do not fit, numbers that are not finite, an SAE without its parameters.
+
+    Example:
+        >>> from superposition import ReLUOutput, SparseUniform
+        >>> from superposition.pages.toy import toy_pages
+        >>> law, key = SparseUniform(density=0.1), jax.random.key(0)
+        >>> pages = toy_pages(ReLUOutput(2, 1), [[1.0, -1.0]], [0.0, 0.0], law, key=key, examples=64)
+        >>> pages.index["columns"]["name"]
+        ['feature 0', 'feature 1']
     """
     validate.integer("examples", examples, 2)
     if (sae is None) != (params is None):

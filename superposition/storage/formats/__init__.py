@@ -52,6 +52,11 @@ def load(
     SAE that says expected_average_only_in. params are JAX float32 arrays under the recipe's names.
     Raises StoreError for files that are missing or unreadable, CorruptError for bytes that are not what the
     format has, ConfigError for settings outside what is accepted; all name the file.
+
+    >>> from superposition.storage import formats
+    >>> loaded = formats.load("superposition/small-lm-sae")
+    >>> type(loaded.sae).__name__, loaded.sae.d_in, loaded.sae.d_sae, loaded.metadata["hook_name"]
+    ('TopK', 512, 1024, 'blocks.0.mlp.hook_post')
     """
     path = SHIPPED.get(str(path), Path(path))
     if format is not None:
@@ -95,6 +100,16 @@ def save(
     one at once without it one wins. What is written holds digests, by which `load` refuses what was damaged or changed
     since; a gemma-scope file is a zip, which has its own.
     Raises ConfigError for what the format cannot hold, StoreError where the system refuses.
+
+    >>> import tempfile
+    >>> import jax
+    >>> from superposition.sae import TopK
+    >>> from superposition.storage import formats
+    >>> sae = TopK(d_in=3, d_sae=8, k=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = formats.save(f"{folder}/sae", sae, sae.init_params(jax.random.key(0)), {"hook_name": "mlp.hook_post"})
+    ...     formats.load(path).sae == sae
+    True
     """
     validate.choice("format", format, list(FORMATS))
     kind = FORMATS[format]

@@ -18,7 +18,13 @@ DTYPES = {name: jnp.dtype(name) for name in ("float32", "float16", "bfloat16")}
 
 
 class Loaded(NamedTuple):
-    """An SAE from disk; sparsity is log10 of each latent's firing frequency (d_sae,), where the file has it."""
+    """An SAE from disk; sparsity is log10 of each latent's firing frequency (d_sae,), where the file has it.
+
+    >>> from superposition.storage import formats
+    >>> sae, params, metadata, sparsity = formats.load("superposition/small-lm-sae")
+    >>> params["W_dec"].shape, metadata["model_name"]
+    ((1024, 512), 'superposition/small-lm')
+    """
 
     sae: SAE
     params: Params
@@ -42,6 +48,10 @@ class Format:
     files(sae, arrays, metadata, dtype) gives name -> bytes, for parameters already checked. config: the file of
     settings, None where there is none; entry: where in it is what is ours alone. pickled: whether the weights are a
     PyTorch checkpoint, and not safetensors.
+
+    >>> from superposition.storage.formats import FORMATS
+    >>> FORMATS["saelens"].weights, FORMATS["saelens"].dtypes
+    ('sae_weights.safetensors', ('float32', 'float16', 'bfloat16'))
     """
 
     name: str

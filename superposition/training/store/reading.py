@@ -32,6 +32,14 @@ def open_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
     Blocks that are not finished have their fill value and the status 0. Raises ConfigError if there is no sweep at
     `path`, CorruptError if a file is not what was written or is missing, StoreError where the system refuses. A
     store from before stores had checksums opens with a warning.
+
+    >>> import tempfile
+    >>> from superposition import ReLUOutput, ToyRun
+    >>> from superposition.training import open_sweep, sweep
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     done = sweep(ToyRun(ReLUOutput(3, 2), steps=2, batch_size=8), {"seed": range(2)}, out=Path(folder) / "runs.zarr")
+    ...     open_sweep(f"{folder}/runs.zarr")["loss"].equals(done["loss"])
+    True
     """
     root = Path(path)
     if not is_recorded(root):
