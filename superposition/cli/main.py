@@ -123,7 +123,7 @@ COMMANDS: dict[str, Command | Group] = {
     "ablate": Command(
         AblateConfig,
         "features.ablation:ablate",
-        ('superposition ablate --latent 317 --prompt "Once upon a"',),
+        ('superposition ablate --latent 317 --prompt "Once upon a time, there was a little girl named"',),
     ),
 }
 TITLE = """Toy models of superposition and sparse autoencoders.
