@@ -38,10 +38,11 @@ class Flags:
 
 
 def with_flags(*parts: list[Flag]) -> Callable[[type[T]], type[T]]:
-    """Give a frozen dataclass of settings the flags of recipes beside its own."""
+    """Give a frozen dataclass of settings the flags of recipes beside its own, which win where a name is in both."""
 
     def extended(cls: type[T]) -> type[T]:
-        made = [flag for part in parts for flag in part]
+        own = {it.name for it in fields(cls)}  # type: ignore[arg-type]
+        made = [flag for part in parts for flag in part if flag[0] not in own]
         same = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__qualname__": cls.__qualname__}
         return make_dataclass(cls.__name__, made, bases=(cls,), frozen=True, namespace=same)
 
@@ -68,7 +69,10 @@ def recipe_flags(
     having: dict[str, list[str]] = {}
     for recipe, named in recipes.items():
         for name, it in named.items():
-            if it.doc or name in text:
+            known = it.annotation in {*KINDS, "Any"} or it.annotation.startswith(
+                "Literal"
+            )  # no recipe of its own
+            if known and (it.doc or name in text):
                 having.setdefault(name, []).append(recipe)
     made = []
     for name in sorted(having, key=lambda name: first.index(name) if name in first else len(first)):

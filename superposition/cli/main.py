@@ -82,7 +82,7 @@ COMMANDS: dict[str, Command | Group] = {
                 "sae.run:train",
                 (
                     "superposition llm train-sae --hook mlp.hook_post --k 16 --d-sae 512 --steps 100 --out runs/lm",
-                    "superposition llm train-sae --cache runs/activations --hook mlp.hook_post --steps 100 --out runs/cached",
+                    "superposition llm train-sae --cache runs/activations --k 16 --d-sae 512 --steps 100 --out runs/cached",
                 ),
             ),
             "eval-sae": Command(
@@ -123,7 +123,7 @@ COMMANDS: dict[str, Command | Group] = {
     "ablate": Command(
         AblateConfig,
         "features.ablation:ablate",
-        ('superposition ablate --latent 317 --prompt "Once upon a"',),
+        ('superposition ablate --latent 317 --prompt "Once upon a time, there was a little girl named"',),
     ),
 }
 TITLE = """Toy models of superposition and sparse autoencoders.

@@ -1,12 +1,16 @@
 import os
 import shlex
+from dataclasses import fields
 
 import pytest
 
 from superposition.cli import main
 from superposition.cli.command_line import tree
-from superposition.features import Zipf
+from superposition.features import FEATURES, Zipf
+from superposition.toy import TOY_MODELS
 from superposition.training import open_sweep
+from superposition.training.optimizer import AdamW
+from superposition.training.toy import ToyRun
 from superposition.training.toy_results import stored
 from tests.support.processes import python
 
@@ -68,6 +72,16 @@ def test_help_has_every_flag_under_a_heading_and_examples_that_are_read(path, co
         assert line.startswith(f"superposition {path} ")
         main.parse(main.settings_type(main.COMMANDS), shlex.split(line)[1:], prog="superposition",
                    config=(main.tyro.conf.OmitArgPrefixes,))  # fmt: skip
+
+
+def test_every_setting_of_a_toy_run_has_a_flag():
+    """Parts of a law and its own seed are given by --law; what a run is of has a flag of its name, or none."""
+    decided = {"notebook_instances", "magnitudes", "optimizer", "loss"}
+    recipes = [*TOY_MODELS.values(), *FEATURES.values(), AdamW, ToyRun]
+    own = {field.name for kind in recipes for field in fields(kind)} - decided
+    flags = {field.name for field in fields(main.SweepConfig)}
+    assert own <= flags
+    assert flags - own == {"law", "memory_gb", "out", "resume", "allow_mixed"}
 
 
 def test_importing_the_library_draws_nothing_and_loads_no_bridge():
