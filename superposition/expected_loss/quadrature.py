@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition._internal.rank import lead
+
 SMOOTH: dict[str, Callable[[Array], Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),
     "softplus": jax.nn.softplus,
@@ -39,5 +41,5 @@ def losses(A: Array, b: Array, density: Array, activation: str, signed: bool, no
     x = jnp.stack(jnp.meshgrid(*[values] * n, indexing="ij")).reshape(n, -1)
     probability = jnp.ones((), A.dtype)
     for share in shares:
-        probability = probability[..., None] * share
-    return ((x - SMOOTH[activation](A @ x + b[:, None])) ** 2 * probability.ravel()).sum(1)
+        probability = probability[..., None] * lead(share, probability[..., None])
+    return ((x - SMOOTH[activation](A @ x + b[:, None])) ** 2 * probability.ravel()[None]).sum(1)

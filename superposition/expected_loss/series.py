@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition._internal.rank import lead
+
 # Complex numbers per array and model. More nodes take turns, recomputed in the backward pass.
 _CHUNK = 2**19
 RARE = 30.0  # minus the logarithm of the chance that |z| exceeds the period
@@ -112,7 +114,7 @@ def _likely(A: Array, b: Array, density: Array, signed: bool) -> Array:
             safe = jnp.where(small, 1, u)
             mean = (jnp.sinh(safe) if signed else jnp.expm1(safe)) / safe
             mean = jnp.where(small, 1 if signed else 1 + u / 2, mean)
-            reach.append((sign * b * t + jnp.log1p(density * (mean - 1)).sum(1) + RARE) / t)
+            reach.append((sign * b * t + jnp.log1p(lead(density, mean) * (mean - 1)).sum(1) + RARE) / t)
         return jnp.maximum(*reach)
 
     return jax.lax.map(bound, jnp.asarray(TILTS, A.dtype)).min(0)

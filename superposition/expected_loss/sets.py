@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.expected_loss import series
 from superposition.features import Sets
 
@@ -122,8 +123,8 @@ def _mean_positive_square(a: Array, b: Array, signed: bool) -> Array:
             exact, slope * np.array([0.0, 1]), slope * (0.5 + np.sqrt(1 / 12) * np.array([-1.0, 1]))
         )
         halves = jnp.where(exact, np.array([-1.0, 1]) / divisor, 0.5)
-        x = (x[:, None] + ends).ravel()
-        weight = (weight[:, None] * halves).ravel()
+        x = (x[:, None] + ends[None]).ravel()
+        weight = (weight[:, None] * lead(halves, weight[:, None])).ravel()
     positive = jnp.maximum(x, 0)
     kept = positive**2
     for exact in corner:

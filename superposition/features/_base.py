@@ -164,7 +164,7 @@ class FeatureLaw(Recipe, ABC):
         dictionary (n_features, d_in), bias (d_in,).
         """
         x = self.draw(constants, words, step, len(dictionary), batch_size).T
-        return x @ dictionary + bias, x
+        return x @ dictionary + bias[None], x
 
     @abstractmethod
     def mean(self, n_features: int) -> np.ndarray:

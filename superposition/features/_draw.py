@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.typing import PRNGKey, Words
 
 GOLDEN = np.uint32(0x9E3779B9)
@@ -55,7 +56,9 @@ def uniform(words: Words, step: Array, shape: tuple[int, ...], *, cells_last: bo
     counter = jax.lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
     if word0.ndim and cells_last:
         counter = counter[..., None]
+        word0, word1 = (lead(w, counter) for w in (word0, word1))
     elif word0.ndim:
+        counter = counter[None]
         word0, word1 = (w.reshape(-1, *(1 for _ in shape)) for w in (word0, word1))
     return _hash(counter, word0, word1)
 

@@ -62,7 +62,9 @@ def firing(u: Array, limits: Thresholds, chooser: Array | None) -> tuple[Array, 
     value = u * limits.inverse  # u < p keeps this <= 1 after rounding
     if chooser is None:
         return fires, value
-    t = chooser * (limits.any * BELOW_ONE)  # strictly below q after rounding: some unit is always active
+    t = (chooser * (limits.any * BELOW_ONE))[
+        None
+    ]  # strictly below q after rounding: some unit is always active
     after_first = t < limits.before
     return jnp.where(after_first, fires, t < limits.reached), jnp.where(after_first, value, u)
 

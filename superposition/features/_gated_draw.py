@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.features._draw import substream, uniform, uniform_at
 from superposition.features._sparse import nth_feature, pack
 from superposition.features.copula import Copula, given_common
@@ -89,7 +90,7 @@ def values(constants: GatedConstants, rules: Rules, words: Words, step: Array, f
     drawn again rather than looked up: value = m_i prod over ancestors a of m_a / magnitude_mean_a.
     """
     batch = feature.shape[-1]
-    example = jax.lax.iota(jnp.int32, batch)
+    example = lead(jax.lax.iota(jnp.int32, batch), feature)
     position = feature * batch + example
     value = magnitudes(constants, rules, words, step, feature, position)
     for _ in range(rules.forest.depth if rules.scale_children else 0):

@@ -84,7 +84,7 @@ def orthogonal(key: PRNGKey, n: int, d: int) -> Array:
     start = random_unit(key, n, d)
     _fits(n, d)
     q, r = jnp.linalg.qr(start.T)
-    return (q * jnp.sign(jnp.diagonal(r))).T
+    return (q * jnp.sign(jnp.diagonal(r))[None]).T
 
 
 def orthogonalized(key: PRNGKey, n: int, d: int, steps: int = 100, learning_rate: float = 3e-4) -> Array:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.features._draw import BELOW_ONE
 from superposition.features._elementwise import ElementwiseLaw, Thresholds, firing
 
@@ -42,15 +43,18 @@ class SparseUniform(ElementwiseLaw):
     def rows(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
         """One array a feature, so that a narrow model's step becomes one fused loop."""
         if not conditional:
-            fired = [(u[i] < limits.density[i], u[i] * limits.inverse[i]) for i in range(n_features)]
+            fired = [
+                (u[i] < lead(limits.density[i], u[i]), u[i] * lead(limits.inverse[i], u[i]))
+                for i in range(n_features)
+            ]
         else:
             # Nothing is active before the first feature, and by the last one something is: two tests fewer each.
-            t = u[n_features] * (limits.any * BELOW_ONE)
-            fired = [(t < limits.reached[0], u[0])]
+            t = u[n_features] * (lead(limits.any, u[n_features]) * BELOW_ONE)
+            fired = [(t < lead(limits.reached[0], t), u[0])]
             for i in range(1, n_features):
-                free = t < limits.before[i]
-                other = t < limits.reached[i] if i + 1 < n_features else True
-                fires, value = u[i] < limits.density[i], u[i] * limits.inverse[i]
+                free = t < lead(limits.before[i], t)
+                other = t < lead(limits.reached[i], t) if i + 1 < n_features else True
+                fires, value = u[i] < lead(limits.density[i], u[i]), u[i] * lead(limits.inverse[i], u[i])
                 fired.append((jnp.where(free, fires, other), jnp.where(free, value, u[i])))
         return [jnp.where(fires, self.values(value), 0.0) for fires, value in fired]
 

@@ -144,7 +144,7 @@ def _minima(
 
 def _unit(W: Array) -> Array:
     square = (W * W).sum(0)
-    return W / jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 1.0)
+    return W / jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 1.0)[None]
 
 
 def _interference(params: ToyParams) -> Array:

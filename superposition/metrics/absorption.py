@@ -111,7 +111,7 @@ def absorption_counts(
         raise ConfigError(f"pairs must be rows (parent, child) of features below {c.shape[1]}; got {pairs!r}")
     parent, child = c[:, family[:, 0]] != 0, c[:, family[:, 1]] != 0
     its_latent = of[family[:, 0]]
-    silent = (a[:, xp.maximum(its_latent, 0)] == 0) | (its_latent < 0)
+    silent = (a[:, xp.maximum(its_latent, 0)] == 0) | (its_latent < 0)[None]
     both, alone = parent & child, parent & ~child
     return AbsorptionCounts(both.sum(0), (both & silent).sum(0), alone.sum(0), (alone & silent).sum(0))
 

@@ -102,7 +102,7 @@ def detections(activations: Any, labels: Any, thresholds: Any) -> Detections:
         raise ConfigError(
             f"activations {x.shape}, labels {y.shape} and thresholds {t.shape} must share batch and n_units"
         )
-    above = [(x > row).astype(x.dtype) for row in t]
+    above = [(x > row[None]).astype(x.dtype) for row in t]
     return Detections(
         xp.asarray(x.shape[0]),
         y.sum(0),

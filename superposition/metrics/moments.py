@@ -51,14 +51,14 @@ def _centre(xp: Any, x: Any, weight: Any) -> tuple[Any, Any, Any]:
     if weight is None:
         count = xp.asarray(x.shape[0])
         mean = x[0]
-        deviations = x - mean
+        deviations = x - mean[None]
     else:
         count = weight.sum(0)
         mean = xp.where(count > 0, xp.where(weight, x, -xp.inf).max(0), 0.0)
-        deviations = xp.where(weight, x - mean, 0.0)
+        deviations = xp.where(weight, x - mean[None], 0.0)
     # No second pass: the shift is one of the n entries, so rounding of the step is at most n eps^2 of the variance.
     step = deviations.sum(0) / xp.maximum(count, 1)
-    deviations = deviations - step if weight is None else xp.where(weight, deviations - step, 0.0)
+    deviations = deviations - step[None] if weight is None else xp.where(weight, deviations - step[None], 0.0)
     return count, mean + step, deviations
 
 
@@ -130,7 +130,7 @@ def _add(xp: Any, name: str, a: Any, b: Any) -> Any:
     if isinstance(a, Comoments):
         of_a, da, factor = _merge(xp, name, a.a, b.a)
         of_b, db, _ = _merge(xp, name, a.b, b.b)
-        product = da[..., :, None] * db if np.ndim(a.cross) > da.ndim else da * db
+        product = da[..., :, None] * db[..., None, :] if np.ndim(a.cross) > da.ndim else da * db
         return Comoments(of_a, of_b, _leaf(xp, name, a.cross, b.cross) + factor * product)
     if isinstance(a, tuple):
         fields = a._fields  # type: ignore[attr-defined]

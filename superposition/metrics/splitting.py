@@ -157,7 +157,7 @@ def coverage(latents_narrow: Any, latents_wide: Any, parent: Any) -> Coverage:
     wide = _arrays.matrix(xp, "latents_wide", latents_wide, "(batch, d_wide)") != 0
     _arrays.same_length("batch", 0, latents_narrow=narrow, latents_wide=wide)
     parent = _arrays.indices(xp, "parent", parent, wide.shape[1], narrow.shape[1])
-    child_of = (parent[:, None] == xp.arange(narrow.shape[1])).astype(xp.float32)
+    child_of = (parent[:, None] == xp.arange(narrow.shape[1])[None]).astype(xp.float32)
     fires = wide.astype(xp.float32) @ child_of > 0
     return Coverage(narrow.sum(0), (narrow & fires).sum(0))
 

@@ -40,7 +40,7 @@ def auxk(sae: "TopKFamily", params: Params, state: State, x: Array, error: Array
         dead = dead & (jnp.arange(sae.d_sae) < sae.width)
     k = min(sae.k_aux or max(1, sae.d_in // 2), sae.d_sae)
     e = jax.lax.stop_gradient(error)
-    spread = jnp.sum((e - e.mean(0)) ** 2)
+    spread = jnp.sum((e - e.mean(0, keepdims=True)) ** 2)
 
     def loss(e_hat: Array) -> Array:
         return jnp.sum((e - e_hat) ** 2) / jnp.where(spread > 0, spread, 1.0)
@@ -52,14 +52,14 @@ def auxk(sae: "TopKFamily", params: Params, state: State, x: Array, error: Array
         index = jnp.nonzero(dead, size=k, fill_value=sae.d_sae)[0]
         inside = index < sae.d_sae
         index = jnp.minimum(index, sae.d_sae - 1)
-        z = sae.matmul(x, p["W_enc"][:, index]) + sae.bias(p)[index]
+        z = sae.matmul(x, p["W_enc"][:, index]) + sae.bias(p)[index][None]
         return loss(sae.matmul(jnp.where(inside, jax.nn.relu(z), 0.0), p["W_dec"][index]))
 
     def many(p: Params) -> Array:
         rank = jnp.where(dead, jax.lax.stop_gradient(sae.pre_acts(p, x)), MASKED_PRE_ACT)
         least = _select.kth_largest(rank, k, k)
         z = sae.linear_pre_acts(p, x)  # a rescaled pre-activation chooses, the plain one is decoded
-        return loss(sae.matmul(jnp.where(dead & (rank >= least), jax.nn.relu(z), 0.0), p["W_dec"]))
+        return loss(sae.matmul(jnp.where(dead[None] & (rank >= least), jax.nn.relu(z), 0.0), p["W_dec"]))
 
     count = dead.sum()
     if sae.d_sae <= SMALL:

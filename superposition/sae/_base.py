@@ -16,8 +16,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.sae import _parts
@@ -152,11 +154,13 @@ class SAE(Recipe, ABC):
     ) -> tuple[Array, tuple[State, Info]]:
         """Mean loss of a batch x (batch, d_in), y (batch, d_out), with the next state and what it saw."""
 
-    def encode(self, params: Params, x: Array) -> Array:
+    def encode(self, params: Params, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_sae"]:
         """Latents f, (..., d_in) -> (..., d_sae)."""
         return self.activate(params, self.pre_acts(params, self.norm_in(x)[0]))
 
-    def reconstruct(self, params: Params, x: Array) -> tuple[Array, Array]:
+    def reconstruct(
+        self, params: Params, x: Float[Array, "*batch d_in"]
+    ) -> tuple[Float[Array, "*batch d_sae"], Float[Array, "*batch d_out"]]:
         """Latents and y_hat of x, run-time norm applied and undone."""
         inside, undo = self.norm_in(x)
         latents = self.activate(params, self.pre_acts(params, inside))
@@ -170,13 +174,13 @@ class SAE(Recipe, ABC):
 
     # -- parts of the maps
 
-    def linear_pre_acts(self, params: Params, x: Array) -> Array:
+    def linear_pre_acts(self, params: Params, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_sae"]:
         """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae); latents beyond `width` are masked."""
-        return self.mask(self.matmul(x, params["W_enc"]) + self.bias(params))
+        return self.mask(self.matmul(x, params["W_enc"]) + lead(self.bias(params), x))
 
     def linear_decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
-        y = self.matmul(latents, params["W_dec"]) + params["b_dec"]
+        y = self.matmul(latents, params["W_dec"]) + lead(params["b_dec"], latents)
         if not self.skip:
             return y
         if x is None:

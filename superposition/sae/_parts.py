@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.typing import PRNGKey
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ def squared_error(error: Array) -> Array:
 def geometric_median(x: Array, iterations: int = 100) -> Array:
     """The point with the least sum of distances to the rows of x (n, d), by Weiszfeld's iteration."""
 
-    def step(_: int, m: Array) -> Array:
-        weight = 1 / jnp.maximum(jnp.linalg.norm(x - m, axis=-1, keepdims=True), 1e-6)
+    def step(_: Array, m: Array) -> Array:
+        weight = 1 / jnp.maximum(jnp.linalg.norm(x - m[None], axis=-1, keepdims=True), 1e-6)
         return jnp.sum(weight * x, 0) / weight.sum()
 
     return jax.lax.fori_loop(0, iterations, step, x.mean(0))
@@ -99,7 +100,7 @@ def decoder_norms(params: Params) -> Array:
 
 def normalized_error(error: Array, y: Array) -> Array:
     """||y - y_hat||^2 / ||y - mean y||^2 over a batch."""
-    spread = jnp.sum((y - y.mean(0)) ** 2)
+    spread = jnp.sum((y - y.mean(0, keepdims=True)) ** 2)
     return jnp.sum(error**2) / jnp.where(spread > 0, spread, 1.0)
 
 
@@ -109,7 +110,7 @@ def with_unit_decoder(params: Params, scaled: Iterable[str]) -> Params:
     `scaled` are those in the units of pre-activations; the reconstruction stays, latents are multiplied by n_i.
     """
     norms = decoder_norms(params)
-    folded = {name: params[name] * norms for name in scaled if name in params}
+    folded = {name: params[name] * lead(norms, params[name]) for name in scaled if name in params}
     return {**params, "W_dec": params["W_dec"] / norms[:, None], **folded}
 
 

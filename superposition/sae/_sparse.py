@@ -111,7 +111,7 @@ def _encode_backward(
     residuals: tuple[Slots, Array, Array, Array], g: Array
 ) -> tuple[Slots | None, None, Array, Array, Array]:
     slots, x, W_enc, b_dec = residuals
-    dW = _scattered(slots._replace(values=g), x - b_dec, W_enc.shape[::-1]).T
+    dW = _scattered(slots._replace(values=g), x - b_dec[None], W_enc.shape[::-1]).T
     db = jnp.zeros(W_enc.shape[1], g.dtype).at[slots.columns].add(g)
     return None, None, dW, db, -(W_enc @ db)
 
@@ -136,7 +136,7 @@ def _known_backward(
 ) -> tuple[None, None, Array, Array, Array]:
     x, W_enc, b_dec = residuals
     db = batch_sum(g)
-    return None, None, ((x - b_dec).T @ g), db, -(W_enc @ db)
+    return None, None, ((x - b_dec[None]).T @ g), db, -(W_enc @ db)
 
 
 known.defvjp(_known_forward, _known_backward)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.sae import _auxk, _parts, _sparse
 from superposition.sae._base import SAE
@@ -46,8 +47,8 @@ class TopKFamily(SAE, ABC):
 
     def pre_acts(self, params: Params, x: Array) -> Array:
         """Pre-activations, times ||W_dec,i|| where rescaled."""
-        pre = self.matmul(x, params["W_enc"]) + self.bias(params)
-        return self.mask(pre * decoder_norms(params) if self.rescale_acts_by_decoder_norm else pre)
+        pre = self.matmul(x, params["W_enc"]) + lead(self.bias(params), x)
+        return self.mask(pre * lead(decoder_norms(params), pre) if self.rescale_acts_by_decoder_norm else pre)
 
     def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
         """y_hat, from latents divided by ||W_dec,i|| where rescaled."""
@@ -91,7 +92,7 @@ def effective_k(sae: TopKFamily) -> int:
 
 def unscaled(sae: TopKFamily, params: Params, pre: Array) -> Array:
     """What decoding gets (..., d_sae): pre-activations, divided by ||W_dec,i|| where selection is rescaled."""
-    return pre / decoder_norms(params) if sae.rescale_acts_by_decoder_norm else pre
+    return pre / lead(decoder_norms(params), pre) if sae.rescale_acts_by_decoder_norm else pre
 
 
 def masked_latents(sae: TopKFamily, params: Params, x: Array, pre: Array, active: Array) -> Array:

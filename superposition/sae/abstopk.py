@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.sae import _select, _sparse, _topk
 from superposition.sae._auxk import auxk
 from superposition.sae._base import MASKED_PRE_ACT, Info
@@ -80,7 +81,7 @@ class AbsTopK(_topk.TopKFamily):
         """Values and columns of the k of largest magnitude, (..., slots); 0 beyond k and at masked latents."""
         slots = _topk.slots_per_example(self)
         size, columns = jax.lax.top_k(_magnitude(pre), slots)
-        chosen = (jnp.arange(slots) < self.k) & (size > 0)
+        chosen = lead(jnp.arange(slots) < self.k, size) & (size > 0)
         return jnp.where(chosen, jnp.take_along_axis(pre, columns, -1), 0.0), columns
 
 

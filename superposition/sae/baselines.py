@@ -118,7 +118,7 @@ class PCA(_LinearCode):
         if x is None:
             raise ConfigError("pca is made from data; give init_params a sample x (examples, d_in)")
         mean = x.mean(0)
-        _, vectors = jnp.linalg.eigh((x - mean).T @ (x - mean) / x.shape[0])
+        _, vectors = jnp.linalg.eigh((x - mean[None]).T @ (x - mean[None]) / x.shape[0])
         W_dec = vectors.T[::-1][: self.d_sae]
         return {"W_enc": W_dec.T, "b_enc": jnp.zeros(self.d_sae), "W_dec": W_dec, "b_dec": mean}
 

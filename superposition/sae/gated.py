@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.sae._base import SAE, Info
 from superposition.sae._parts import Params, State, squared_error, start
 from superposition.typing import PRNGKey
@@ -57,13 +58,14 @@ class Gated(SAE):
 
     def pre_acts(self, params: Params, x: Array) -> Array:
         """(x - b_dec) W_enc, before the gate's and the magnitude's own biases."""
-        inside = x - params["b_dec"] if self.apply_b_dec_to_input else x
+        inside = x - lead(params["b_dec"], x) if self.apply_b_dec_to_input else x
         return self.mask(self.matmul(inside, params["W_enc"]))
 
     def activate(self, params: Params, pre: Array) -> Array:
         """1[pre + b_gate > 0] relu(exp(r_mag) pre + b_mag)."""
-        magnitude = jax.nn.relu(self.mask(pre * jnp.exp(params["r_mag"]) + params["b_mag"]))
-        return jnp.where(pre + params["b_gate"] > 0, magnitude, 0.0)
+        b_gate, b_mag, r_mag = (lead(params[name], pre) for name in ("b_gate", "b_mag", "r_mag"))
+        magnitude = jax.nn.relu(self.mask(pre * jnp.exp(r_mag) + b_mag))
+        return jnp.where(pre + b_gate > 0, magnitude, 0.0)
 
     def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
@@ -82,7 +84,7 @@ class Gated(SAE):
         del key
         pre = self.pre_acts(params, x)
         latents = self.activate(params, pre)
-        gate = jax.nn.relu(pre + params["b_gate"])
+        gate = jax.nn.relu(pre + params["b_gate"][None])
         error = y - self.decode(params, latents, x)
         frozen = y - self.decode(jax.lax.stop_gradient(params), gate, x)
         terms = {

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.sae._base import MASKED_PRE_ACT, SAE, Info
 from superposition.sae._parts import Params, State, squared_error, start, without_unused
@@ -22,7 +23,7 @@ def step(z: Array, threshold: Array, bandwidth: Array, to_input: Array) -> Array
 
     z are pre-activations: K looks at both sides of the threshold. dH/dz = 0, or +K / bandwidth where to_input.
     """
-    return (z > threshold).astype(z.dtype)
+    return (z > lead(threshold, z)).astype(z.dtype)
 
 
 def _step_forward(
@@ -40,7 +41,7 @@ def _step_backward(residuals: tuple[Array, ...], g: Array) -> tuple[Array | None
 @jax.custom_vjp
 def jumprelu(z: Array, threshold: Array, bandwidth: Array, to_input: Array) -> Array:
     """Z H(z - threshold), with d/dthreshold = -threshold K / bandwidth; d/dz = H (+ threshold K / bandwidth)."""
-    return jnp.where(z > threshold, jax.nn.relu(z), 0.0)
+    return jnp.where(z > lead(threshold, z), jax.nn.relu(z), 0.0)
 
 
 def _jump_forward(
@@ -51,8 +52,8 @@ def _jump_forward(
 
 def _jump_backward(residuals: tuple[Array, ...], g: Array) -> tuple[Array | None, ...]:
     z, threshold, bandwidth, to_input = residuals
-    slope = g * threshold * _window(z, threshold, bandwidth) / bandwidth
-    passed = jnp.where((z > threshold) & (z > 0), g, 0.0)
+    slope = g * lead(threshold, z) * _window(z, threshold, bandwidth) / bandwidth
+    passed = jnp.where((z > lead(threshold, z)) & (z > 0), g, 0.0)
     return passed + to_input * slope, _sum_like(-slope, threshold), None, None
 
 
@@ -61,7 +62,7 @@ jumprelu.defvjp(_jump_forward, _jump_backward)
 
 
 def _window(z: Array, threshold: Array, bandwidth: Array) -> Array:
-    return (jnp.abs(z - threshold) < bandwidth / 2).astype(z.dtype)
+    return (jnp.abs(z - lead(threshold, z)) < bandwidth / 2).astype(z.dtype)
 
 
 def _sum_like(g: Array, threshold: Array) -> Array:
@@ -171,7 +172,7 @@ class JumpReLU(SAE):
         error = y - self.decode(params, latents, x)
         norms = jnp.linalg.norm(params["W_dec"], axis=-1)
         if self.sparsity_loss == "tanh":
-            sparsity = jnp.tanh(self.tanh_scale * latents * norms).sum() / batch
+            sparsity = jnp.tanh(self.tanh_scale * latents * norms[None]).sum() / batch
         else:
             l0 = step(pre, params["threshold"], *self._estimator).sum(-1)
             sparsity = l0.mean()

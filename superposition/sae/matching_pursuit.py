@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from superposition._internal import validate
+from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.sae import _parts
 from superposition.sae._base import SAE, Info
@@ -75,7 +76,7 @@ class MatchingPursuit(SAE):
 
     def pre_acts(self, params: Params, x: Array) -> Array:
         """X - b_dec: pursuit has residuals, not pre-activations; (..., d_in) -> (..., d_in)."""
-        return x - params["b_dec"] if self.apply_b_dec_to_input else x
+        return x - lead(params["b_dec"], x) if self.apply_b_dec_to_input else x
 
     def activate(self, params: Params, pre: Array) -> Array:
         """Latents by pursuit of pre, (..., d_in) -> (..., d_sae)."""

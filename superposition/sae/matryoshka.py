@@ -69,7 +69,7 @@ class Matryoshka(_topk.BatchTopKFamily):
         active = pre >= least
         latents = _topk.masked_latents(self, params, x, pre, active)
         nested = self._sampled(params, latents, key) if self.n_sampled else self._fixed(params, latents)
-        constant = params["b_dec"] + (self.matmul(x, params["W_skip"].T) if self.skip else 0.0)
+        constant = params["b_dec"][None] + (self.matmul(x, params["W_skip"].T) if self.skip else 0.0)
         errors = [y - constant - part for part in nested]
         mse = sum((normalized_error(e, y) for e in errors), jnp.float32(0)) / len(errors)
         terms = {"mse_normalized": mse} | auxk(self, params, state, x, errors[-1])

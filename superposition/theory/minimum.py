@@ -222,7 +222,9 @@ def _newton(
     def step(_: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
         x, value, slope, hessian, damping, candidate = carry
         # One map evaluates the candidate and the differences about it: one copy of the loss to compile.
-        values, slopes = jax.lax.map(lambda shift: value_and_slope(candidate + shift, weight, p), shifts)
+        values, slopes = jax.lax.map(
+            lambda shift: value_and_slope(candidate + shift[None], weight, p), shifts
+        )
         new_hessian = jnp.moveaxis(slopes[1 : size + 1] - slopes[size + 1 :], 0, 1) / (2 * DIFFERENCE)
         better = values[0] < value
         x, slope = (jnp.where(better[:, None], a, b) for a, b in ((candidate, x), (slopes[0], slope)))

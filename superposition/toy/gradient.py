@@ -18,18 +18,25 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
+from superposition._internal.rank import lead
 from superposition.typing import ToyParams
 
 Activation = Literal["linear", "relu"]
 
 
-def wide(activation: Activation, params: ToyParams, importance: Array, x: Array) -> ToyParams:
+def wide(
+    activation: Activation,
+    params: ToyParams,
+    importance: Float[Array, "n_features"],
+    x: Float[Array, "n_features batch"],
+) -> ToyParams:
     """Gradient of one model on a batch: W (m, n), b (n,), importance (n,), x (n, batch)."""
     W, b = params
     m, n = W.shape
     h = W @ x
-    z = sum(W[k][:, None] * h[k] for k in range(m)) if m <= 8 else W.T @ h
+    z = sum(W[k][:, None] * h[k][None] for k in range(m)) if m <= 8 else W.T @ h
     g = _residual(activation, z + b[:, None], x, importance[:, None])
     if n <= 4 * m:
         G = g @ x.T
@@ -45,10 +52,10 @@ def narrow(activation: Activation, params: ToyParams, importance: Array, x: Sequ
     W, b, weight = (jnp.moveaxis(a, 0, -1) for a in (*params, importance))
     m, n, _ = W.shape
     features = range(n)
-    h = [sum(W[k, i] * x[i] for i in features) for k in range(m)]
-    z = [sum(W[k, i] * h[k] for k in range(m)) + b[i] for i in features]
-    g = [_residual(activation, z[i], x[i], weight[i]) for i in features]
-    Wg = [sum(W[k, i] * g[i] for i in features) for k in range(m)]
+    h = [sum(lead(W[k, i], x[i]) * x[i] for i in features) for k in range(m)]
+    z = [sum(lead(W[k, i], h[k]) * h[k] for k in range(m)) + lead(b[i], h[0]) for i in features]
+    g = [_residual(activation, z[i], x[i], lead(weight[i], x[i])) for i in features]
+    Wg = [sum(lead(W[k, i], g[i]) * g[i] for i in features) for k in range(m)]
     batch = x[0].shape[0]
     ones = jnp.ones((1, batch))
     dW = [[(ones @ (h[k] * g[i] + Wg[k] * x[i]))[0] for i in features] for k in range(m)]

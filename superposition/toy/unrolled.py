@@ -13,13 +13,21 @@ weights layers there is too much for one loop, and every sum over the batch beco
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 UNROLLED = 8
 
 
 def hidden_relu(
-    W_in: Array, W_out: Array, b: Array, importance: Array, x: Array, target: Array
-) -> tuple[Array, Array, Array]:
+    W_in: Float[Array, "n_hidden n_features"],
+    W_out: Float[Array, "n_features n_hidden"],
+    b: Float[Array, "n_features"],
+    importance: Float[Array, "n_features"],
+    x: Float[Array, "n_features batch"],
+    target: Float[Array, "n_features batch"],
+) -> tuple[
+    Float[Array, "n_hidden n_features"], Float[Array, "n_features n_hidden"], Float[Array, "n_features"]
+]:
     """dL/dW_in (m, n), dL/dW_out (n, m), dL/db (n,) of one model on a batch: x and target (n, batch)."""
     before = product(W_in, x)
     h = jax.nn.relu(before)
@@ -30,9 +38,9 @@ def hidden_relu(
     return u @ x.T, g @ h.T, g @ jnp.ones(x.shape[1], g.dtype)
 
 
-def product(A: Array, x: Array) -> Array:
+def product(A: Float[Array, "rows k"], x: Float[Array, "k batch"]) -> Float[Array, "rows batch"]:
     """A x, (rows, k) (k, batch) -> (rows, batch); unrolled where k is small."""
     k = A.shape[1]
     if k > UNROLLED:
         return A @ x
-    return sum((A[:, i, None] * x[i] for i in range(1, k)), A[:, 0, None] * x[0])
+    return sum((A[:, i, None] * x[i][None] for i in range(1, k)), A[:, 0, None] * x[0][None])
