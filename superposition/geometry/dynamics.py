@@ -97,10 +97,14 @@ def visits(
         raise ConfigError(f"levels must be > 0, closeness being relative; got {levels.min():g}")
     with np.errstate(over="ignore"):
         off = np.abs(L[:, None] / levels - 1)
-    at = np.where(off.min(1) < within, off.argmin(1), -1)
-    edges = np.flatnonzero(np.diff(at)) + 1
-    runs = np.split(np.arange(len(at)), edges)
-    return [Visit(int(at[r[0]]), int(r[0]), int(r[-1])) for r in runs if at[r[0]] >= 0 and len(r) >= least]
+    nearest = np.where(off.min(1) < within, off.argmin(1), -1)
+    edges = np.flatnonzero(np.diff(nearest)) + 1
+    stays = np.split(np.arange(len(nearest)), edges)
+    return [
+        Visit(int(nearest[stay[0]]), int(stay[0]), int(stay[-1]))
+        for stay in stays
+        if nearest[stay[0]] >= 0 and len(stay) >= least
+    ]
 
 
 class Plateau(NamedTuple):

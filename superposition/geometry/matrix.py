@@ -126,8 +126,8 @@ def interference(W: Any) -> Any:
     >>> geometry.interference([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]).tolist()  # an antipodal pair, and a feature alone
     [1.0, 1.0, 0.0]
     """
-    total, own, top = _read_out(W)
-    return top * (top * (total - own).clip(0))
+    total, squares, top = _read_out(W)
+    return top * (top * (total - squares).clip(0))
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -138,8 +138,8 @@ def dimensionality(W: Any) -> Any:
     >>> geometry.dimensionality([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]]).tolist()  # two share a dimension, one has its own
     [0.5, 0.5, 1.0]
     """
-    total, own, _ = _read_out(W)
-    return own / _namespace(W).where(own > 0, total, 1.0)
+    total, squares, _ = _read_out(W)
+    return squares / _namespace(W).where(squares > 0, total, 1.0)
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -81,17 +81,17 @@ def motifs(
     effect = validate.one_in_range("effect", effect, 0.0, np.inf)
     inhibition = validate.one_in_range("inhibition", inhibition, 0.0, np.inf)
     with np.errstate(over="ignore", invalid="ignore"):
-        return _found(read, write, ratio, effect, inhibition)
+        return _motifs(read, write, ratio, effect, inhibition)
 
 
-def _found(
+def _motifs(
     read: np.ndarray, write: np.ndarray, ratio: float, effect: float, inhibition: float
 ) -> list[Motif]:
     u, v = np.abs(read), write.T  # (neuron, feature), both
-    own = u * v
+    effects = u * v
     asymmetric = (u[:, :, None] > ratio * u[:, None, :]) & (v[:, None, :] > ratio * v[:, :, None])
-    serves = (own > effect)[:, :, None] & (own > effect)[:, None, :]
-    found = []
+    serves = (effects > effect)[:, :, None] & (effects > effect)[:, None, :]
+    result = []
     for k, i, j in np.argwhere(asymmetric & serves):
         together = read[:, i] * np.sign(read[k, i])
         back = np.where(together > 0, -together * v[:, j], 0.0)
@@ -101,10 +101,10 @@ def _found(
             numbers = (
                 u[k, i] / u[k, j],
                 v[k, j] / v[k, i],
-                own[k, i],
-                own[k, j],
+                effects[k, i],
+                effects[k, j],
                 interference,
                 back[inhibitor] / interference,
             )
-            found.append(Motif(int(k), inhibitor, int(i), int(j), *map(float, numbers)))
-    return sorted(found, key=lambda motif: motif.distance)
+            result.append(Motif(int(k), inhibitor, int(i), int(j), *map(float, numbers)))
+    return sorted(result, key=lambda motif: motif.distance)

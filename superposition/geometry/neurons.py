@@ -93,8 +93,8 @@ def feature_codes(
     represented = validate.one_in_range("represented", represented, 0.0, np.inf)
     validate.choice("sign", sign, SIGNS)
     weight = np.abs(matrix) if sign == "absolute" else np.maximum(matrix, 0)
-    there = norms(weight) > represented
-    return (weight > threshold * weight.max(0)) & there
+    is_represented = norms(weight) > represented
+    return (weight > threshold * weight.max(0)) & is_represented
 
 
 def neurons(W: Any, *, threshold: float = 0.5, represented: float = 0.5, sign: str = "positive") -> Neurons:

@@ -113,17 +113,17 @@ def recognise(
     tolerance = validate.one_in_range("tolerance", tolerance, 0.0, 45.0, open_low=True)
     top, length, unit = _polar(W)
     with np.errstate(over="ignore"):
-        there = top * length > max(represented, DEAD)
-    kept = np.flatnonzero(there)
-    cosines = unit[:, kept].T @ unit[:, kept]
-    D = _dimensionality(top, length, unit, kept)
-    found = []
+        is_represented = top * length > max(represented, DEAD)
+    alive = np.flatnonzero(is_represented)
+    cosines = unit[:, alive].T @ unit[:, alive]
+    D = _dimensionality(top, length, unit, alive)
+    components = []
     for part in _parts(cosines, edge):
         for members, name, rank, off in _named(cosines, part, np.sin(np.radians(tolerance)), tolerance):
-            features = tuple(int(i) for i in kept[members])
-            found.append(Component(features, rank, name, float(D[members].mean()), off))
-    found.sort(key=lambda c: (-len(c.features), c.name, c.features))
-    return Arrangement(tuple(found), tuple(int(i) for i in np.flatnonzero(~there)))
+            features = tuple(int(i) for i in alive[members])
+            components.append(Component(features, rank, name, float(D[members].mean()), off))
+    components.sort(key=lambda c: (-len(c.features), c.name, c.features))
+    return Arrangement(tuple(components), tuple(int(i) for i in np.flatnonzero(~is_represented)))
 
 
 def census(arrangements: Iterable[Arrangement]) -> dict[str, int]:
@@ -158,11 +158,11 @@ def _polar(W: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return top[0], length, scaled / np.where(length > 0, length, 1)
 
 
-def _dimensionality(top: np.ndarray, length: np.ndarray, unit: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """D_i = 1 / sum_j (cos_ij ||W_j|| / ||W_i||)^2 of the kept features, j over all; ||W|| = top length."""
-    cosines = unit[:, kept].T @ unit
+def _dimensionality(top: np.ndarray, length: np.ndarray, unit: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """D_i = 1 / sum_j (cos_ij ||W_j|| / ||W_i||)^2 of the features `alive`, j over all; ||W|| = top length."""
+    cosines = unit[:, alive].T @ unit
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        ratio = top / top[kept][:, None] * (length / length[kept][:, None])
+        ratio = top / top[alive][:, None] * (length / length[alive][:, None])
         return 1 / np.where(cosines == 0, 0.0, (cosines * ratio) ** 2).sum(1)
 
 

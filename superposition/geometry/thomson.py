@@ -62,8 +62,8 @@ class Minima(NamedTuple):
 def interference_energy(W: Any) -> Any:
     """E = (1/3) sum_{i != j} (cos_ij)_+^2 of the directions of W (..., d, k), (...)."""
     C = cosines(W)
-    own = C.diagonal(axis1=-2, axis2=-1)
-    return ((C.clip(0) ** 2).sum((-2, -1)) - (own**2).sum(-1)) / 3
+    diagonal = C.diagonal(axis1=-2, axis2=-1)
+    return ((C.clip(0) ** 2).sum((-2, -1)) - (diagonal**2).sum(-1)) / 3
 
 
 def coulomb_energy(W: Any) -> Any:
@@ -81,12 +81,12 @@ def one_active_loss(params: Any) -> Array:
     params: anything with W (m, n) and b (n,). It is the limit of the expected loss / p as p -> 0.
     """
     A, b = params.W.T @ params.W, params.b[:, None]
-    own = jnp.eye(len(A), dtype=A.dtype)
+    identity = jnp.eye(len(A), dtype=A.dtype)
     # Active above u = -b / a: the error there is ((1 or 0) - a) u - b, below it 1 or 0 times u.
     start = jnp.where(A > 0, jnp.clip(-b / jnp.where(A > 0, A, 1.0), 0.0, 1.0), 1.0)
-    first, last = (own - A) * start - b, (own - A) - b
+    first, last = (identity - A) * start - b, (identity - A) - b
     open_part = (1 - start) * (first**2 + first * last + last**2) / 3
-    return jnp.sum(open_part + own * start**3 / 3)
+    return jnp.sum(open_part + identity * start**3 / 3)
 
 
 def interference_minima(cases: Sequence[tuple[int, int]], **options: Any) -> list[Minima]:
@@ -155,8 +155,8 @@ def _interference(params: ToyParams) -> Array:
 
 def _coulomb(params: ToyParams) -> Array:
     U = _unit(params.W)
-    there = (U * U).sum(0) > 0
-    pairs = jnp.triu(jnp.outer(there, there), 1)
+    used = (U * U).sum(0) > 0  # vectors beyond k are zero
+    pairs = jnp.triu(jnp.outer(used, used), 1)
     distance = jnp.where(pairs, 2 - 2 * U.T @ U, 1.0)
     return jnp.where(pairs, 1 / jnp.sqrt(jnp.maximum(distance, 1e-12)), 0.0).sum()
 
@@ -178,10 +178,10 @@ _UNUSED = {"interference": 0.0, "coulomb": 0.0, "one active": 1 / 3}  # what a v
 def _descend(kind: str, steps: int, W: Array) -> tuple[Array, Array, Array]:
     energy = _ENERGIES[kind]
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps))
-    there = (W**2).sum(-2) > 0
+    used = (W**2).sum(-2) > 0
     free = kind == "one active"
     params = ToyParams(
-        W / jnp.sqrt((W**2).sum(-2, keepdims=True).clip(1e-300)), jnp.where(there & free, 0.3, 0.0)
+        W / jnp.sqrt((W**2).sum(-2, keepdims=True).clip(1e-300)), jnp.where(used & free, 0.3, 0.0)
     )
 
     def step(_: Array, carry: tuple[ToyParams, Any]) -> tuple[ToyParams, Any]:

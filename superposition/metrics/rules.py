@@ -36,11 +36,11 @@ def best_sets(hits: Any, totals: Any, fired: Any) -> np.ndarray:
     """
     h, n, f = _counts(hits, totals, fired)
     order = np.argsort(-ratio(np, h, n[:, None]), axis=0, kind="stable")
-    found = np.cumsum(np.take_along_axis(h, order, 0), 0)
-    f1 = ratio(np, 2 * found, f + np.cumsum(n[order], 0))
-    kept = (np.arange(len(n))[:, None] <= f1.argmax(0)) & (f1.max(0) > 0)
+    hits_so_far = np.cumsum(np.take_along_axis(h, order, 0), 0)
+    f1 = ratio(np, 2 * hits_so_far, f + np.cumsum(n[order], 0))
+    in_best = (np.arange(len(n))[:, None] <= f1.argmax(0)) & (f1.max(0) > 0)
     chosen = np.zeros(h.shape, bool)
-    np.put_along_axis(chosen, order, kept, 0)
+    np.put_along_axis(chosen, order, in_best, 0)
     return chosen
 
 
@@ -57,8 +57,8 @@ def judge_sets(hits: Any, totals: Any, fired: Any, chosen: Any) -> Verdict:
     inside = np.asarray(chosen, bool)
     if inside.shape != h.shape:
         raise ConfigError(f"chosen must have the shape of hits, {h.shape}; got {inside.shape}")
-    found, said = (h * inside).sum(0), n @ inside
-    return Verdict(ratio(np, 2 * found, f + said), ratio(np, found, said), ratio(np, found, f))
+    true, predicted = (h * inside).sum(0), n @ inside
+    return Verdict(ratio(np, 2 * true, f + predicted), ratio(np, true, predicted), ratio(np, true, f))
 
 
 def _counts(hits: Any, totals: Any, fired: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
