@@ -57,11 +57,15 @@ def _no_process_outlives_its_module():
     assert not left, f"processes were left running, and are killed now: {left}"
 
 
+MANY_MAPS = 20_000  # of the 65,530 memory maps that a process may have: past that XLA ends in a segfault
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _the_programs_of_a_module_end_with_it():
-    """Every compiled program holds memory maps, and a process may have 65,530: past that XLA ends in a segfault."""
+def _compiled_programs_leave_room():
+    """Every compiled program holds memory maps; modules share what they compile for as long as there is room."""
     yield
-    if "jax" in sys.modules:
+    maps = Path("/proc/self/maps")
+    if "jax" in sys.modules and maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
         sys.modules["jax"].clear_caches()
         gc.collect()
 

@@ -125,11 +125,6 @@ class JumpReLU(SAE):
             )
 
     @property
-    def sparsity(self) -> str:
-        """The kind of the sparsity term, by the name that `training.measuring` asks for."""
-        return self.sparsity_loss
-
-    @property
     def unit_norm(self) -> bool:
         """Decoder rows of norm 1 (Rajamanoharan et al. 2024), except where "tanh" weighs by the norm."""
         return self.sparsity_loss != "tanh"

@@ -129,6 +129,6 @@ def target_l0(sae: SAE, settings: Mapping[str, Any], l0_target: float | None) ->
     >>> target_l0(JumpReLU(d_in=3, d_sae=8), {"l0_target": 4.0}, None)
     4.0
     """
-    if getattr(sae, "sparsity", None) == "quadratic":
+    if getattr(sae, "sparsity_loss", None) == "quadratic":
         return sae.l0_target  # type: ignore[attr-defined]
     return settings.get("l0_target", l0_target)
