@@ -11,7 +11,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from superposition.errors import ConfigError
 from superposition.plot.style import BLUE, DPI, FRAME, INK, MUTED, RED, WEIGHTS, Figure, fitted, grid, styled
 
-SIZE = (12.0, 6.75)  # inches, the shape of a projector
+SIZE = (11.2, 6.3)  # inches, the shape of a projector
+THRONG = 200  # weights of silent latents that are drawn; more would be a grey surface
 MOST = 64  # circles in a layer that can still be told apart
 ON = LinearSegmentedColormap.from_list("on", ["white", "#1b3a8c"])
 BODY, HEADING, NOTE = 13.0, 16.0, 11.0
@@ -106,6 +107,8 @@ def architecture(trained: Any, x: Any, *, title: str | None = None) -> Figure:
         places = [_layer(d_in, 0.0), _layer(d_sae, 0.5), _layer(len(x_hat), 1.0)]
         for j in range(d_sae):
             on = latents[j] != 0
+            if not on and d_in * d_sae > THRONG:
+                continue
             _lines(axes, places[0], places[1][j : j + 1], W_enc[:, j], on)
             _lines(axes, places[1][j : j + 1], places[2], W_dec[j], on)
         for place, values in zip(places, (x, latents, x_hat), strict=True):
@@ -137,7 +140,7 @@ def _few(name: str, count: int) -> None:
 
 def _canvas(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE, dpi=DPI, facecolor="white")
-    axes = figure.add_axes((0.13, 0.045, 0.74, 0.765))
+    axes = figure.add_axes((0.13, 0.045, 0.72, 0.765))
     axes.set(xlim=(-0.04, 1.04), ylim=(-0.04, 1.04))
     axes.axis("off")
     line = fitted(title, HEADING, 72 * (SIZE[0] - 0.8), "bold")
@@ -164,12 +167,15 @@ def _circles(axes: Axes, places: np.ndarray, values: np.ndarray) -> None:
         points, points, 0, units="points", offsets=places, offset_transform=axes.transData,
         facecolors=shades(np.abs(values) / most), edgecolors=rings, linewidths=1.4, zorder=4, gid="neurons",
     )  # fmt: skip
+    circles.set_clip_on(False)
     axes.add_collection(circles, autolim=False)
 
 
 def _lines(axes: Axes, starts: np.ndarray, ends: np.ndarray, weights: np.ndarray, strong: bool) -> None:
     pairs = [[a, b] for a in starts for b in ends]
-    shown = np.abs(weights) > 0.02
+    shown = np.abs(weights) > (
+        0.02 if strong else 0.15
+    )  # faint lines of small weights would be a grey surface
     width = np.clip(2.6 * np.abs(weights), 0.4, 4.0) if strong else np.full(len(weights), 0.35)
     colours: Any = WEIGHTS(0.5 + 0.5 * np.clip(weights, -1, 1)) if strong else [FRAME] * len(weights)
     keep = [k for k in range(len(pairs)) if shown[k]]
@@ -181,8 +187,9 @@ def _lines(axes: Axes, starts: np.ndarray, ends: np.ndarray, weights: np.ndarray
 
 
 def _beside(axes: Axes, place: Any, words: str, left: bool) -> None:
+    behind = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
     axes.annotate(words, place, (-20 if left else 20, 0), textcoords="offset points", fontsize=NOTE, va="center",
-                  ha="right" if left else "left", annotation_clip=False, zorder=6)  # fmt: skip
+                  ha="right" if left else "left", annotation_clip=False, zorder=6, bbox=behind)  # fmt: skip
 
 
 def _heads(axes: Axes, heads: Sequence[str]) -> None:

@@ -60,7 +60,7 @@ def dimensionalities(toys: Any, *, title: str | None = None) -> Figure:
             axes.axhline(value, color=FRAME, linewidth=1.0, dashes=(4, 3), zorder=1)
             axes.text(
                 1.01,
-                value,
+                value + LIFT.get(name, 0.0),
                 f"{name} {value:.3g}",
                 transform=axes.get_yaxis_transform(),
                 va="center",
@@ -89,7 +89,7 @@ def dimensionalities(toys: Any, *, title: str | None = None) -> Figure:
         axes.set_ylabel("Feature dimensionality $D_i$", fontsize=BODY)
         axes.tick_params(labelsize=11)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=BODY, loc="upper right")
+        axes.legend(frameon=False, fontsize=BODY, loc=(0.72, 0.8))
         _headline(axes, title)
     return figure
 
