@@ -20,9 +20,10 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 SLICE := $(FAST) $(patsubst %,tests/%.py,cli/test_cli conformance/test_first_script interventions/test_splicing llm/test_model \
 	storage/test_formats training/test_sae_fit)
 
-.PHONY: help reproduce test test-fast test-slow test-parity test-peers test-newest lint bench clean
+.PHONY: help reproduce notebooks test test-fast test-slow test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
+	@echo "make notebooks   every lesson of the course executed, in notebooks/"
 	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
 	@echo "make test        the tests, and the examples in the docstrings: before a push"
 	@echo "make test-slow   the tests marked slow"
@@ -34,6 +35,9 @@ help:
 
 reproduce: .venv/core
 	$(BIN)/python -m experiments --all
+
+notebooks: .venv/notebooks
+	$(BIN)/python notebooks/build.py
 
 test: .venv/test
 	$(BIN)/python $(PYTEST) -m "$(OTHERS)" --doctest-modules tests superposition
@@ -81,6 +85,10 @@ bench: .venv/bench
 
 .venv/test: .venv/core
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@touch $@
+
+.venv/notebooks: .venv/core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks]"
 	@touch $@
 
 .venv-newest/test: pyproject.toml

@@ -3,7 +3,9 @@
 from superposition.plot.animation import save_animation
 from superposition.plot.columns import Group, columns
 from superposition.plot.features_2d import features_2d
+from superposition.plot.layers import architecture, network
 from superposition.plot.neurons import neurons
+from superposition.plot.paths import dimensionalities, training_path
 from superposition.plot.phase import (
     THREE_IN_TWO,
     TRIANGLE,
@@ -19,6 +21,7 @@ from superposition.plot.phase import (
 from superposition.plot.recovery import Curve, Map, against_l0, found, maps
 from superposition.plot.sae import decoder_cosines, history, matched_cosines
 from superposition.plot.save import save
+from superposition.plot.vectors import angles, neuron_view, raster
 
 __all__ = [
     "THREE_IN_TWO",
@@ -33,16 +36,23 @@ __all__ = [
     "Shortfall",
     "Theory",
     "against_l0",
+    "angles",
+    "architecture",
     "columns",
     "decoder_cosines",
+    "dimensionalities",
     "features_2d",
     "found",
     "history",
     "maps",
     "matched_cosines",
+    "network",
+    "neuron_view",
     "neurons",
     "phase_colour",
     "phase_diagram",
+    "raster",
     "save",
     "save_animation",
+    "training_path",
 ]

@@ -1,0 +1,106 @@
+"""Every lesson runs as a plain script, with small settings, without a network and with nothing on standard error."""
+
+import socket
+
+import pytest
+
+from notebooks import build
+
+LESSONS = build.lessons()
+
+
+def run(path, *, fast):
+    """The names a lesson leaves behind."""
+    names = {"__name__": "__main__"}
+    exec(compile(build.source(path, fast=fast), str(path), "exec"), names)
+    return names
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a lesson opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.syspath_prepend(str(build.HERE))  # what stands beside a lesson, as when it is run as a script
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_runs_as_a_script_without_a_network(path, no_network, capfd):
+    run(path, fast=True)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_every_setting_that_takes_long_has_a_value_for_the_tests(path):
+    """`steps = 5_000  # in the tests: 100`: else the fast run would be a slow one."""
+    settings = [line for line in build.source(path).splitlines() if "# in the tests:" in line]
+    assert settings
+    for line in settings:
+        name, long, short = line.split(" = ")[0], *(int(part.replace("_", "")) for part in numbers(line))
+        assert short < long, name
+
+
+def numbers(line):
+    value, _, small = line.partition("# in the tests: ")
+    return value.split(" = ")[1].strip(), small.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_at_full_size_shows_what_its_text_says(path, no_network):
+    check = CLAIMS[path.stem]
+    check(run(path, fast=False))
+
+
+def _features(names):
+    assert names["shapes"] == ["2 dedicated", "2 digons", "pentagon"]
+
+
+def _linear_and_relu(names):
+    """The counts of the experiment `lecture_figure` within one: 5, 8, 9, 10, 11, 12, 14."""
+    counts = names["counts"]
+    assert all(abs(a - b) <= 2 for a, b in zip(counts, (5, 8, 9, 10, 11, 12, 14), strict=True))
+    assert counts == sorted(counts)
+
+
+def _phase_change(names):
+    assert names["reached"].max() < 0.01
+    assert names["reached"].min() > -1e-4
+    assert 0.05 < names["gain"].max() < 0.14
+
+
+def _geometry(names):
+    assert names["name"] == "square antiprism"
+    assert abs(names["loss"][100] / names["levels"][9] - 1) < 0.005
+    assert abs(names["loss"][-1] / names["levels"][10] - 1) < 0.005
+
+
+def _larger_network(names):
+    assert names["seen"].min() >= 3
+    assert names["score"]["found"] > 0.9
+    assert (names["error"][names["active"] == 1] > 0.3).mean() < 0.02
+
+
+def _tour(names):
+    assert names["toy"].loss < 0.002
+
+
+def _sae(names):
+    scores = names["scores"]
+    assert scores[0.0][1] < 0.01
+    assert scores[0.0][2] < 0.2
+    assert max(found for _, _, found in scores.values()) > 0.9
+    assert scores[3.2][2] < scores[0.8][2]
+
+
+CLAIMS = {
+    "00_tour": _tour,
+    "01_features": _features,
+    "02_linear_and_relu": _linear_and_relu,
+    "03_phase_change": _phase_change,
+    "04_geometry": _geometry,
+    "05_larger_network": _larger_network,
+    "06_sae": _sae,
+}
