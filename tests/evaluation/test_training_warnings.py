@@ -88,7 +88,9 @@ def test_a_quadratic_penalty_has_a_target_too(tmp_path, capsys):
     assert "l0_target=1" in record["warnings"][0]
 
 
-@pytest.mark.parametrize("sae", [ReLU(8, 16, penalty=0.0), JumpReLU(8, 16, penalty=0.0)])
+@pytest.mark.parametrize(
+    "sae", [ReLU(8, 16, penalty=0.0), pytest.param(JumpReLU(8, 16, penalty=0.0), marks=pytest.mark.slow)]
+)
 def test_fit_says_it_in_its_result(sae):
     stream = planted_stream(jax.random.key(0), PLANTED["orthogonal"].scaled(8, 8))
     run = SAERun(sae, Adam(), steps=3, batch_size=16, l0_target=0.5)

@@ -55,7 +55,9 @@ def test_first_three_terms_are_the_integrals_of_the_definition(activation):
     np.testing.assert_allclose(found[2], second, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("n", "activation"), [(5, "relu"), (5, "linear"), (8, "relu")])
+@pytest.mark.parametrize(
+    ("n", "activation"), [(5, "relu"), (5, "linear"), pytest.param(8, "relu", marks=pytest.mark.slow)]
+)
 def test_all_terms_add_up_to_the_exact_expected_loss(n, activation):
     params, importance = _model(n, n)
     terms = _terms(params, importance, activation=activation, most=n)

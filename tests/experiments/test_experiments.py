@@ -24,11 +24,7 @@ from superposition import theory
 EXPERIMENTS = find.load_all()
 
 
-ALWAYS = (
-    "phase_without_bias",
-    "sharkey",
-    "steering",
-)  # one of each work, quick to run; `make test-slow` runs the others
+ALWAYS = ("sharkey",)  # a quick one; `make test-slow` runs the others
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def test_the_classical_solutions_are_found():
         assert geometry.recognise(found.W[0]).tegum == SHAPES[k]
 
 
+@pytest.mark.slow
 def test_interference_minima_are_as_low_as_the_shapes_and_sizes_do_not_disturb_each_other():
     cases = [(3, 2), (5, 2), (8, 3), (10, 4)]
     together = thomson.interference_minima(cases, key=jax.random.key(0), restarts=8)
@@ -116,6 +117,7 @@ def test_interference_minima_are_as_low_as_the_shapes_and_sizes_do_not_disturb_e
     assert {s.name for s in together[0].states(tolerance=1.0)} != {"triangle"}
 
 
+@pytest.mark.slow
 def test_one_active_minima_reach_the_exact_pentagon_and_free_lengths_lower_the_loss():
     cases = [(5, 2), (12, 3)]
     pentagon, icosahedron = thomson.one_active_minima(cases, key=jax.random.key(0), restarts=8)

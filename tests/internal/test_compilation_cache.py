@@ -61,7 +61,9 @@ def entries(place):
     return [path for path in place.glob("*/*") if path.is_file()]
 
 
-@pytest.mark.parametrize("program", [SWEEP, TRAIN], ids=["sweep", "loop"])
+@pytest.mark.parametrize(
+    "program", [pytest.param(SWEEP, marks=pytest.mark.slow), TRAIN], ids=["sweep", "loop"]
+)
 def test_a_second_process_compiles_nothing(program, tmp_path):
     first, second = run(tmp_path, program), run(tmp_path, program)
     assert (first["hits"], first["written"]) == (0, len(entries(tmp_path)))

@@ -85,6 +85,7 @@ def test_the_lesser_weight_never_vanishes():
     assert (np.abs(found.W) > 0).all()
 
 
+@pytest.mark.slow
 def test_a_bias_never_hurts():
     r, p = np.array([0.3, 0.9, 3.0]), np.array([0.9, 0.6, 0.1])
     importance = np.stack([np.ones(3), r], 1)
