@@ -116,7 +116,7 @@ check_loss(loss)
 # This cell is given. It draws a batch, takes the gradient of your loss, and lets Adam change the parameters.
 
 # %%
-steps = 3_000  # in the tests: 60
+steps = 3_000  # in the tests: 1_000
 
 
 @jax.jit

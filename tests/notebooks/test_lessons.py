@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from notebooks import build
+from superposition import geometry
 
 LESSONS = build.lessons()
 
@@ -72,7 +73,7 @@ def _phase_change(names):
 
 
 def _geometry(names):
-    assert names["name"] == "square antiprism"
+    assert geometry.recognise(names["toy"].W).name == "square antiprism"
     assert abs(names["loss"][100] / names["levels"][9] - 1) < 0.005
     assert abs(names["loss"][-1] / names["levels"][10] - 1) < 0.005
 
