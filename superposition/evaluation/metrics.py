@@ -64,6 +64,7 @@ def _recovery(name: str, column: str | None = None) -> Metric:
 
 METRICS: dict[str, Metric] = {
     "l0": _reconstruction("l0", "l0"),
+    "mse": Metric(DATA, None, lambda m: float(m.sums.squared_error) / float(m.sums.examples)),
     "fvu": _reconstruction("fvu", "fvu"),
     "explained_variance": _reconstruction("explained_variance"),
     "cosine": _reconstruction("cosine", "cosine"),

@@ -14,6 +14,7 @@ def test_evaluation_is_the_metrics_of_the_held_out_data(sae):
     numbers = sp.evaluate(sae, X)
     latents, x_hat = sae.reconstruct(X)
     assert numbers["fvu"] == pytest.approx(sp.metrics.fvu(X, np.asarray(x_hat)), rel=1e-5)
+    assert numbers["mse"] == pytest.approx(float(((X - np.asarray(x_hat)) ** 2).sum(1).mean()), rel=1e-5)
     assert numbers["l0"] == pytest.approx(float((np.asarray(latents) > 0).sum(1).mean()))
     assert numbers.firing_rates.shape == (8,)
     assert "mmcs" not in numbers
