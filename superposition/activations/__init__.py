@@ -1,6 +1,6 @@
 """Streams of activations for SAEs. A new source is one file and one line here."""
 
-from superposition.activations._base import ASIDE, Batch, Source, Stream
+from superposition.activations._base import HELD_OUT_STEP, Batch, Source, Stream
 from superposition.activations.array import ArrayActivations, array_stream
 from superposition.activations.files import FileActivations, file_stream
 from superposition.activations.given import as_stream
@@ -9,7 +9,7 @@ from superposition.activations.planted import PlantedActivations, planted_stream
 from superposition.activations.toy import ToyActivations, toy_stream
 
 __all__ = [
-    "ASIDE",
+    "HELD_OUT_STEP",
     "ArrayActivations",
     "Batch",
     "FileActivations",

@@ -12,7 +12,7 @@ from jax import Array
 from superposition.errors import ConfigError
 from superposition.typing import PyTree
 
-ASIDE = 2**28  # steps from here on are for estimates and never trained on in the same order
+HELD_OUT_STEP = 2**28  # steps from here on are for estimates and never trained on in the same order
 LARGE, SMALL = 1e15, 1e-16  # largest numbers between which sums of squares are right in float32
 
 
@@ -110,7 +110,7 @@ class Stream(NamedTuple):
         """At least `examples` examples apart from those trained on, in one Batch."""
         size = min(batch, examples)
         self.source.check(size)
-        parts = [self.batch(ASIDE + i, size) for i in range(-(-examples // size))]
+        parts = [self.batch(HELD_OUT_STEP + i, size) for i in range(-(-examples // size))]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:examples], *parts)
 
     def scales(self, batch_size: int, batches: int = 32) -> tuple[float, float]:
@@ -128,7 +128,7 @@ class Stream(NamedTuple):
         """Raise ConfigError where the numbers themselves, and not only their norms, are out of range."""
         peaks = np.zeros(2)
         for i in range(batches):
-            batch = self.batch(ASIDE + i, size)
+            batch = self.batch(HELD_OUT_STEP + i, size)
             peaks = np.maximum(peaks, [float(jnp.abs(one).max()) for one in (batch.x, batch.y)])
         for name, peak in zip(("activations x", "activations y"), peaks, strict=True):
             if not np.isfinite(peak) or peak == 0:
@@ -160,7 +160,7 @@ def _mean_norm(batch: Batch) -> tuple[Array, Array]:
 
 
 def _norms(source: Source, inputs: PyTree, size: int, batches: int) -> np.ndarray:
-    rows = [_mean_norm(_batch(source, inputs, np.uint32(ASIDE + i), size)) for i in range(batches)]
+    rows = [_mean_norm(_batch(source, inputs, np.uint32(HELD_OUT_STEP + i), size)) for i in range(batches)]
     return np.mean(np.array(rows, np.float64), 0)
 
 

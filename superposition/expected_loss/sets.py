@@ -63,8 +63,8 @@ def _moments(density: Array, law: Sets) -> tuple[Array, Array]:
 def enumerated_losses(W: Array, b: Array, density: Array, law: Sets) -> Array:
     """E (x_i - relu(z_i))^2, (n,), one pattern of active features after another.
 
-    Every pattern's own loss is computed before they are added, so that the rare and the frequent ones do not
-    drown each other; how well, see `_mean_positive_square`.
+    The loss of every pattern is computed before they are added, which avoids cancellation between rare and frequent
+    patterns; `_mean_positive_square` says how well.
     """
     n = W.shape[1]
     A = W.T @ W

@@ -1,4 +1,4 @@
-"""Expected loss of toy models that bend twice: split by how many features are active, sampled only from two on.
+"""Expected loss of toy models with two ReLUs: terms of at most one active feature in closed form, the rest by Monte Carlo.
 
 With a ReLU in the hidden layer the outputs are no longer functions of sums of independent variables, and the
 exact series of this package does not apply. But there is no hidden bias, so z(x) - b is positively homogeneous:

@@ -6,7 +6,7 @@ from superposition.interventions.attribution import Attribution, Logit, ablation
 from superposition.interventions.continuations import Continuation, Steering, continuations
 from superposition.interventions.dose import DoseResponse, Estimate, dose_response
 from superposition.interventions.edited import Edited
-from superposition.interventions.effect import Effect, Standing, effect, kl, standing
+from superposition.interventions.effect import Effect, TokenStats, effect, kl, token_stats
 from superposition.interventions.evaluation import Ablations, Spliced, ablations, evaluate
 from superposition.interventions.latents import (
     Contrast,
@@ -41,9 +41,9 @@ __all__ = [
     "Requirements",
     "Splice",
     "Spliced",
-    "Standing",
     "Steer",
     "Steering",
+    "TokenStats",
     "ablate",
     "ablation_effects",
     "ablations",
@@ -62,6 +62,6 @@ __all__ = [
     "max_activations",
     "requirements",
     "splice",
-    "standing",
     "steer",
+    "token_stats",
 ]

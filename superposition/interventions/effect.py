@@ -12,11 +12,11 @@ from superposition.errors import ConfigError
 from superposition.llm.prompts import is_text
 
 
-class Standing(NamedTuple):
+class TokenStats(NamedTuple):
     """A token among all: how many are likelier (0 is the likeliest), its logit, probability and log-probability.
 
-    >>> standing([0.0, 1.0, 2.0], target=2)
-    Standing(rank 0, logit 2, probability 0.6652, log-probability -0.4076)
+    >>> token_stats([0.0, 1.0, 2.0], target=2)
+    TokenStats(rank 0, logit 2, probability 0.6652, log-probability -0.4076)
     """
 
     rank: Array
@@ -26,18 +26,18 @@ class Standing(NamedTuple):
 
     def __repr__(self) -> str:
         fields = (f"{name.replace('_', '-')} {_shown(value)}" for name, value in self._asdict().items())
-        return f"Standing({', '.join(fields)})"
+        return f"TokenStats({', '.join(fields)})"
 
 
 class Effect(NamedTuple):
-    """A target's standing before and after an edit; kl (nats) of the edited distribution from the unedited.
+    """How the model stands to a target before and after an edit; kl (nats) of the edited distribution from the unedited.
 
     >>> effect([0.0, 1.0, 2.0], [0.0, 3.0, 2.0], target=1).after
-    Standing(rank 0, logit 3, probability 0.7054, log-probability -0.349)
+    TokenStats(rank 0, logit 3, probability 0.7054, log-probability -0.349)
     """
 
-    before: Standing
-    after: Standing
+    before: TokenStats
+    after: TokenStats
     kl: Array
 
     def __repr__(self) -> str:
@@ -49,8 +49,8 @@ class Effect(NamedTuple):
 
     def _repr_html_(self) -> str:
         rows = [
-            [name, *(_shown(value) for value in standing), kl]
-            for name, standing, kl in (("before", self.before, ""), ("after", self.after, _shown(self.kl)))
+            [name, *(_shown(value) for value in stats), kl]
+            for name, stats, kl in (("before", self.before, ""), ("after", self.after, _shown(self.kl)))
         ]
         head = ["", "rank", "logit", "probability", "log-probability", "KL (nats)"]
         return notebook.table("The target token", rows, head)
@@ -64,7 +64,7 @@ def _shown(value: Any) -> str:
 
 
 def effect(before: Any, after: Any, target: Any) -> Effect:
-    """What an edit does to a token: its standing before and after, and the KL.
+    """What an edit does to a token: its rank, logit and probability before and after, and the KL.
 
     Args:
         before: Logits (..., d_vocab) of the model without the edit.
@@ -75,13 +75,13 @@ def effect(before: Any, after: Any, target: Any) -> Effect:
         >>> effect([0.0, 1.0, 2.0], [0.0, 3.0, 2.0], 1)
         Effect(rank 1 -> 0, probability 0.2447 -> 0.7054, KL 0.4694 nats)
     """
-    return Effect(standing(before, target), standing(after, target), kl(after, before))
+    return Effect(token_stats(before, target), token_stats(after, target), kl(after, before))
 
 
-def standing(logits: Any, target: Any) -> Standing:
+def token_stats(logits: Any, target: Any) -> TokenStats:
     """Where a target stands in logits (..., d_vocab).
 
-    >>> int(standing([0.0, 1.0, 2.0], target=0).rank)  # two tokens are likelier
+    >>> int(token_stats([0.0, 1.0, 2.0], target=0).rank)  # two tokens are likelier
     2
     """
     if is_text(target):
@@ -92,7 +92,7 @@ def standing(logits: Any, target: Any) -> Standing:
     at = jnp.broadcast_to(jnp.asarray(target), logits.shape[:-1])[..., None]
     logit = jnp.take_along_axis(logits, at, -1)
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), at, -1)[..., 0]
-    return Standing((logits > logit).sum(-1), logit[..., 0], jnp.exp(log_p), log_p)
+    return TokenStats((logits > logit).sum(-1), logit[..., 0], jnp.exp(log_p), log_p)
 
 
 def kl(logits: Any, reference: Any) -> Array:

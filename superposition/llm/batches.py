@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 def batches(lm: LanguageModel, tokens: Tokens, width: int) -> Iterator[Rows]:
     """As many rows at once as memory is meant for; the last batch is filled up with rows that are not usable.
 
-    width: numbers a token of the widest array besides the logits, such as d_sae.
+    width: size per token of the widest array besides the logits, such as d_sae.
     """
     n, ctx = tokens.tokens.shape
     size = int(np.clip(CELLS // (ctx * max(width, lm.spec.d_vocab)), 1, n))

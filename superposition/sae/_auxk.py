@@ -1,4 +1,4 @@
-"""AuxK: dead latents reconstruct what the living ones missed (Gao et al. 2024, appendix A.2)."""
+"""AuxK: dead latents reconstruct what the alive ones missed (Gao et al. 2024, appendix A.2)."""
 
 from typing import TYPE_CHECKING
 

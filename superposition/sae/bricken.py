@@ -19,7 +19,7 @@ class Bricken(_l1.L1Family):
     The part of the gradient parallel to a decoder row is removed before Adam; b_dec starts at the geometric
     median of the data. At every resample_every-th step, resample_times times, latents silent for dead_after
     samples start again: inputs are drawn with probability ~ loss^2 from resample_inputs fresh ones, a row of
-    W_dec is the unit-normalised input, its encoder the same at 0.2 x the mean norm of living encoders, its
+    W_dec is the unit-normalised input, its encoder the same at 0.2 x the mean norm of alive encoders, its
     bias 0, and its Adam moments are forgotten. Raises ConfigError for a negative penalty and counts < 1.
 
     >>> import jax.numpy as jnp

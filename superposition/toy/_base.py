@@ -99,6 +99,6 @@ class ToyModel(Recipe, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no layout with models last")
 
-    def silent_gradient(self, params: Any, importance: Array) -> Any:
+    def gradient_at_zero(self, params: Any, importance: Array) -> Any:
         """Gradient of one model's loss on the all-zero example."""
         return jax.grad(self.loss)(params, jnp.zeros(self.n_features), importance)

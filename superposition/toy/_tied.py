@@ -82,7 +82,7 @@ class Tied(ToyModel):
         """By superposition.toy.gradient.narrow."""
         return gradient.narrow(self.activation, params, importance, x)
 
-    def silent_gradient(self, params: ToyParams, importance: Array) -> ToyParams:
+    def gradient_at_zero(self, params: ToyParams, importance: Array) -> ToyParams:
         """dL/db = 2 I_i f(b_i): on the all-zero example x' = f(b)."""
         return ToyParams(
             jnp.zeros_like(params.W), gradient.silent_bias_gradient(self.activation, params, importance)

@@ -73,7 +73,7 @@ class AbsoluteValue(ToyModel):
         """As autodiff, by superposition.toy.unrolled.hidden_relu."""
         return ComputationParams(*unrolled.hidden_relu(*params, importance, x, jnp.abs(x)))
 
-    def silent_gradient(self, params: ComputationParams, importance: Array) -> ComputationParams:
+    def gradient_at_zero(self, params: ComputationParams, importance: Array) -> ComputationParams:
         """dL/db = 2 I_i ReLU(b_i): on the all-zero example y = ReLU(b)."""
         W_in, W_out, b = params
         return ComputationParams(jnp.zeros_like(W_in), jnp.zeros_like(W_out), 2 * importance * jax.nn.relu(b))

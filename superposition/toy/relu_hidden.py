@@ -47,7 +47,7 @@ class ReLUHidden(ToyModel):
         into, out, db = unrolled.hidden_relu(W, W.T, b, importance, x, x)
         return ToyParams(into + out.T, db)
 
-    def silent_gradient(self, params: ToyParams, importance: Array) -> ToyParams:
+    def gradient_at_zero(self, params: ToyParams, importance: Array) -> ToyParams:
         """dL/db = 2 I_i ReLU(b_i): on the all-zero example x' = ReLU(b)."""
         W, b = params
         return ToyParams(jnp.zeros_like(W), 2 * importance * jax.nn.relu(b))

@@ -119,7 +119,7 @@ def _train_all(
                 checkpoint_seconds=seconds,
                 stop=stop,
                 progress=bar.advance,
-                sound=lambda now: bool(np.asarray(grid.alive(now)).any()),
+                keep_going=lambda now: bool(np.asarray(grid.alive(now)).any()),
                 environments=environments,
             )
             if done < block.steps and np.asarray(grid.alive(state)).any():

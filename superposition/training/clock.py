@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jax import Array
 
-from superposition.activations import ASIDE
+from superposition.activations import HELD_OUT_STEP
 from superposition.training.controller import Controller, Pace
 from superposition.training.optimizer import Ramp, ramp, reciprocal
 
@@ -48,7 +48,7 @@ def idle_settings(run: "SAERun") -> dict[str, Any]:
 
 def static_part(run: "SAERun") -> "SAERun":
     """The run without data, and with steps that stand for all lengths of which the program is the same."""
-    for steps in (1, ASIDE - 1):
+    for steps in (1, HELD_OUT_STEP - 1):
         other = replace(run, data=None, steps=steps)
         if idle_settings(other) == idle_settings(run):
             return other

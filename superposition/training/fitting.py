@@ -120,7 +120,7 @@ def fit_grid(
             checkpoint_seconds=checkpoint_seconds,
             stop=stop,
             progress=progress,
-            sound=lambda s: bool(np.asarray(s.alive).any()),
+            keep_going=lambda s: bool(np.asarray(s.alive).any()),
             environments=environments,
         )
         if place is not None and done == run.steps and not complete:

@@ -103,14 +103,14 @@ def train(
     checkpoint_seconds: float = 30.0,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda done: None,
-    sound: Callable[[State], bool] = lambda state: True,
+    keep_going: Callable[[State], bool] = lambda state: True,
     environments: list[Environment] | None = None,
 ) -> tuple[State, int]:
     """Run program.step until `steps`; returns (state, steps done), fewer than `steps` only if stopped.
 
     program: see `protocol.Program`. With a directory, a checkpoint is
     written every `checkpoint_seconds` and on stopping, and training continues from the newest one there.
-    Training also stops after a chunk whose state is not `sound`. environments: those that checkpoints are to name.
+    Training also stops after a chunk where `keep_going(state)` is false. environments: those that checkpoints are to name.
     """
     compilation_cache.enable()
     done, metadata = 0, about(environments or [])
@@ -130,7 +130,7 @@ def train(
         if warm:  # the first chunk's time is mostly compilation
             count = int(np.clip(count * CHUNK_SECONDS / max(took, 1e-4), FIRST_CHUNK, 4 * count))
         warm = True
-        if not sound(state):
+        if not keep_going(state):
             break
         due = time.monotonic() - saved_at > checkpoint_seconds
         if directory is not None and due and done < steps:

@@ -11,13 +11,13 @@ import numpy as np
 from superposition import metrics
 from superposition._internal import validate
 from superposition._internal.arrays import native
-from superposition.activations import ASIDE, Batch, Source, Stream
+from superposition.activations import HELD_OUT_STEP, Batch, Source, Stream
 from superposition.errors import ConfigError
 from superposition.metrics import Sums
 from superposition.metrics.reconstruction import DENSE
 from superposition.sae import SAE, Params
 
-MEASURED = ASIDE + 2**20  # measuring starts here: apart from training and from the start's estimates
+MEASURED = HELD_OUT_STEP + 2**20  # measuring starts here: apart from training and from the start's estimates
 EXAMPLES = 65_536
 BATCH = 4096
 FAR = 0.1  # of an l0_target

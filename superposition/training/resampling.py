@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from superposition.activations import ASIDE, Source
+from superposition.activations import HELD_OUT_STEP, Source
 from superposition.typing import PRNGKey
 
 
@@ -38,7 +38,7 @@ def draw(
 
     def look(carry: tuple[Array, Array, Array], j: Array) -> tuple[tuple[Array, Array, Array], None]:
         x_kept, y_kept, total = carry
-        batch = source.batch(inputs.source, ASIDE + (i + 1) + j, size)
+        batch = source.batch(inputs.source, HELD_OUT_STEP + (i + 1) + j, size)
         x = batch.x * inputs.scales[0]
         y = x if source.d_out is None else batch.y * inputs.scales[1]
         edges = jnp.cumsum(sae.losses(params, x, y) ** 2)

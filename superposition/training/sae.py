@@ -13,7 +13,7 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
-from superposition.activations import ASIDE, Source, as_stream
+from superposition.activations import HELD_OUT_STEP, Source, as_stream
 from superposition.errors import ConfigError
 from superposition.sae import SAE, Params, TopK
 from superposition.training import resampling, sae_axes
@@ -65,7 +65,7 @@ class SAERun(Recipe):
             object.__setattr__(self, "sae", sized(self.sae, stream.source))
         validate.instance("optimizer", self.optimizer, OPTIMIZERS)
         validate.instance("controller", self.controller, (Controller, type(None)))
-        validate.integer("steps", self.steps, 1, ASIDE)
+        validate.integer("steps", self.steps, 1, HELD_OUT_STEP)
         validate.integer("batch_size", self.batch_size, 2, 2**30)
         validate.in_range("penalty_warmup", self.penalty_warmup, 0.0, 1.0)
         validate.memory(

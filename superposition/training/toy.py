@@ -212,7 +212,7 @@ class Program:
             grads = jax.vmap(one, in_axes=axes)(params, cells.importance, inputs.at, u)
         if not conditional:
             return grads
-        silent = jax.vmap(run.model.silent_gradient)(params, cells.importance)
+        silent = jax.vmap(run.model.gradient_at_zero)(params, cells.importance)
         if run.loss is not None:
             silent = self._plus_term(silent, params, jnp.zeros((len(cells.seed), 1, n)))
         any_fires = inputs.at.any.reshape(-1)

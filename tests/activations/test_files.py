@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from superposition.activations import ASIDE, FileActivations, Stream, file_stream, mixed_stream
+from superposition.activations import HELD_OUT_STEP, FileActivations, Stream, file_stream, mixed_stream
 from superposition.activations.files import Rows, mapped_rows
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.features import key_words
@@ -154,7 +154,7 @@ def test_resampling_of_several_saes_draws_from_the_file(tmp_path):
         return resampling.draw(sae, stream.source, size, inputs, params, jnp.int32(3), key)[0]
 
     together, one = jax.jit(jax.vmap(draw))(params, keys), jax.jit(draw)
-    pool = np.concatenate([stream.batch(ASIDE + 4 + j, size).x for j in range(4)])
+    pool = np.concatenate([stream.batch(HELD_OUT_STEP + 4 + j, size).x for j in range(4)])
     for c in range(2):
         alone = one({k: v[c] for k, v in params.items()}, keys[c])
         np.testing.assert_array_equal(together[c], alone)

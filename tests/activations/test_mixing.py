@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from superposition.activations import ASIDE, Batch, Mixing, Source, Stream, array_stream, mixed_stream
+from superposition.activations import HELD_OUT_STEP, Batch, Mixing, Source, Stream, array_stream, mixed_stream
 from superposition.errors import ConfigError
 from superposition.sae import ReLU
 from superposition.storage import checkpoint
@@ -146,7 +146,7 @@ class Barred(Mixing):
 
     def batch(self, inputs, step, size):
         batch = super().batch(inputs, step, size)
-        return jax.tree.map(lambda a: jnp.where(step < ASIDE, jnp.nan, a), batch)
+        return jax.tree.map(lambda a: jnp.where(step < HELD_OUT_STEP, jnp.nan, a), batch)
 
 
 @pytest.mark.parametrize("small", [True, False], ids=["side by side", "one by one"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from superposition.activations import ASIDE, array_stream, planted_stream, toy_stream
+from superposition.activations import HELD_OUT_STEP, array_stream, planted_stream, toy_stream
 from superposition.activations.array import permuted
 from superposition.errors import ConfigError
 from superposition.features import (
@@ -135,7 +135,7 @@ def test_samples_are_apart_from_training():
     stream = planted_stream(KEY, SMALL)
     sample = stream.sample(100, batch=64)
     assert sample.x.shape == (100, 5)
-    np.testing.assert_array_equal(sample.x[:64], stream.batch(ASIDE, 64).x)
+    np.testing.assert_array_equal(sample.x[:64], stream.batch(HELD_OUT_STEP, 64).x)
     assert (sample.x[:64] != stream.batch(0, 64).x).any()
 
 

@@ -44,7 +44,7 @@ def toys(kind):
         trace(model.encode, params, floats(n))
         trace(model.loss, params, floats(n), floats(n))
         trace(model.gradient, params, floats(n), floats(n, 8))
-        trace(model.silent_gradient, params, floats(n))
+        trace(model.gradient_at_zero, params, floats(n))
         if model.narrow:
             many = jax.tree.map(lambda leaf: floats(7, *leaf.shape), params)
             trace(model.narrow_gradient, many, floats(7, n), [floats(8, 7)] * n)

@@ -49,7 +49,7 @@ def test_silent_gradient_is_the_gradient_at_zero(name):
     params, importance, _ = random_cells(model, 0)
     zero = jnp.zeros(4)
     expected = jax.vmap(jax.grad(lambda p, i: model.loss(p, zero, i)))(params, importance)
-    got = jax.vmap(model.silent_gradient)(params, importance)
+    got = jax.vmap(model.gradient_at_zero)(params, importance)
     assert float(jnp.abs(got.b).max()) > 0.01
     for mine, theirs in zip(got, expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-6, atol=1e-7)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from superposition.activations import ASIDE, array_stream
+from superposition.activations import HELD_OUT_STEP, array_stream
 from superposition.sae import Bricken
 from superposition.training import SAERun, resampling
 from superposition.training.sae import Cells, Inputs, Program
@@ -36,7 +36,9 @@ def test_inputs_are_drawn_from_the_whole_pool_in_proportion_to_their_squared_los
     sae = replace(SAE, d_sae=2048)
     params = params_of(sae)
     inputs = SimpleNamespace(source=STREAM.inputs, scales=jnp.ones(2))
-    step = next(i for i in range(5) if (ASIDE + i + 1) % (ROWS // SIZE) == 0)  # a pool of every row once
+    step = next(
+        i for i in range(5) if (HELD_OUT_STEP + i + 1) % (ROWS // SIZE) == 0
+    )  # a pool of every row once
     draw = jax.jit(
         lambda key: resampling.draw(sae, STREAM.source, SIZE, inputs, params, jnp.int32(step), key)[0]
     )

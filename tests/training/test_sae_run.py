@@ -10,7 +10,7 @@ import optax
 import pytest
 import safetensors.numpy
 
-from superposition.activations import ASIDE, Source, Stream, array_stream
+from superposition.activations import HELD_OUT_STEP, Source, Stream, array_stream
 from superposition.errors import ConfigError, TrainingError
 from superposition.sae import PCA, BatchTopK, JumpReLU, ReLU, TopK
 from superposition.storage import checkpoint
@@ -189,7 +189,7 @@ def test_the_written_out_adam_is_optax_adam(clip):
         (lambda: run(l0_target=9.0), "l0_target must lie in"),
         (lambda: run(PCA(5, 3)), "PCA is a baseline and is not trained"),
         (lambda: run(steps=0), "steps must be an integer"),
-        (lambda: run(steps=ASIDE), "steps must be an integer"),
+        (lambda: run(steps=HELD_OUT_STEP), "steps must be an integer"),
         (lambda: run(batch_size=1), "batch_size must be an integer"),
         (lambda: fit(run(), array_stream(KEY, np.full((60, 5), np.nan))), "row 0, column 0 is nan"),
         (lambda: fit(run(ReLU(5, 8, normalize_activations="layer_norm")), STREAM), "normalize_activations"),

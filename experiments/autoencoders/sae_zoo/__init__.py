@@ -29,14 +29,14 @@ from experiments.autoencoders.sae_zoo.draw import alt, draw
 from experiments.lab.architectures import CONTROLLER, JUMPRELU
 from experiments.lab.claim import Result
 from superposition import metrics
-from superposition.activations import ASIDE, Stream, planted_stream
+from superposition.activations import HELD_OUT_STEP, Stream, planted_stream
 from superposition.features import PLANTED
 from superposition.sae import ARCHITECTURES, SAE
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
 __all__ = ["Config", "alt", "draw", "run"]
-FRESH = ASIDE + 2**20  # steps neither trained on nor used for starting values
+FRESH = HELD_OUT_STEP + 2**20  # steps neither trained on nor used for starting values
 
 
 def run(config: Config) -> Result:

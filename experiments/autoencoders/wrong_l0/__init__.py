@@ -23,7 +23,7 @@ from experiments.autoencoders.wrong_l0.config import MEASURES, Config
 from experiments.autoencoders.wrong_l0.draw import alt, draw
 from experiments.lab.claim import Result
 from superposition import metrics
-from superposition.activations import ASIDE, Batch, planted_stream
+from superposition.activations import HELD_OUT_STEP, Batch, planted_stream
 from superposition.features import PLANTED
 from superposition.sae import SAE, BatchTopK, JumpReLU, Params
 from superposition.training import Controller, SAERun, Trained, fit
@@ -61,7 +61,7 @@ def run(config: Config) -> Result:
     stream = planted_stream(jax.random.key(0), WORLD)
     assert stream.dictionary is not None
     truth = np.asarray(stream.dictionary)
-    batches = [stream.batch(ASIDE + i, 4096) for i in range(config.evaluation_batches)]
+    batches = [stream.batch(HELD_OUT_STEP + i, 4096) for i in range(config.evaluation_batches)]
     fired = np.concatenate([np.asarray(b.features) > 0 for b in batches])
     related = np.abs(np.corrcoef(fired.T)) > RELATED
     size: dict[str, Any] = {"d_in": WORLD.d_in, "d_sae": WORLD.n_features}

@@ -53,7 +53,7 @@ def _summary(one: Named) -> None:
         dead = float((sparsity <= -9.5).mean())
         alive = sparsity[sparsity > -9.5]
         middle = f"{10 ** float(np.median(alive)):.3g}" if len(alive) else "-"
-        rows += [("dead", f"{dead:.4g}"), ("median density of the living", middle)]
+        rows += [("dead", f"{dead:.4g}"), ("median density of the alive", middle)]
         rows.append(("l0", f"{np.sum(10.0**sparsity):.4g}"))
     own = metadata.get("superposition", {})
     if isinstance(own, dict):

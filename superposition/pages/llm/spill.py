@@ -1,4 +1,4 @@
-"""Which latents fired where, on disk: a second look at a text without a second run of the SAE, and no memory for it."""
+"""An index of firings on disk, so that a text is looked at again without a second run of the SAE, in little memory."""
 
 import tempfile
 import weakref

@@ -1,4 +1,4 @@
-"""The other way round: a text, and on each of its tokens the latents that fire most strongly for themselves."""
+"""The view by token: on each token of a text, the latents with the largest activation relative to their own maximum."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
