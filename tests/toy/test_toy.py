@@ -1,3 +1,5 @@
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,28 +25,38 @@ def random_cells(model, seed, cells=3, signed=False):
     return params._replace(b=b), importance, x
 
 
-@pytest.mark.parametrize("signed", [False, True])
-@pytest.mark.parametrize("name", TOY_MODELS)
-@given(SHAPES, st.integers(0, 1000))
-def test_every_layout_equals_autodiff_of_the_single_example_loss(name, signed, shape, seed):
+@cache
+def gradients_of(name, shape):
+    """The model, its gradient by automatic differentiation, and by every layout; compiled once a shape."""
     model = TOY_MODELS[name](n_features=shape[0], n_hidden=shape[1])
-    params, importance, x = random_cells(model, seed, signed=signed)
 
     def mean_loss(p, i, xs):
         return jax.vmap(model.loss, in_axes=(None, 1, None))(p, xs, i).mean()
 
-    expected = jax.vmap(jax.grad(mean_loss))(params, importance, x)
-    layouts = [jax.vmap(model.gradient)(params, importance, x)]
-    if model.narrow:
-        layouts.append(model.narrow_gradient(params, importance, list(jnp.moveaxis(x, 0, -1))))
-    for got in layouts:
+    def layouts(params, importance, x):
+        found = [jax.vmap(model.gradient)(params, importance, x)]
+        if model.narrow:
+            found.append(model.narrow_gradient(params, importance, list(jnp.moveaxis(x, 0, -1))))
+        return found
+
+    return model, jax.jit(jax.vmap(jax.grad(mean_loss))), jax.jit(layouts)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("name", TOY_MODELS)
+@given(SHAPES, st.integers(0, 1000))
+def test_every_layout_equals_autodiff_of_the_single_example_loss(name, signed, shape, seed):
+    model, expected_gradient, layouts = gradients_of(name, shape)
+    params, importance, x = random_cells(model, seed, signed=signed)
+    expected = expected_gradient(params, importance, x)
+    for got in layouts(params, importance, x):
         assert set(got._fields) == set(model.shapes)
         for mine, theirs in zip(got, expected, strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", TOY_MODELS)
-def test_silent_gradient_is_the_gradient_at_zero(name):
+def test_the_gradient_at_zero_is_that_of_the_loss_there(name):
     model = TOY_MODELS[name](n_features=4, n_hidden=2)
     params, importance, _ = random_cells(model, 0)
     zero = jnp.zeros(4)
