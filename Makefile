@@ -3,9 +3,9 @@ PYTHON ?= python3
 NEWEST ?= python3.13
 BIN := .venv/bin
 
-# A process a core, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
+# A process a core, up to four, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
 # along is replaced once; every test has a time to end in (pyproject.toml), and the slow ones have four times as much.
-PYTEST := -m pytest -n 2 --dist loadfile --max-worker-restart 1
+PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1
 # Most of the slow tests are the experiments, which one file holds: a process that is idle takes some of them over.
 PATIENT := --dist worksteal -o timeout=1200 -o faulthandler_timeout=1500
 OTHERS := not slow and not peers and not parity
@@ -17,8 +17,7 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	training/sweep/test_axes internal/test_folder_races internal/test_memory_maps) \
 	tests/llm/text tests/llm/families/test_refusals.py tests/pages/server \
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
-SLICE := $(FAST) $(patsubst %,tests/%.py,cli/test_cli conformance/test_first_script interventions/test_splicing llm/test_model \
-	storage/test_formats training/test_sae_fit)
+SLICE := $(FAST) tests/conformance/test_first_script.py tests/llm/test_model.py tests/storage/test_formats.py
 
 .PHONY: help reproduce notebooks test test-fast test-slow test-parity test-peers test-newest lint bench clean
 help:

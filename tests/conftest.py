@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.support", "tests.oracles")
 
+from superposition._internal import compilation_cache  # noqa: E402
 from tests.support.processes import children, kill_children  # noqa: E402
 
 settings.register_profile(
@@ -57,15 +58,17 @@ def _no_process_outlives_its_module():
     assert not left, f"processes were left running, and are killed now: {left}"
 
 
-MANY_MAPS = 20_000  # of the 65,530 memory maps that a process may have: past that XLA ends in a segfault
+@pytest.fixture(autouse=True, scope="session")
+def _compiled_programs_are_kept():
+    """From the first test on: modules, workers, later runs and the slow tests read what one of them has compiled."""
+    compilation_cache.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _compiled_programs_leave_room():
-    """Every compiled program holds memory maps; modules share what they compile for as long as there is room."""
+def _the_programs_of_a_module_end_with_it():
+    """Every compiled program holds memory, and memory maps, of which a process may have 65,530: past that XLA crashes."""
     yield
-    maps = Path("/proc/self/maps")
-    if "jax" in sys.modules and maps.exists() and maps.read_bytes().count(b"\n") > MANY_MAPS:
+    if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
         gc.collect()
 
