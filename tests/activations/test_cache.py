@@ -270,6 +270,7 @@ def test_the_command_line_trains_on_a_cache(tmp_path):
     assert not {row.tobytes() for row in np.asarray(batch.x)} <= {row.tobytes() for row in x[:4, :5]}
     with pytest.raises(ConfigError, match=f"holds {RESID}, {MLP}; choose one with --array"):
         opened(activations=directory)
+    np.save(tmp_path / "y.npy", np.zeros((ROWS, 3), np.float32))
     with pytest.raises(ConfigError, match="give --targets-array alone"):
         opened(activations=directory, array=RESID, targets=tmp_path / "y.npy")
 

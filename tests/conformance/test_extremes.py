@@ -101,7 +101,7 @@ def test_seeds_outside_32_bits_are_refused(value):
     [
         ({"model": "relu-hidden"}, "model must be of type ToyModel; got 'relu-hidden'"),
         ({"features": 0.1}, "features must be of type FeatureLaw"),
-        ({"optimizer": "adam"}, "optimizer must be of type AdamW or GradientTransformation"),
+        ({"optimizer": "adam"}, "optimizer must be of type Adam or AdamW or GradientTransformation"),
         ({"importance": ["a"] * 20}, "importance must be a number"),
         ({"importance_base": [1.0, 2.0]}, "importance_base must be a number"),
     ],
