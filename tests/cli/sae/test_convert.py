@@ -130,7 +130,7 @@ def test_toy_activations_and_a_transcoder(tmp_path, capsys):
                 [
                     "--architecture",
                     "jumprelu",
-                    "--sparsity",
+                    "--sparsity-loss",
                     "quadratic",
                     "--l0-target",
                     "2",
