@@ -20,6 +20,9 @@ VARIABLE = "SUPERPOSITION_CACHE"
 CAP = 512 << 20  # bytes of all entries together, of every kind of CPU
 MIN_SECONDS = 0.0  # measured: the smallest program takes ten times longer to compile than to read back
 DIGEST = 32  # bytes of the checksum in front of an entry
+SUFFIX = (
+    ".jax-program"  # of our files: the folder is the user's choice, and nothing else in it is ever removed
+)
 LONGEST = 200  # characters of a file's name; the end of a key is the hash, its beginning the program's name
 
 
@@ -77,7 +80,8 @@ def cpu() -> str:
 class Entries:
     """Files of `place`, one an entry, behind the interface of JAX's caches: `get` and `put` by key.
 
-    All files below `root` together are kept below `cap` bytes: the ones that were longest without use go first.
+    All entries below `root` together are kept below `cap` bytes: the ones that were longest without use go first. Other
+    files there are somebody's own, and are neither counted nor touched.
     Any number of processes may share the folder. Errors of the file system are a miss, or an entry that is not kept.
     """
 
@@ -105,7 +109,7 @@ class Entries:
         if DIGEST + len(value) > self.cap:
             return
         with suppress(OSError):
-            handle, name = tempfile.mkstemp(prefix=".", dir=self.place)
+            handle, name = tempfile.mkstemp(prefix=".", suffix=SUFFIX, dir=self.place)
             try:
                 with os.fdopen(handle, "wb") as file:
                     file.write(hashlib.sha256(value).digest() + value)
@@ -120,7 +124,7 @@ class Entries:
     def prune(self) -> None:
         """Where all entries together exceed the cap, remove old ones until a tenth of it is free."""
         files = []
-        for path in self.root.glob("*/*"):
+        for path in self.root.glob(f"*/*{SUFFIX}"):
             with suppress(OSError):  # another process was faster
                 about = path.stat()
                 files.append((about.st_mtime_ns, about.st_size, path))
@@ -135,7 +139,7 @@ class Entries:
         self._before_prune = int(self.cap - size) // 4  # other processes write too
 
     def _file(self, key: str) -> Path:
-        return self.place / key[-LONGEST:]
+        return self.place / f"{key[-LONGEST:]}{SUFFIX}"
 
 
 def _install(entries: Entries) -> bool:

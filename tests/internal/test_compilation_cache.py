@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from superposition._internal.compilation_cache import DIGEST, VARIABLE, Entries, folder
+from superposition._internal.compilation_cache import DIGEST, SUFFIX, VARIABLE, Entries, folder
 
 COUNT = """
 import collections, hashlib, json
@@ -58,7 +58,7 @@ def filled(tmp_path_factory):
 
 
 def entries(place):
-    return [path for path in place.glob("*/*") if path.is_file()]
+    return list(place.glob(f"*/*{SUFFIX}"))
 
 
 @pytest.mark.parametrize(
@@ -143,18 +143,21 @@ def test_the_cap_holds_and_what_was_used_last_stays(tmp_path):
     root, place = tmp_path, tmp_path / "one"
     place.mkdir()
     (tmp_path / "other").mkdir()
-    old = tmp_path / "other" / "of-another-cpu"
+    old = tmp_path / "other" / f"of-another-cpu{SUFFIX}"
     old.write_bytes(bytes(300))
+    mine = tmp_path / "other" / "thesis.tex"  # the folder may be one that holds other things
+    mine.write_bytes(bytes(3000))
     cap = 1000
     store = Entries(place, root, cap)
     for i in range(40):
-        for path in entries(root):  # all were used long ago, but for the first
-            used = {"program-0": 10**18, "of-another-cpu": 1}.get(path.name, 2)
+        for path in [*entries(root), mine]:  # all were used long ago, but for the first
+            used = {"program-0": 10**18, "of-another-cpu": 1}.get(path.name.removesuffix(SUFFIX), 2)
             os.utime(path, ns=(used, used))
         store.put(f"program-{i}", bytes([i]) * 100)
         assert sum(path.stat().st_size for path in entries(root)) <= cap
         assert store.get(f"program-{i}") == bytes([i]) * 100
     assert not old.exists()
+    assert mine.stat().st_size == 3000
     assert store.get("program-0") == bytes(100)
     assert store.get("program-1") is None
     store.put("huge", bytes(cap))
@@ -163,17 +166,19 @@ def test_the_cap_holds_and_what_was_used_last_stays(tmp_path):
 
 
 def test_an_entry_is_what_was_put_or_nothing(tmp_path):
-    store = Entries(tmp_path, tmp_path.parent, 10**6)
+    place = tmp_path / "one"
+    place.mkdir()
+    store = Entries(place, tmp_path, 10**6)
     long = "jit_" + "f" * 500 + "-" + "0" * 64
     store.put(long, b"program")
     assert store.get(long) == b"program"
-    (path,) = tmp_path.iterdir()
+    (path,) = place.iterdir()
     path.write_bytes(path.read_bytes()[: DIGEST - 1])
     assert store.get(long) is None
     assert not path.exists()
     store.put("under/a/folder", b"program")  # no name of a file
     assert store.get("under/a/folder") is None
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_the_variable_names_a_folder(monkeypatch):
