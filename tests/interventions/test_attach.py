@@ -1,7 +1,5 @@
 """An SAE attached to the model that ships: the first script's last line, edits in a chain, reprs, examples in docstrings."""
 
-import doctest
-import importlib
 from typing import Any, NamedTuple
 
 import jax
@@ -213,16 +211,3 @@ def test_gradients_flow_through_an_attached_sae(lm):
         return lm(PROMPT, edits=edits)[0, -1, 5]
 
     assert np.abs(jax.grad(loss)(params["W_dec"])[3]).max() > 0
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["interventions." + n for n in ("attach", "attribution", "continuations", "dose", "edited", "effect",
-                                    "evaluation", "latents", "splice", "steering")]
-    + ["llm.model", "pages.llm.build"],
-)  # fmt: skip
-def test_examples_in_docstrings_run(name):
-    module = importlib.import_module(f"superposition.{name}")
-    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
-    assert result.attempted > 0
-    assert result.failed == 0

@@ -27,7 +27,15 @@ def no_network(monkeypatch):
     monkeypatch.syspath_prepend(str(build.HERE))  # what stands beside a lesson, as when it is run as a script
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+def lessons(quick):
+    """Every lesson as a test; those that are not quick are slow tests."""
+    return [
+        pytest.param(path, id=path.stem, marks=() if path.stem in quick else pytest.mark.slow)
+        for path in LESSONS
+    ]
+
+
+@pytest.mark.parametrize("path", lessons(quick=("01_features", "06_sae")))
 def test_a_lesson_runs_as_a_script_without_a_network(path, no_network, capfd):
     run(path, fast=True)
     assert capfd.readouterr().err == ""
