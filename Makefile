@@ -19,13 +19,14 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
 SLICE := $(FAST) tests/conformance/test_first_script.py tests/llm/test_model.py tests/storage/test_formats.py
 
-.PHONY: help reproduce notebooks test test-fast test-slow test-parity test-peers test-newest lint bench clean
+.PHONY: help reproduce notebooks test test-fast test-slow slow-list test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make notebooks   every lesson of the course executed, in notebooks/"
 	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
 	@echo "make test        the tests, and the examples in the docstrings: before a push"
 	@echo "make test-slow   the tests marked slow"
+	@echo "make slow-list   measure all tests, and list the slow ones in tests/slow.txt"
 	@echo "make test-parity the language-model bridge against transformers on torch (installs it)"
 	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
 	@echo "make test-newest a slice of the tests on the newest Python and JAX (NEWEST=$(NEWEST))"
@@ -48,6 +49,11 @@ test-fast: .venv/test
 
 test-slow: .venv/test
 	$(BIN)/python $(PYTEST) $(PATIENT) -m "slow and not peers and not parity"
+
+slow-list: .venv/test
+	rm -f .pytest_cache/times && mkdir -p .pytest_cache
+	SUPERPOSITION_TIMES=$(CURDIR)/.pytest_cache/times $(BIN)/python $(PYTEST) $(PATIENT) -m "not peers and not parity" tests
+	$(BIN)/python -m tests.support.times .pytest_cache/times
 
 test-parity: .venv/parity
 	$(BIN)/python $(PYTEST) -m parity

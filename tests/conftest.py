@@ -22,12 +22,32 @@ from hypothesis import HealthCheck, settings
 pytest.register_assert_rewrite("tests.support", "tests.oracles")
 
 from superposition._internal import compilation_cache  # noqa: E402
+from tests.support import times  # noqa: E402
 from tests.support.processes import children, kill_children  # noqa: E402
 
 settings.register_profile(
     "fixed", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fixed")
+
+
+if times.VARIABLE in os.environ:
+    pytest_runtest_protocol = times.pytest_runtest_protocol
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(config, items):
+    """Mark as slow what is in the list; a name in it that no test has is an error where all tests are collected."""
+    slow, found = times.listed(), set()
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
+            found.add(item.nodeid)
+    everything = {"tests"} <= {Path(one).name for one in config.args} and not config.option.ignore
+    if everything and (gone := slow - found):
+        raise pytest.UsageError(
+            f"tests/slow.txt names tests that are gone: {sorted(gone)}; run make slow-list"
+        )
 
 
 _look_up = socket.getaddrinfo

@@ -1,0 +1,52 @@
+"""CPU seconds of every test, and the list of those that are slow.
+
+`make slow-list` measures all tests and writes `tests/slow.txt`; `tests/conftest.py` marks what stands there as slow.
+CPU time, that of started processes too, hardly depends on what else a machine does.
+"""
+
+import os
+import resource
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+LIST = Path(__file__).parents[1] / "slow.txt"
+MANY = 4.0  # CPU seconds: as many tests stay below it as two cores run in ten minutes
+VARIABLE = "SUPERPOSITION_TIMES"  # names the file that times are appended to
+
+
+def listed() -> set[str]:
+    """The names of tests that are slow."""
+    return {line for line in LIST.read_text().splitlines() if line and not line.startswith("#")}
+
+
+def cpu_seconds() -> float:
+    """Of this process and of the processes that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    before = cpu_seconds()
+    result = yield
+    with open(os.environ[VARIABLE], "a") as file:
+        file.write(f"{cpu_seconds() - before:.2f} {item.nodeid}\n")
+    return result
+
+
+def write_list(measured: Path) -> None:
+    """Write the list of tests that took more than MANY seconds."""
+    seconds: dict[str, float] = defaultdict(float)
+    for line in measured.read_text().splitlines():
+        number, name = line.split(" ", 1)
+        seconds[name] = max(seconds[name], float(number))
+    slow = sorted(name for name, value in seconds.items() if value > MANY and name.startswith("tests/"))
+    head = f"# Tests that take more than {MANY:g} CPU seconds, run by `make test-slow`. Written by `make slow-list`.\n"
+    LIST.write_text(head + "".join(f"{name}\n" for name in slow))
+
+
+if __name__ == "__main__":
+    write_list(Path(sys.argv[1]))
