@@ -6,8 +6,7 @@ BIN := .venv/bin
 # A process a core, up to four, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
 # along is replaced once; every test has a time to end in (pyproject.toml), and the slow ones have four times as much.
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1
-# Most of the slow tests are the experiments, which one file holds: a process that is idle takes some of them over.
-PATIENT := --dist worksteal -o timeout=1200 -o faulthandler_timeout=1500
+PATIENT := -o timeout=1200 -o faulthandler_timeout=1500
 OTHERS := not slow and not peers and not parity
 # What runs in seconds from every room: no process is started, no browser, nothing that compiles for long.
 FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expected_loss/test_limits \
