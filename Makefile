@@ -18,13 +18,13 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
 SLICE := $(FAST) tests/conformance/test_first_script.py tests/llm/test_model.py tests/storage/test_formats.py
 
-.PHONY: help reproduce notebooks test test-fast test-slow slow-list test-parity test-peers test-newest lint bench clean
+.PHONY: help reproduce notebooks test test-fast test-slow test-slow-library test-experiments slow-list test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make notebooks   every lesson of the course executed, in notebooks/"
 	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
 	@echo "make test        the tests, and the examples in the docstrings: before a push"
-	@echo "make test-slow   the tests marked slow"
+	@echo "make test-slow   the slow tests: of the library (test-slow-library), and every experiment's quick run (test-experiments)"
 	@echo "make slow-list   measure all tests, and list the slow ones in tests/slow.txt"
 	@echo "make test-parity the language-model bridge against transformers on torch (installs it)"
 	@echo "make test-peers  our SAEs against sae-lens, dictionary-learning and sparsify (installs them and torch)"
@@ -46,8 +46,13 @@ test: .venv/test
 test-fast: .venv/test
 	$(BIN)/python $(PYTEST) -m "$(OTHERS)" $(FAST)
 
-test-slow: .venv/test
-	$(BIN)/python $(PYTEST) $(PATIENT) -m "slow and not peers and not parity"
+test-slow: test-slow-library test-experiments
+
+test-slow-library: .venv/test
+	$(BIN)/python $(PYTEST) $(PATIENT) -m "slow and not peers and not parity" --ignore=tests/experiments
+
+test-experiments: .venv/test  # one file holds most of them: a process that is idle takes some over
+	$(BIN)/python $(PYTEST) $(PATIENT) --dist worksteal -m "slow and not peers and not parity" tests/experiments
 
 slow-list: .venv/test
 	rm -f .pytest_cache/times && mkdir -p .pytest_cache
