@@ -9,8 +9,6 @@ import jax
 import numpy as np
 import xarray as xr
 
-from superposition._internal import validate
-from superposition.errors import ConfigError, CorruptError
 from superposition.sae import ARCHITECTURES, SAE
 from superposition.sae.transforms import finished
 from superposition.storage.provenance import rebuilt
@@ -19,7 +17,7 @@ from superposition.training.controller import Controller
 from superposition.training.fitting import MEASURED, fell_short
 from superposition.training.optimizer import RECIPES, Adam, without_optimizer
 from superposition.training.sae import SAERun
-from superposition.training.store.reading import DONE, ENVIRONMENTS, PENDING, said
+from superposition.training.store.reading import DONE, ENVIRONMENTS, PENDING, stored_recipe
 from superposition.training.sweeps import Sweep
 from superposition.training.trained import Trained
 
@@ -63,15 +61,7 @@ def sae_sweep(results: xr.Dataset) -> Sweep:
 
 def stored(results: xr.Dataset) -> tuple[SAERun, dict[str, tuple[Any, ...]]]:
     """The run, without its data, and the axes that a store's attributes hold."""
-    try:
-        config = json.loads(results.attrs["config"])
-        run = rebuilt_run(config["run"])
-        axes = {name: validate.plain([*values]) for name, values in config["axes"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise CorruptError(
-            f"the recipe of the sweep is damaged: {said(error)}; run the sweep again"
-        ) from error
-    return run, axes
+    return stored_recipe(results.attrs, rebuilt_run)
 
 
 def rebuilt_run(stored: Any) -> SAERun:

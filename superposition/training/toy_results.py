@@ -1,6 +1,5 @@
 """From the dataset of a toy sweep, in memory or from its store, to models with their own recipes: the one place."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,14 +8,13 @@ import jax
 import numpy as np
 import xarray as xr
 
-from superposition._internal import validate
-from superposition.errors import ConfigError, CorruptError
+from superposition.errors import ConfigError
 from superposition.features import FEATURES
 from superposition.features.stored import PARTS
 from superposition.storage.provenance import rebuilt
 from superposition.toy import TOY_MODELS
 from superposition.training.optimizer import RECIPES, AdamW, lost, without_optimizer
-from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, said
+from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, stored_recipe
 from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
@@ -52,15 +50,7 @@ def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
     """
     if is_of_saes(results):
         raise ConfigError("this is a sweep of SAEs; give one of toy models, or use superposition.load")
-    try:
-        config = json.loads(results.attrs["config"])
-        run = rebuilt_run(config["run"])
-        axes = {name: validate.plain([*values]) for name, values in config["axes"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
-        raise CorruptError(
-            f"the recipe of the sweep is damaged: {said(error)}; run the sweep again"
-        ) from error
-    return run, axes
+    return stored_recipe(results.attrs, rebuilt_run)
 
 
 def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:

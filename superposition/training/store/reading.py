@@ -4,9 +4,9 @@ import asyncio
 import json
 import os
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -14,11 +14,13 @@ import zarr
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from superposition._internal import validate
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.storage.provenance import Environment
 from superposition.toy import TOY_MODELS
 from superposition.training.store import records
 
+Run = TypeVar("Run")
 PENDING, DONE, DIVERGED = 0, 1, 2
 STATUS_NAMES = {"pending": PENDING, "done": DONE, "diverged": DIVERGED}
 MODELS, SAES = "models", "saes"  # the attribute that tells SAEs from toy models, whose stores have none
@@ -63,6 +65,20 @@ def with_environments(results: xr.Dataset, environments: list[Environment]) -> x
 def is_of_saes(results: xr.Dataset) -> bool:
     """Whether the models of a store are SAEs, and not toy models."""
     return results.attrs.get(MODELS) == SAES
+
+
+def stored_recipe(
+    attributes: Mapping[Any, Any], rebuilt: Callable[[Any], Run]
+) -> tuple[Run, dict[str, tuple[Any, ...]]]:
+    """The run, by `rebuilt` from what is stored of it, and the axes. Raises CorruptError for what is no recipe."""
+    try:
+        config = json.loads(attributes["config"])
+        axes = {name: validate.plain([*values]) for name, values in config["axes"].items()}
+        return rebuilt(config["run"]), axes
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        raise CorruptError(
+            f"the recipe of the sweep is damaged: {said(error)}; run the sweep again"
+        ) from error
 
 
 def is_recorded(root: Path) -> bool:
