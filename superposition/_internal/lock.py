@@ -3,6 +3,8 @@
 import contextlib
 import fcntl
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,10 @@ from pathlib import Path
 from superposition.errors import StoreError
 
 NAME = "lock"
-TRIES = (
-    1000  # a directory that vanishes so often between two calls is one that cannot be made, as under /proc
-)
+TRIES, PATIENCE = (
+    1000,
+    1.0,
+)  # a directory that so many times and for so many seconds is gone at once cannot be made, as in /proc
 
 
 @contextmanager
@@ -43,18 +46,19 @@ def _taken(work: Path) -> int:
 
     Raises BlockingIOError if another process has it, another OSError where the directory cannot be made.
     """
-    tries = 0
+    tries, end = 0, time.monotonic() + PATIENCE
     while True:
         tries += 1
+        given_up = tries >= TRIES and time.monotonic() > end
         try:
             work.mkdir(parents=True, exist_ok=True)
             handle = os.open(work / NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:  # the last holder removed the directory since
-            if tries >= TRIES:
+            if given_up:
                 raise
             continue
         except FileExistsError:
-            if tries >= TRIES or (os.path.lexists(work) and not work.is_dir()):
+            if given_up or _is_no_directory(work):
                 raise
             continue  # it was there a moment ago
         try:
@@ -65,6 +69,14 @@ def _taken(work: Path) -> int:
             os.close(handle)
             raise
         os.close(handle)
+
+
+def _is_no_directory(path: Path) -> bool:
+    """Whether something else than a directory has this name, asked in one call: between two calls it may come and go."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _bears_the_name(handle: int, path: Path) -> bool:

@@ -63,6 +63,24 @@ def test_a_lock_is_handed_over_without_a_gap_20_000_times(tmp_path):
     contend(tmp_path, 6, 3334)
 
 
+def test_a_directory_that_comes_and_goes_between_any_two_calls_is_no_fault(tmp_path, monkeypatch):
+    """It is there when it is to be made, and again when asked for by name, and gone whenever asked what it is."""
+    work, real, calls = tmp_path / "work", os.mkdir, []
+
+    def mkdir(path, mode=0o777):
+        calls.append(path)
+        if len(calls) <= 5:
+            raise FileExistsError(17, "File exists")
+        real(path, mode)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock.os, "mkdir", mkdir)
+        patch.setattr(lock.os.path, "lexists", lambda path: True)
+        with held(work, tmp_path / "out"):
+            assert len(calls) == 6
+    assert not work.exists()
+
+
 def test_a_file_that_no_longer_bears_the_name_is_not_the_lock(tmp_path, monkeypatch):
     """Between opening and locking, the holder of the old file may have removed it, and another made a new one."""
     work, real, calls = tmp_path / "work", lock.fcntl.flock, []
