@@ -1,7 +1,7 @@
 """Sparse autoencoders. A new architecture is one file and one line here."""
 
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State
 from superposition.sae.abstopk import AbsTopK
 from superposition.sae.baselines import PCA, Identity, Random
 from superposition.sae.batch_topk import BatchTopK
