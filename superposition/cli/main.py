@@ -46,7 +46,7 @@ COMMANDS: dict[str, Command | Group] = {
         ExploreConfig,
         "explore.run:explore",
         (
-            "superposition explore",
+            "superposition explore --n-features 8 --n-hidden 3 --density 0.03 --importance-base 1",
             "superposition explore --view phase --out runs/live.html --no-open",
         ),
     ),
@@ -137,7 +137,8 @@ COMMANDS: dict[str, Command | Group] = {
 }
 TITLE = """Toy models of superposition and sparse autoencoders.
 
-To begin with: explore. Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
+A live page: explore. Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer,
+ablate.
 """
 
 

@@ -129,6 +129,7 @@ def _page(index: Mapping[str, Any], data: Mapping[str, str], siblings: bool) -> 
 
 
 def hash_of(text: str) -> str:
+    """A script or a style as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -234,8 +234,11 @@ const PHASES = [["rgb(221 221 221)", "extra feature dropped"], ["rgb(18 51 153)"
 
 /** The map of phases, drawn into a canvas; place(event) gives the r and density of a point, paint(...) draws it anew. */
 function phaseMap(lab) {
-  const canvas = el("canvas", { tabindex: 0, role: "application", "aria-roledescription": "map" }), edges = { left: 62, right: 14, top: 10, bottom: 46 };
-  const inner = () => ({ x: edges.left, y: edges.top, w: canvas.clientWidth - edges.left - edges.right, h: canvas.clientHeight - edges.top - edges.bottom });
+  const canvas = el("canvas", { tabindex: 0, role: "application", "aria-roledescription": "map" });
+  const inner = () => {
+    const em = parseFloat(getComputedStyle(canvas).fontSize), x = 4.2 * em, y = 0.6 * em;
+    return { x, y, w: canvas.clientWidth - x - 1.4 * em, h: canvas.clientHeight - y - 2.9 * em };
+  };
   const place = (event) => {
     const box = canvas.getBoundingClientRect(), { x, y, w, h } = inner(), share = (v) => Math.min(1, Math.max(0, v));
     return { r: 10 ** (-1 + 2 * share((event.clientX - box.left - x) / w)), density: 10 ** (-2 * share((event.clientY - box.top - y) / h)) };
@@ -257,7 +260,8 @@ function phaseMap(lab) {
         const losses = lab.phaseLosses(10 ** (-1 + (2 * (j + 0.5)) / columns), 10 ** ((-2 * (i + 0.5)) / rows));
         pen.fillStyle = PHASES[losses.indexOf(Math.min(...losses))][0];
       }
-      pen.fillRect(x + (w * j) / columns, y + (h * i) / rows, w / columns + 0.6, h / rows + 0.6);
+      const [left, right, top, bottom] = [x + (w * j) / columns, x + (w * (j + 1)) / columns, y + (h * i) / rows, y + (h * (i + 1)) / rows].map(Math.round);
+      pen.fillRect(left, top, right - left, bottom - top);
     }
     pen.font = `600 ${size}px ${style.fontFamily}`;
     pen.textAlign = "center";
@@ -415,10 +419,11 @@ function mount(root, given, onResult = () => {}, keysOf = root) {
     show();
     if (state.view === "phase" && !panels.contains(map.canvas)) {
       panels.className = "panels phase";
-      panels.replaceChildren(figure("", "", el("div.map", map.canvas), legend(...PHASES)), el("figure"));
+      panels.replaceChildren(figure("", "", el("div.map", map.canvas), legend()), el("figure"));
     }
     if (state.view === "phase") {
       panels.firstChild.firstChild.textContent = state.exact ? "Exact minimum of every cell: red reaches higher" : "Theory: the best of three weight matrices";
+      panels.firstChild.lastChild.replaceWith(legend(...(state.exact ? PHASES.map(([, words], i) => [lerp([GREY, BLUE, RED], i / 2), words]) : PHASES)));
       map.canvas.setAttribute("aria-label", `Phase diagram of one neuron and two features. Arrow keys move the point: importance ${num(state.r, 2)} times, density ${num(state.density, 2)}`);
       map.paint(state, exact);
       if (state.exact && !mapAsked) { mapAsked = true; worker.post({ lane: "map", job: ++jobs, kind: "map", columns: COLUMNS, rows: ROWS }); }
