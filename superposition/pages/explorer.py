@@ -109,7 +109,7 @@ class Explorer:
         """The page in a frame of its own: it runs without a kernel."""
         return (
             f'<iframe title="{TITLE}" srcdoc="{html.escape(self.html(), quote=True)}" '
-            f'style="width: 100%; height: {HEIGHT}px; border: 1px solid #999" allow="fullscreen" allowfullscreen></iframe>'
+            f'style="width: 100%; height: {HEIGHT}px; border: 1px solid #999" allow="fullscreen"></iframe>'
         )
 
 

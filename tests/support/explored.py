@@ -3,9 +3,7 @@
 from tests.support.browser import ActionChains, Page
 
 RESULT = """const root = document.getElementById("superposition-explore");
-if (root?.dataset.busy !== "no") return null;
-const { theta, ...shown } = root.result;
-return shown;"""
+return root?.dataset.busy === "no" ? root.result : null;"""
 
 
 class LivePage(Page):

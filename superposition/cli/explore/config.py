@@ -30,7 +30,7 @@ class ExploreConfig:
     model: str = "relu-output"
     """relu-output or linear."""
     out: Path = Path("superposition.html")
-    """File to write; a live page there is replaced. A name in .png gives a picture that Python trains and draws."""
+    """File to write; a live page there is replaced. A name in .png gives a picture of the toy model instead, drawn by Python."""
     open: bool = True
     """Open it in the browser."""
 

@@ -5,9 +5,9 @@ function makeLab() {
   // --- random numbers: a 32-bit generator (mulberry32), so that a seed gives the same model in every browser
 
   function generator(seed) {
-    let state = (Math.imul(seed + 1, 0x9e3779b1) ^ 0x5bd1e995) >>> 0;
+    let state = (Math.imul(seed + 1, 2654435761) ^ 1540483477) >>> 0;
     return () => {
-      state = (state + 0x6d2b79f5) | 0;
+      state = (state + 1831565813) | 0;
       let t = Math.imul(state ^ (state >>> 15), 1 | state);
       t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
       return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
