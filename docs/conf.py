@@ -15,7 +15,6 @@ exclude_patterns = ["_build", "_ext", "**.ipynb_checkpoints"]
 templates_path: list[str] = []
 smartquotes = False
 nitpicky = True
-suppress_warnings = ["toc.empty_glob"]  # guides that are not written yet are no mistake
 
 # Notebooks are committed with their outputs, which are what is shown.
 nb_execution_mode = "off"
