@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 SECTIONS = {
     "Args:": "param", "Attributes:": "ivar", "Raises:": "raises", "Returns:": "returns", "Yields:": "returns",
@@ -112,7 +112,7 @@ def cell(text: str, link: Link = no_link) -> str:
     return prose(line, link)
 
 
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """A table whose cells are Markdown already."""
     lines = [" | ".join(columns), " | ".join("---" for _ in columns), *(" | ".join(row) for row in rows)]
     return "\n".join(f"| {line} |" for line in lines)

@@ -160,7 +160,7 @@ def _constructor(kind: type) -> str:
                 parts.append(field.name + (f"={_short(default)}" if default is not ... or made else ""))
         return f"({', '.join(parts)})"
     if hasattr(kind, "_fields"):
-        defaults = kind._field_defaults
+        defaults = getattr(kind, "_field_defaults", {})
         return (
             f"({', '.join(n + (f'={_short(defaults[n])}' if n in defaults else '') for n in kind._fields)})"
         )

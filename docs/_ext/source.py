@@ -65,7 +65,8 @@ def _said(node: ast.stmt, body: list[ast.stmt], comments: dict[int, str], lines:
     behind = [comments[i] for i in range(node.lineno, (node.end_lineno or node.lineno) + 1) if i in comments]
     if node.lineno == node.end_lineno and behind:
         return _sentence(behind[0])
-    above, i = [], node.lineno - 1
+    above: list[str] = []
+    i = node.lineno - 1
     while i in comments and lines[i - 1].lstrip().startswith("#"):
         above.insert(0, comments[i])
         i -= 1
