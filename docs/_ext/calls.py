@@ -20,6 +20,7 @@ VALUES: dict[str, type] = {
     "best": sp.Trained,
 }  # fmt: skip
 _NO_CODE = re.compile(r" <|\.(json|py|sha256)$")  # a link, or the name of a file
+_NAMES = ("superposition/small-lm", "figures/index.html")  # models that ship; what `make reproduce` writes
 _PATH = re.compile(r"(?:superposition|tests|experiments|benchmarks|notebooks|figures|docs)/[\w./-]+")
 
 
@@ -90,7 +91,8 @@ def is_command(words: list[str]) -> bool:
 
 def paths(text: str) -> list[str]:
     """Files and folders of the repository that a page names in code."""
-    return [one for one in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text) if _PATH.fullmatch(one)]
+    found = [one for one in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text) if _PATH.fullmatch(one)]
+    return [one for one in found if not one.startswith(_NAMES)]
 
 
 def _wrong_code(code: str) -> Iterator[str]:
