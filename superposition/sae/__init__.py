@@ -13,6 +13,7 @@ from superposition.sae.matryoshka import Matryoshka
 from superposition.sae.relu import ReLU
 from superposition.sae.topk import TopK
 
+# Every architecture by the name that commands and files give it.
 ARCHITECTURES: dict[str, type[SAE]] = {
     "relu": ReLU,
     "bricken": Bricken,

@@ -15,7 +15,9 @@ from superposition.typing import PRNGKey
 if TYPE_CHECKING:
     from superposition.sae._base import SAE
 
+# The parameters of an SAE: arrays by name (W_enc, b_enc, W_dec, b_dec and what the architecture adds).
 Params: TypeAlias = dict[str, Array]
+# What an SAE carries from step to step beside its parameters: arrays by name, such as counts of silent examples.
 State: TypeAlias = dict[str, Array]
 
 LEAST_NORM = 1e-8  # a decoder row shorter than this is not divided by its norm (SAELens)
