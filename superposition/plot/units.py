@@ -87,7 +87,7 @@ def fired_on(
         ConfigError: there is no panel, or the arrays of one disagree.
 
     >>> figure = fired_on({"latent 3": ([0.0, 1.0, 2.0], [False, False, True])}, "Hebrew")
-    >>> [round(bar.get_height(), 2) for bar in figure.axes[0].patches if bar.get_gid() == "labelled"][-1]
+    >>> [float(bar.get_height()) for bar in figure.axes[0].patches if bar.get_gid() == "labelled"][-1]
     1.0
     """
     if not panels:
@@ -103,9 +103,7 @@ def fired_on(
             some = np.isfinite(part)
             width = 0.9 / INTERVALS
             axes.bar(place[some], part[some], width, color=LINES[1], label=label, gid="labelled")
-            axes.bar(
-                place[some], 1 - part[some], width, bottom=part[some], color="#d5d5d5", label="other text"
-            )
+            axes.bar(place[some], 1 - part[some], width, bottom=part[some], color="#d5d5d5", label="the rest")
             for x, n in zip(place, count, strict=True):
                 if n:
                     axes.text(x, 1.015, f"{n:,}", ha="center", va="bottom", fontsize=8.5, color=MUTED)
