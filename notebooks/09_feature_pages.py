@@ -148,8 +148,9 @@ sp.plot.fired_on(
 # %% [markdown]
 # ## A rule for every latent
 #
-# The library writes a rule for every latent, too: the set of tokens with the best $F_1$ on half of the rows, judged on the
-# other half. It knows no context. So this says how many latents are read by their token alone.
+# The library describes every latent, too, by the set of tokens (this one or the one before) or the source of text with the best
+# $F_1$ on half of the rows, and judges the description on the other half. So this says how many latents a list of tokens
+# describes.
 
 # %%
 some = 120  # in the tests: 10
@@ -159,7 +160,7 @@ pages = feature_pages(
 quality = np.array([q for q in pages.index["columns"]["quality"] if q is not None])
 print(f"of {some} latents, {len(quality)} fire often enough to be judged")
 for bar in (0.3, 0.5, 0.7, 0.9):
-    print(f"   {(quality >= bar).mean():4.0%} have a rule with F1 of {bar} or more")
+    print(f"   {(quality >= bar).mean():4.0%} have a description with F1 of {bar} or more")
 
 # %% [markdown]
 # Most latents are not as clear as the one that you read. A page with striking examples at its top says little as long as nobody
@@ -167,8 +168,8 @@ for bar in (0.3, 0.5, 0.7, 0.9):
 #
 # ## The page
 #
-# Here are the pages of your latent and of two others. Move the pointer over a token to see its activation. `superposition page`
-# writes such pages for all latents of an SAE, into a folder that opens without a network.
+# Here are the pages of your latent and of two others ("All latents" leads to them). Move the pointer over a token to see its
+# activation. `superposition page` writes such pages for all latents of an SAE, into a folder that opens without a network.
 
 # %%
 others = [int(j) for j in np.argsort(-(latents > 0).mean(0)) if 0.002 < (latents[:, j] > 0).mean() < 0.01][:2]
@@ -184,5 +185,5 @@ sp.pages.framed(
 )
 
 # %% [markdown]
-# A page shows, from top to bottom: how often the latent fires, the tokens that it makes likelier and less likely, examples by
-# interval of activation (not only the strongest), and the description with its $F_1$. Read the weaker intervals, too.
+# At the top stands the description with its $F_1$, chosen and judged as above. Further down there are examples by interval of
+# activation, and not only the strongest: read the weaker ones, too.

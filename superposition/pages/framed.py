@@ -1,5 +1,6 @@
 """Pages inside a notebook: the same document that `write` puts into a file, in a frame of the output."""
 
+import base64
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,23 +16,30 @@ class Framed:
     Attributes:
         html: The document, as a browser opens it.
         height: Of the frame, in pixels.
+        first: The feature whose page is shown first.
     """
 
-    def __init__(self, html: str, title: str, height: int) -> None:
-        self.html, self.title, self.height = html, title, height
+    def __init__(self, html: str, title: str, height: int, first: int) -> None:
+        self.html, self.title, self.height, self.first = html, title, height, first
 
     def __repr__(self) -> str:
         return f"Framed({self.title!r}, {len(self.html.encode()) / 1000:.0f} kB)"
 
     def _repr_html_(self) -> str:
+        source = base64.b64encode(
+            self.html.encode()
+        ).decode()  # a document in `srcdoc` cannot open at a feature
+        size = f'width="100%" height="{self.height}" style="border:1px solid #ccc"'
         return (
-            f'<iframe title="{escape(self.title)}" width="100%" height="{self.height}" '
-            f'style="border:1px solid #ccc" srcdoc="{escape(self.html)}"></iframe>'
+            f'<iframe title="{escape(self.title)}" {size} '
+            f'src="data:text/html;charset=utf-8;base64,{source}#f={self.first}"></iframe>'
         )
 
 
 def framed(pages: Pages, *, height: int = 640) -> Framed:
-    """Pages, of at most 100 features, to be shown in a notebook; they are taken, so that they cannot be written after.
+    """Pages, of at most 100 features, to be shown in a notebook, the first one open.
+
+    Their features are taken, so that the same pages cannot be written to a folder after.
 
     Raises:
         ConfigError: There are more features than one file holds, or the pages contradict themselves.
@@ -52,6 +60,7 @@ def framed(pages: Pages, *, height: int = 640) -> Framed:
         raise ConfigError(
             f"a frame holds pages of at most {EMBEDDED} features; got {count:,}: give fewer, or write them to a folder"
         )
+    title, first = pages.index["title"], pages.index["columns"]["id"][0]
     with TemporaryDirectory() as folder:
         written = write(Path(folder) / "pages", *pages) / "index.html"
-        return Framed(written.read_text("utf-8"), str(pages.index["title"]), height)
+        return Framed(written.read_text("utf-8"), str(title), height, first)

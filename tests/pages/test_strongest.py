@@ -1,5 +1,6 @@
 """The strongest examples of a unit, the script of a token, and letters in Latin ones."""
 
+import base64
 import unicodedata
 from html.parser import HTMLParser
 
@@ -122,15 +123,17 @@ def test_every_arabic_and_hebrew_letter_has_latin_ones():
 
 
 def test_a_frame_holds_the_document_whole_and_no_more_than_one_file_does():
-    from html import unescape
-
     from superposition.pages.write import Pages
     from tests.oracles.pages import pages as made
 
     got = pages.framed(Pages(*made(3)), height=300)
     page = Page(got._repr_html_())
     (frame,) = [attributes for tag, attributes in page.tags if tag == "iframe"]
-    assert unescape(frame["srcdoc"]) == got.html or frame["srcdoc"] == got.html
+    kind, _, rest = frame["src"].partition(",")
+    document, _, place = rest.partition("#")
+    assert kind == "data:text/html;charset=utf-8;base64"
+    assert base64.b64decode(document).decode() == got.html
+    assert place == f"f={made(3)[0]['columns']['id'][0]}"
     assert frame["height"] == "300"
     with pytest.raises(ConfigError, match="at most 100 features; got 101"):
         pages.framed(Pages(*made(101)))
