@@ -17,6 +17,9 @@ class Framed:
         html: The document, as a browser opens it.
         height: Of the frame, in pixels.
         first: The feature whose page is shown first.
+
+    >>> Framed("<!doctype html>", title="Mine", height=300, first=0)
+    Framed('Mine', 0 kB)
     """
 
     def __init__(self, html: str, title: str, height: int, first: int) -> None:
