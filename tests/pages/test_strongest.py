@@ -1,6 +1,8 @@
 """The strongest examples of a unit, the script of a token, and letters in Latin ones."""
 
 import base64
+import subprocess
+import sys
 import unicodedata
 from html.parser import HTMLParser
 
@@ -137,3 +139,12 @@ def test_a_frame_holds_the_document_whole_and_no_more_than_one_file_does():
     assert frame["height"] == "300"
     with pytest.raises(ConfigError, match="at most 100 features; got 101"):
         pages.framed(Pages(*made(101)))
+
+
+def test_pages_of_toy_models_wait_for_no_language_model():
+    code = "import sys, superposition.pages.write as w; assert not {'jax', 'flax'} & {*sys.modules}"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert {*pages.__all__} == {*dir(pages)}
+    assert all(callable(getattr(pages, name)) for name in pages.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        pages.nothing  # noqa: B018

@@ -8,9 +8,9 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.llm.tokens import Tokens
+from superposition.pages.alphabets import isolated, right_to_left, transliterated
 from superposition.pages.llm.examples import peaks
 from superposition.pages.pieces import pieces
-from superposition.pages.scripts import isolated, right_to_left, transliterated
 
 _CELL = "text-align:left;vertical-align:top;padding:2px 8px"
 
