@@ -213,7 +213,9 @@ for name in ("arabic", "hebrew"):
         panels[name.capitalize()][kind] = dict(zip(sizes, values.tolist(), strict=True))
 alone = " and ".join(f"{curves['neurons'][1]:.2f}" for curves in panels.values())
 sp.plot.detection(
-    panels, chance=rarity, title=f"One neuron detects Arabic and Hebrew with {alone}; many read together"
+    panels,
+    chance=rarity,
+    title=f"Average precision of the best neuron {alone}; several units read together do better",
 )
 
 # %% [markdown]
