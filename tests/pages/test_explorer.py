@@ -95,6 +95,6 @@ def test_the_command_writes_the_page_and_opens_it(tmp_path, monkeypatch, capsys)
     assert path.read_text("utf-8") == Explorer(view="phase").html()
     assert opened == []
     assert main.main(["explore", "--out", str(path)]) == 0
-    assert opened == [path.as_uri()]
+    assert opened == [path]
     assert main.main(["explore", "--out", str(tmp_path / "live.pdf")]) == 2
     assert "must end in .html or .png" in capsys.readouterr().err
