@@ -17,11 +17,13 @@ from superposition.interventions.latents import (
     latents_of,
     max_activations,
 )
+from superposition.interventions.published import PUBLISHED, Published, first_available, hub_answers
 from superposition.interventions.requirements import Requirements, requirements
 from superposition.interventions.splice import Splice, splice
 from superposition.interventions.steering import Clamp, Draw, Steer, ablate, clamp, steer
 
 __all__ = [
+    "PUBLISHED",
     "Ablations",
     "At",
     "Attached",
@@ -37,6 +39,7 @@ __all__ = [
     "Firing",
     "From",
     "Logit",
+    "Published",
     "Replace",
     "Requirements",
     "Splice",
@@ -57,6 +60,8 @@ __all__ = [
     "effect",
     "evaluate",
     "firing",
+    "first_available",
+    "hub_answers",
     "kl",
     "latents_of",
     "max_activations",
