@@ -17,6 +17,7 @@ from superposition.interventions.latents import (
     latents_of,
     max_activations,
 )
+from superposition.interventions.losses import losses
 from superposition.interventions.published import PUBLISHED, Published, first_available, hub_answers
 from superposition.interventions.requirements import Requirements, requirements
 from superposition.interventions.splice import Splice, splice
@@ -64,6 +65,7 @@ __all__ = [
     "hub_answers",
     "kl",
     "latents_of",
+    "losses",
     "max_activations",
     "requirements",
     "splice",
