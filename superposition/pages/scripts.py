@@ -1,53 +1,96 @@
-"""Arabic and Hebrew for readers of neither: text isolated from what surrounds it, and written in Latin letters."""
+"""The script of every token, and Arabic and Hebrew in Latin letters for readers who do not read them."""
 
 import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
 
-ISOLATE, END = "\u2068", "\u2069"  # first strong isolate, pop directional isolate
-_ARABIC = {
-    "ا": "ā", "ب": "b", "ت": "t", "ث": "th", "ج": "j", "ح": "ḥ", "خ": "kh", "د": "d", "ذ": "dh", "ر": "r", "ز": "z", "س": "s",
-    "ش": "sh", "ص": "ṣ", "ض": "ḍ", "ط": "ṭ", "ظ": "ẓ", "ع": "ʿ", "غ": "gh", "ف": "f", "ق": "q", "ك": "k", "ل": "l", "م": "m",
-    "ن": "n", "ه": "h", "و": "w", "ي": "y", "ى": "ā", "ة": "h", "ء": "ʾ", "أ": "a", "إ": "i", "آ": "ā", "ٱ": "a", "ؤ": "ʾ",
-    "ئ": "ʾ", "َ": "a", "ُ": "u", "ِ": "i", "ً": "an", "ٌ": "un", "ٍ": "in", "ٰ": "ā", "ـ": "", "،": ",", "؛": ";", "؟": "?",
-    **{chr(0x660 + i): str(i) for i in range(10)},
+import numpy as np
+
+from superposition.errors import ConfigError
+from superposition.pages.pieces import pieces
+
+# First words of names in Unicode that are not those of a script: marks and signs that several scripts share.
+_SHARED = {
+    "combining", "modifier", "mathematical", "fullwidth", "halfwidth", "feminine", "masculine", "micro", "superscript",
+    "double-struck", "script", "black-letter", "kelvin", "angstrom", "variation",
 }  # fmt: skip
-_HEBREW = {
-    "א": "ʾ", "ב": "b", "ג": "g", "ד": "d", "ה": "h", "ו": "v", "ז": "z", "ח": "ḥ", "ט": "ṭ", "י": "y", "כ": "k", "ך": "k",
-    "ל": "l", "מ": "m", "ם": "m", "נ": "n", "ן": "n", "ס": "s", "ע": "ʿ", "פ": "p", "ף": "p", "צ": "ts", "ץ": "ts", "ק": "q",
-    "ר": "r", "ש": "sh", "ת": "t", "־": "-", "\u05b7": "a", "\u05b8": "a", "\u05b2": "a", "\u05b6": "e", "\u05b5": "e",
-    "\u05b1": "e", "\u05b4": "i", "\u05b9": "o", "\u05ba": "o", "\u05b3": "o", "\u05bb": "u",
+_ARABIC = dict(zip(
+    "ابتثجحخدذرزسشصضطظعغفقكلمنهويىةآپچژگ",
+    "ā b t ṯ ǧ ḥ ḫ d ḏ r z s š ṣ ḍ ṭ ẓ ʿ ġ f q k l m n h w y ā ẗ ʾā p č ž g".split(),
+    strict=True,
+))  # fmt: skip
+_HEBREW = dict(zip(
+    "אבגדהוזחטיכךלמםנןסעפףצץקרשת", "ʾ b g d h w z ḥ ṭ y k k l m m n n s ʿ p p ṣ ṣ q r š t".split(), strict=True
+))  # fmt: skip
+_MARKS = {
+    **dict.fromkeys("ءأإؤئ", "ʾ"), "\u064b": "an", "\u064c": "un", "\u064d": "in", "\u064e": "a", "\u064f": "u", "\u0650": "i",
+    "،": ",", "؛": ";", "؟": "?", "־": "-", "\u05b0": "ə", "\u05b1": "e", "\u05b2": "a", "\u05b3": "o", "\u05b4": "i",
+    "\u05b5": "e", "\u05b6": "e", "\u05b7": "a", "\u05b8": "a", "\u05b9": "o", "\u05bb": "u",
 }  # fmt: skip
-_LETTERS = _ARABIC | _HEBREW
-_SIN = ("ש\u05c2", "s")
+_LETTERS = _ARABIC | _HEBREW | _MARKS
+_UNWRITTEN = {"\u0640", "\u0651", "\u0652", "\u0670", "\u05bc", "\u05bd", "\u05c1", "\u05c2"}
 
 
-def isolated(text: str) -> str:
-    """Return text between the marks that keep its direction from acting on its neighbours; left-to-right text as it is.
+def scripts(tokenizer: Any, tokens: Any) -> np.ndarray:
+    """The script of every token, in the shape of tokens (rows, ctx): "arabic", "hebrew", "latin", "cjk", ... or "".
 
-    >>> isolated("abc"), isolated("שלום") == "\u2068שלום\u2069"
-    ('abc', True)
+    It is that of the character which the token's last byte completes, by the character's name in Unicode. A token
+    that ends inside a character, and punctuation, digits, spaces and special tokens, which all scripts share, have "".
+
+    Args:
+        tokenizer: Byte-level or sentencepiece.
+        tokens: Ids (rows, ctx), a text a row.
+
+    Raises:
+        ConfigError: tokens of another shape, or a tokenizer that does not say where spaces are.
+
+    Example:
+        >>> from superposition.llm import LanguageModel
+        >>> lm = LanguageModel.from_hf()
+        >>> scripts(lm.tokenizer, [lm.token_ids("a שלום")]).tolist()
+        [['latin', 'hebrew', 'hebrew', 'hebrew']]
     """
-    return f"{ISOLATE}{text}{END}" if _is_right_to_left(text) else text
+    ids = np.asarray(tokens)
+    if ids.ndim != 2 or ids.dtype.kind not in "iu":
+        raise ConfigError(f"tokens must be ids (rows, ctx); got {ids.dtype} of shape {ids.shape}")
+    return np.array([[_script(text[-1:]) for text in pieces(tokenizer, row)] for row in ids]).reshape(ids.shape)
+
+
+@lru_cache(maxsize=4096)
+def _script(character: str) -> str:
+    if not character or unicodedata.category(character)[0] not in "LM":
+        return ""
+    first = unicodedata.name(character, "").split(" ")[0].lower()
+    return "" if first in _SHARED else first
 
 
 def transliterated(text: str) -> str:
-    """Return text with Arabic and Hebrew letters, vowels and digits as Latin ones; other signs that have no width left out.
+    """Arabic and Hebrew letters in Latin ones, letter by letter; all else as it is.
 
-    >>> transliterated("سَلام"), transliterated("שָׁלוֹם"), transliterated("abc")
-    ('salām', 'shalvom', 'abc')
+    Letters as in DIN 31635 and ISO 259. Vowels that are not written are not supplied.
+
+    >>> transliterated("שלום, سلام")
+    'šlwm, slām'
     """
-    plain = unicodedata.normalize("NFC", text).replace(*_SIN)
-    letters = (_LETTERS.get(c, "" if unicodedata.category(c) == "Mn" else c) for c in plain)
-    return "".join(letters)
+    return "".join(
+        _LETTERS.get(c, "" if c in _UNWRITTEN else c) for c in unicodedata.normalize("NFC", text)
+    )
 
 
-def readable(text: str) -> str:
-    """Return text of Arabic or Hebrew letters isolated and followed by its transliteration; other text as it is.
+def isolated(text: str) -> str:
+    """Text between Unicode's isolates, so that its direction does not move what stands around it on a line.
 
-    >>> readable("abc"), readable("שלום") == "\u2068שלום\u2069 [shlvm]"
-    ('abc', True)
+    >>> [f"U+{ord(c):04X}" for c in (isolated("ש")[0], isolated("ש")[-1])]
+    ['U+2068', 'U+2069']
     """
-    return f"{isolated(text)} [{transliterated(text).strip()}]" if _is_right_to_left(text) else text
+    return f"\u2068{text}\u2069"
 
 
-def _is_right_to_left(text: str) -> bool:
-    return any(unicodedata.bidirectional(c) in ("R", "AL") for c in text)
+def right_to_left(texts: Iterable[str]) -> bool:
+    """Whether some text has letters that are written from right to left.
+
+    >>> right_to_left(["a", "ש"])
+    True
+    """
+    return any(unicodedata.bidirectional(c) in ("R", "AL") for text in texts for c in text)

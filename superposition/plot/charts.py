@@ -12,6 +12,7 @@ from superposition.plot.style import DPI, INK, MUTED, WEIGHTS, Figure, fitted, g
 
 BODY, HEADING, VALUES = 12.0, 14.5, 10.0
 MARKS = "os^Dv<>PX*"
+COLOURS = (*LINES, "#882255", "#999933", "#44AA99")  # as many as there are marks
 NAMED = 230.0  # points that a name beside a bar may take
 
 
@@ -158,7 +159,7 @@ def doses(
         axes = figure.subplots()
         axes.axvline(0, color=MUTED, linewidth=0.8, dashes=(3, 2))
         for i, (name, one) in enumerate(values.items()):
-            y, colour = grid(one, f"values[{name!r}]", (len(x),)), LINES[i % len(LINES)]
+            y, colour = grid(one, f"values[{name!r}]", (len(x),)), COLOURS[i % len(COLOURS)]
             axes.plot(x, y, color=colour, marker=MARKS[i % len(MARKS)], markersize=6, linewidth=1.8,
                       label=fitted(name, BODY, NAMED))  # fmt: skip
             if errors is not None and name in errors:

@@ -24,6 +24,7 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.syspath_prepend(str(build.HERE))  # what stands beside a lesson, as when it is run as a script
 
 
@@ -104,6 +105,17 @@ def _sae(names):
     assert scores[3.2][2] < scores[0.8][2]
 
 
+def _steering(names):
+    assert names["rises"] == len(names["own"])
+    assert names["selective"] == len(names["moved"])
+    assert names["hits"] == len(names["rise"])
+
+
+def _sae_lens(names):
+    assert names["score"]["ce_recovered"] > 0.95
+    assert names["far"] == sorted(names["far"][:3], reverse=True) + sorted(names["far"][3:])
+
+
 CLAIMS = {
     "00_tour": _tour,
     "01_features": _features,
@@ -112,4 +124,6 @@ CLAIMS = {
     "04_geometry": _geometry,
     "05_larger_network": _larger_network,
     "06_sae": _sae,
+    "11_steering_and_ablation": _steering,
+    "12_sae_lens": _sae_lens,
 }
