@@ -18,10 +18,11 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
 SLICE := $(FAST) tests/conformance/test_first_script.py tests/llm/test_model.py tests/storage/test_formats.py
 
-.PHONY: help reproduce notebooks test test-fast test-slow test-slow-library test-experiments slow-list test-parity test-peers test-newest lint bench clean
+.PHONY: help reproduce notebooks docs test test-fast test-slow test-slow-library test-experiments slow-list test-parity test-peers test-newest lint bench clean
 help:
 	@echo "make reproduce   every figure and the table of verdicts, in figures/"
 	@echo "make notebooks   every lesson of the course executed, in notebooks/"
+	@echo "make docs        the documentation, in docs/_build/html, to be read without a network"
 	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
 	@echo "make test        the tests, and the examples in the docstrings: before a push"
 	@echo "make test-slow   the slow tests: of the library (test-slow-library), and every experiment's quick run (test-experiments)"
@@ -37,6 +38,10 @@ reproduce: .venv/core
 
 notebooks: .venv/notebooks
 	$(BIN)/python notebooks/build.py
+
+docs: .venv/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --quiet docs docs/_build/html
+	@echo "the documentation: docs/_build/html/index.html"
 
 test: .venv/test
 	$(BIN)/python $(PYTEST) -m "$(OTHERS)" --doctest-modules tests superposition
@@ -100,6 +105,10 @@ bench: .venv/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[notebooks]"
 	@touch $@
 
+.venv/docs: .venv/core
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	@touch $@
+
 .venv-newest/test: pyproject.toml
 	$(NEWEST) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
@@ -125,4 +134,4 @@ bench: .venv/bench
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf docs/_build docs/generated .venv .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

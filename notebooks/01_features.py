@@ -134,6 +134,15 @@ for name, given in (("one feature", one), ("two neighbours", two)):
 sp.plot.neuron_view(pentagon, 0)
 
 # %% [markdown]
+# ## Live
+#
+# The page below trains this model in your browser, without Python, while you move a slider. Drag the density from the
+# right end to the left: dedicated features, digons, pentagon. `superposition explore` writes the same page as a file.
+
+# %%
+sp.explore(widget=False)
+
+# %% [markdown]
 # ## Try it
 #
 # Change the sparsity, and train again. Where does the pentagon appear? Does it still appear if all features are equally

@@ -111,6 +111,15 @@ sp.plot.columns(models, titles=[f"r={a:g}, 1-S={b:g}" for a, b in places],
                 groups=[("", k, k, word) for k, word in enumerate(words)])  # fmt: skip
 
 # %% [markdown]
+# ## Point at a cell
+#
+# Click in the diagram, or move the point with the arrow keys: your browser trains the model of that cell, and compares
+# its loss with the three candidates and with the least loss that there is, which the next section is about.
+
+# %%
+sp.explore(view="phase", density=0.5, widget=False)
+
+# %% [markdown]
 # ## The exact minimum: where the theory falls short
 #
 # Three candidates are not all weights there are. Below, weights and biases are optimised against the exact loss, in

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a test holds this against th
     from superposition.expected_loss import reference_loss as reference_loss
     from superposition.features import *  # noqa: F403
     from superposition.llm import LanguageModel as LanguageModel
+    from superposition.pages.explorer import explore as explore
     from superposition.sae import *  # noqa: F403
     from superposition.toy import *  # noqa: F403
     from superposition.training.api import fit as fit
@@ -58,6 +59,7 @@ _NAMES = {
     "expected_loss": ("reference_loss",),
     "features": ("Planted",),
     "llm": ("LanguageModel",),
+    "pages.explorer": ("explore",),
     "training.api": ("fit", "sweep"),
     "training.files": ("load", "save"),
     "training.optimizer": ("Adam", "AdamW"),

@@ -17,6 +17,7 @@ import tyro
 
 from superposition._version import __version__
 from superposition.cli import command_line, help, settings
+from superposition.cli.explore.config import ExploreConfig
 from superposition.cli.features.config import AblateConfig, PageConfig, ServeConfig, SteerConfig
 from superposition.cli.llm.config import ActivationsConfig, GenerateConfig, LMEvalConfig, LMTrainConfig
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
@@ -41,6 +42,14 @@ class Group(NamedTuple):
 
 
 COMMANDS: dict[str, Command | Group] = {
+    "explore": Command(
+        ExploreConfig,
+        "explore.run:explore",
+        (
+            "superposition explore --n-features 8 --n-hidden 3 --density 0.03 --importance-base 1",
+            "superposition explore --view phase --out runs/live.html --no-open",
+        ),
+    ),
     "sweep": Command(
         SweepConfig,
         "toy.run:sweep",
@@ -128,7 +137,8 @@ COMMANDS: dict[str, Command | Group] = {
 }
 TITLE = """Toy models of superposition and sparse autoencoders.
 
-Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
+A live page: explore. Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer,
+ablate.
 """
 
 

@@ -62,6 +62,7 @@ def _recovery(name: str, column: str | None = None) -> Metric:
     return Metric(TRUTH, column, lambda m: m.recovery[name])
 
 
+# What `evaluate` measures: name -> what it needs, its column in tables, and how it is computed. A metric is a line here.
 METRICS: dict[str, Metric] = {
     "l0": _reconstruction("l0", "l0"),
     "mse": Metric(DATA, None, lambda m: float(m.sums.squared_error) / float(m.sums.examples)),

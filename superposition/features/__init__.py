@@ -30,6 +30,7 @@ from superposition.features.rates import Constant, Geometric, LinearRates, Rates
 from superposition.features.sparse_uniform import SparseUniform
 from superposition.features.stored import RATES
 
+# Every law of features by the name that commands and files give it.
 FEATURES: dict[str, type[FeatureLaw]] = {
     "sparse-uniform": SparseUniform,
     "correlated": Correlated,
@@ -40,6 +41,7 @@ FEATURES: dict[str, type[FeatureLaw]] = {
     "bernoulli": Bernoulli,
 }
 
+# Planted worlds by name: a law, a dictionary and a size, as their papers have them.
 PLANTED: dict[str, Planted] = {
     "sharkey": SHARKEY,
     "synth-sae-bench": SYNTH_SAE_BENCH,

@@ -126,4 +126,5 @@ class NormalMagnitudes(Magnitudes):
         return mean + std * ratio, mean**2 + std**2 + mean * std * ratio
 
 
+# How large an active feature is: the laws of magnitudes, by name.
 MAGNITUDES: dict[str, type[Magnitudes]] = {"uniform": UniformMagnitudes, "normal": NormalMagnitudes}

@@ -11,6 +11,7 @@ from superposition.features.hierarchical import Levels
 from superposition.features.magnitudes import MAGNITUDES
 from superposition.features.rates import Constant, Geometric, LinearRates, Zipf
 
+# How densities differ between features: the laws of rates, by name.
 RATES = {
     "zipf": Zipf,
     "linear": LinearRates,

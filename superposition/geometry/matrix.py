@@ -15,6 +15,7 @@ import numpy as np
 from superposition._internal import validate
 from superposition.errors import ConfigError
 
+# A column of W shorter than this is taken as zero: the feature is not represented, and has no direction.
 DEAD = 1e-6
 MODEL = "(n_hidden, n_features), one model at a time"
 

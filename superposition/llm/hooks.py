@@ -27,6 +27,7 @@ class Context(NamedTuple):
     valid: Array | None
 
 
+# A function of what passes a hook point and of where it is, which returns what is to pass instead, in the same shape.
 Edit = Callable[[Array, Context], Array]
 
 

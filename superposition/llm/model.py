@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DTYPES", "SMALL_LM", "LanguageModel", "capture", "positions"]
 
+# The name of the language model that ships with the library.
 SMALL_LM = "superposition/small-lm"
+# The dtypes that a model can be loaded in.
 DTYPES = ("float32", "bfloat16")
 SHOWN = (
     "family",

@@ -39,6 +39,7 @@ from superposition.metrics.detection import (
     thresholds_of,
 )
 from superposition.metrics.moments import Comoments, Moments, add
+from superposition.metrics.ranking import average_precision
 from superposition.metrics.reconstruction import (
     DensityHistogram,
     Reconstruction,
@@ -98,7 +99,7 @@ __all__ = [
     "Comoments", "Consensus", "Coverage", "DensityHistogram", "Detections", "Detector", "Hedging",
     "HedgingDegree", "Magnitude", "Match", "Moments", "Partners", "Reconstruction", "Scores", "Shared",
     "Splitting", "Sums", "absorption_counts", "absorption_from", "absorption_rate", "accumulate",
-    "activation_correlation", "activation_correlation_from", "add", "against_chance", "best_detectors",
+    "activation_correlation", "activation_correlation_from", "add", "against_chance", "average_precision", "best_detectors",
     "best_partners", "classify", "classify_from", "coalescing", "cofiring", "consensus",
     "consensus_by_activation", "correlation_sums", "correlations", "cosine", "cosines", "coverage",
     "dead_fraction", "dense_fraction", "densities", "density_histogram", "detections", "explained_variance",

@@ -58,7 +58,7 @@ def write(
         replaceable(path, overwrite)
         atomic.create(path.parent)
         with atomic.replacing(path, check=lambda: replaceable(path, overwrite)) as new:
-            data = {"index": _json(index, "the index")}
+            data = {"index": as_json(index, "the index")}
             if siblings:
                 for key, text in pages:
                     _put(new / f"{key}.js", _call(key, text))
@@ -83,12 +83,12 @@ def _pages(
                 raise ConfigError(f"expected {len(expected)} {kind}s as in the index, got {n}")
             fits(page, wanted, known)
             key = f"{kind}s/{wanted if kind == 'feature' else n}"
-            yield key, _json(page, key)
+            yield key, as_json(page, key)
         if next(given, None) is not None:
             raise ConfigError(f"expected {len(expected)} {kind}s as in the index, got more")
 
 
-def _json(value: Any, what: str) -> str:
+def as_json(value: Any, what: str) -> str:
     """JSON that is safe inside a <script> element, and UTF-8."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -107,8 +107,8 @@ def _page(index: Mapping[str, Any], data: Mapping[str, str], siblings: bool) -> 
     module, style = ((_ASSETS / name).read_text("utf-8") for name in ("page.js", "page.css"))
     own = " 'self'" if siblings else ""
     policy = (
-        f"default-src 'none'; script-src {_hash(module)}{own}; "
-        f"style-src {_hash(style)}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {hash_of(module)}{own}; "
+        f"style-src {hash_of(style)}; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
     )
     scripts = "\n".join(
         f'<script type="application/json" id="{key}">{text}</script>' for key, text in data.items()
@@ -128,7 +128,8 @@ def _page(index: Mapping[str, Any], data: Mapping[str, str], siblings: bool) -> 
     )  # once: what is put in is not looked at again
 
 
-def _hash(text: str) -> str:
+def hash_of(text: str) -> str:
+    """A script or a style as a content security policy names it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

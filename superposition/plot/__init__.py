@@ -22,6 +22,7 @@ from superposition.plot.phase import (
 from superposition.plot.recovery import Curve, Map, against_l0, found, maps
 from superposition.plot.sae import decoder_cosines, history, matched_cosines
 from superposition.plot.save import save
+from superposition.plot.units import detection, fired_on
 from superposition.plot.vectors import angles, neuron_view, raster
 
 __all__ = [
@@ -42,9 +43,11 @@ __all__ = [
     "bars",
     "columns",
     "decoder_cosines",
+    "detection",
     "dimensionalities",
     "doses",
     "features_2d",
+    "fired_on",
     "found",
     "history",
     "maps",

@@ -55,6 +55,7 @@ TWO_IN_ONE = (
     Phase("Dedicated dimension\n(other not represented)", "#123399", (0, 1), (1, 0)),
     Phase("Superposition\n(antipodal pair)", "#dd4444", (1, -1), (1, 1)),
 )
+# The paper's candidates for three features in two dimensions, in the order of `theory.PHASES_3_2`.
 THREE_IN_TWO = (
     Phase("Not represented", "#dddddd", perp=(0, 0, 1)),
     Phase("Dedicated, another ignored", "#123399", perp=(1, 0, 0)),
@@ -108,6 +109,7 @@ class Shortfall:
     axes: tuple[np.ndarray, np.ndarray] | None = None
 
 
+# One panel of a phase diagram: what theory says, what training gave, or how far apart the two are.
 Panel = Theory | Measured | Shortfall
 
 

@@ -143,13 +143,16 @@ def against_l0(
     if not panels:
         raise ConfigError("there are no panels to draw; give at least one.")
     names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
-    columns = min(3, len(panels))
+    columns = (
+        4 if len(panels) == 3 else min(3, len(panels))
+    )  # the legend stands beside three, else in a row below
     rows = -(-(len(panels) + 1) // columns)  # one cell for the legend
     with styled():
         size = (3.7 * columns, 2.9 * rows)
         figure = Figure(figsize=size, dpi=DPI, facecolor="white", layout="constrained")
         stack = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         handles: dict[str, Any] = {}
+        several = any(np.shape(c.values)[-1] > 1 for curves in panels.values() for c in curves.values())
         for axes, (title, curves) in zip(stack, panels.items(), strict=False):
             for name, curve in curves.items():
                 handles.setdefault(name, _curve(axes, curve, names.index(name)))
@@ -175,7 +178,7 @@ def against_l0(
             loc="center left",
             frameon=False,
             fontsize=10,
-            title="Mean, and range over seeds",
+            title="Mean, and range over seeds" if several else None,
             alignment="left",
         )
     return figure

@@ -1,7 +1,7 @@
 """Sparse autoencoders. A new architecture is one file and one line here."""
 
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State
 from superposition.sae.abstopk import AbsTopK
 from superposition.sae.baselines import PCA, Identity, Random
 from superposition.sae.batch_topk import BatchTopK
@@ -13,6 +13,7 @@ from superposition.sae.matryoshka import Matryoshka
 from superposition.sae.relu import ReLU
 from superposition.sae.topk import TopK
 
+# Every architecture by the name that commands and files give it.
 ARCHITECTURES: dict[str, type[SAE]] = {
     "relu": ReLU,
     "bricken": Bricken,

@@ -12,7 +12,7 @@ says by default holds for most architectures, and a class that differs says so o
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -23,28 +23,13 @@ from superposition._internal.rank import lead
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.sae import _parts
-from superposition.sae._parts import Params, State, tally, unit_rows
+from superposition.sae._parts import Info, Params, State, tally, unit_rows
 from superposition.typing import PRNGKey
 
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
 MATMUL_DTYPES = ("float32", "bfloat16")
 COUNTER_CAP = 2**30  # samples: a counter that stops here cannot overflow, and any dead_after is below it
 MASKED_PRE_ACT = -1e30  # the pre-activation of a latent outside a masked width
-
-
-class Info(NamedTuple):
-    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat.
-
-    >>> terms = {"mse": jnp.float32(0.5), "l1": jnp.float32(0.25)}
-    >>> info = Info(terms, l0=jnp.float32(1.0), fired=jnp.ones(8, bool), error=jnp.zeros((4, 3)))
-    >>> float(sum(info.terms.values()))
-    0.75
-    """
-
-    terms: dict[str, Array]
-    l0: Array  # mean number of latents active in an example
-    fired: Array  # (d_sae,) bool
-    error: Array  # (batch, d_out)
 
 
 @dataclass(frozen=True)

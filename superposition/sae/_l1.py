@@ -11,8 +11,8 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition.sae import _select, _sparse
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State, batch_sum, squared_error, tally
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State, batch_sum, squared_error, tally
 from superposition.typing import PRNGKey
 
 LARGE = 2**20  # pre-activations of a batch under which choosing is not worth it

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,27 @@ from superposition.typing import PRNGKey
 if TYPE_CHECKING:
     from superposition.sae._base import SAE
 
+# The parameters of an SAE: arrays by name (W_enc, b_enc, W_dec, b_dec and what the architecture adds).
 Params: TypeAlias = dict[str, Array]
+# What an SAE carries from step to step beside its parameters: arrays by name, such as counts of silent examples.
 State: TypeAlias = dict[str, Array]
 
 LEAST_NORM = 1e-8  # a decoder row shorter than this is not divided by its norm (SAELens)
+
+
+class Info(NamedTuple):
+    """What a loss reports about a batch: named terms (they sum to the loss), who fired, and y - y_hat.
+
+    >>> terms = {"mse": jnp.float32(0.5), "l1": jnp.float32(0.25)}
+    >>> info = Info(terms, l0=jnp.float32(1.0), fired=jnp.ones(8, bool), error=jnp.zeros((4, 3)))
+    >>> float(sum(info.terms.values()))
+    0.75
+    """
+
+    terms: dict[str, Array]
+    l0: Array  # mean number of latents active in an example
+    fired: Array  # (d_sae,) bool
+    error: Array  # (batch, d_out)
 
 
 def start(

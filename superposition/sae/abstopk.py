@@ -11,8 +11,8 @@ from jax import Array
 from superposition._internal.rank import lead
 from superposition.sae import _select, _sparse, _topk
 from superposition.sae._auxk import auxk
-from superposition.sae._base import MASKED_PRE_ACT, Info
-from superposition.sae._parts import Params, State, median_start, normalized_error, tally
+from superposition.sae._base import MASKED_PRE_ACT
+from superposition.sae._parts import Info, Params, State, median_start, normalized_error, tally
 from superposition.typing import PRNGKey
 
 

@@ -10,8 +10,8 @@ from jax import Array
 
 from superposition.errors import ConfigError
 from superposition.sae import _l1
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State, squared_error, start, without_unused
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State, squared_error, start, without_unused
 from superposition.typing import PRNGKey
 
 

@@ -10,8 +10,7 @@ from jax import Array
 from superposition._internal import validate
 from superposition.sae import _select, _sparse, _topk
 from superposition.sae._auxk import auxk
-from superposition.sae._base import Info
-from superposition.sae._parts import Params, State, normalized_error, tally
+from superposition.sae._parts import Info, Params, State, normalized_error, tally
 from superposition.typing import PRNGKey
 
 

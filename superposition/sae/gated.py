@@ -9,8 +9,8 @@ from jax import Array
 
 from superposition._internal import validate
 from superposition._internal.rank import lead
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State, squared_error, start
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State, squared_error, start
 from superposition.typing import PRNGKey
 
 

@@ -10,8 +10,8 @@ from jax import Array
 from superposition._internal import validate
 from superposition._internal.rank import lead
 from superposition.errors import ConfigError
-from superposition.sae._base import MASKED_PRE_ACT, SAE, Info
-from superposition.sae._parts import Params, State, squared_error, start, without_unused
+from superposition.sae._base import MASKED_PRE_ACT, SAE
+from superposition.sae._parts import Info, Params, State, squared_error, start, without_unused
 from superposition.typing import PRNGKey
 
 SPARSITY_LOSSES = ("step", "tanh", "quadratic")

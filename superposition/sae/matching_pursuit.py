@@ -12,8 +12,8 @@ from superposition._internal import validate
 from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.sae import _parts
-from superposition.sae._base import SAE, Info
-from superposition.sae._parts import Params, State, squared_error, start, unit_rows
+from superposition.sae._base import SAE
+from superposition.sae._parts import Info, Params, State, squared_error, start, unit_rows
 from superposition.typing import PRNGKey
 
 

@@ -12,8 +12,7 @@ from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.sae import _select, _topk
 from superposition.sae._auxk import auxk
-from superposition.sae._base import Info
-from superposition.sae._parts import Params, State, normalized_error, tally
+from superposition.sae._parts import Info, Params, State, normalized_error, tally
 from superposition.typing import PRNGKey
 
 

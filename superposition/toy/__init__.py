@@ -7,6 +7,7 @@ from superposition.toy.linear import Linear
 from superposition.toy.relu_hidden import ReLUHidden
 from superposition.toy.relu_output import ReLUOutput
 
+# Every toy model by the name that commands and files give it.
 TOY_MODELS: dict[str, type[ToyModel]] = {
     "linear": Linear,
     "relu-output": ReLUOutput,

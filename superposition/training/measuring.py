@@ -18,6 +18,7 @@ from superposition.metrics.reconstruction import DENSE
 from superposition.sae import SAE, Params
 
 MEASURED = HELD_OUT_STEP + 2**20  # measuring starts here: apart from training and from the start's estimates
+# How many examples an SAE is measured on, where nothing else is said.
 EXAMPLES = 65_536
 BATCH = 4096
 FAR = 0.1  # of an l0_target

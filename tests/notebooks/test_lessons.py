@@ -105,6 +105,37 @@ def _sae(names):
     assert scores[3.2][2] < scores[0.8][2]
 
 
+def _zoo(names):
+    """Columns: L0 of 2, 3, 4 (the true one) and 6."""
+    mcc = {name: [score["mcc"] for score in values] for name, values in names["scores"].items()}
+    explained = {name: [s["explained_variance"] for s in values] for name, values in names["scores"].items()}
+    length = {name: values[0]["relative_norm"] for name, values in names["scores"].items()}
+    assert all(values[0] < 0.85 for values in mcc.values())
+    assert mcc["ReLU, L1"][2] > 0.95
+    assert mcc["BatchTopK"][2] > mcc["BatchTopK"][3] + 0.03
+    assert explained["BatchTopK"][3] > 0.98
+    assert explained["TopK"][2] < explained["BatchTopK"][2] - 0.05
+    assert length["ReLU, L1"] < min(length["TopK"], length["BatchTopK"]) - 0.2
+    assert names["hedged"] == sorted(names["hedged"], reverse=True)
+    assert names["rates"][2].mean() > names["rates"][4].mean() > 0
+
+
+def _language_model(names):
+    """All neurons together read a script; how well a single one does depends on how rare it is in the model's text."""
+    for script, curves in names["panels"].items():
+        together = list(curves["neurons"].values())[-1]
+        assert together > 0.95
+        assert curves["neurons"][1] < together - 0.1
+        assert curves["latents"][16] > 0.9
+        some, without, _ = names["hidden"][script.lower()]
+        assert 0 < without < some
+
+
+def _feature_pages(names):
+    assert names["f1"] > 0.8
+    assert 0.1 < (names["quality"] >= 0.7).mean() < 0.6
+
+
 def _steering(names):
     assert names["rises"] == len(names["own"])
     assert names["selective"] == len(names["moved"])
@@ -124,6 +155,9 @@ CLAIMS = {
     "04_geometry": _geometry,
     "05_larger_network": _larger_network,
     "06_sae": _sae,
+    "07_zoo": _zoo,
+    "08_language_model": _language_model,
+    "09_feature_pages": _feature_pages,
     "11_steering_and_ablation": _steering,
     "12_sae_lens": _sae_lens,
 }

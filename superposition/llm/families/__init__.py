@@ -19,6 +19,7 @@ from superposition.llm.families import (
 from superposition.llm.families._base import Family, Tensor
 from superposition.llm.spec import Spec
 
+# Every family of language models by the `model_type` of its config.json.
 FAMILIES: dict[str, Family] = {
     "gpt2": gpt2.FAMILY,
     "gpt_neo": gpt_neo.FAMILY,

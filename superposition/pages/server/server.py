@@ -28,8 +28,10 @@ from superposition.pages.server.handler import Handler, log_exception
 from superposition.pages.server.request import Refusal
 from superposition.pages.server.served import INDEX, first_page, listed
 
+# What answers a question of a served page: JSON in, JSON out.
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
+# The one address that the server listens on: this machine itself.
 HOST = "127.0.0.1"
 
 

@@ -24,6 +24,7 @@ from superposition.storage.formats import (
 )
 from superposition.storage.formats._base import Format, Loaded, Source
 
+# Every format that SAEs are read from, by name.
 FORMATS: dict[str, Format] = {
     "saelens": saelens.FORMAT,
     "gemma-scope": gemma_scope.FORMAT,
@@ -32,6 +33,7 @@ FORMATS: dict[str, Format] = {
     "sparsify": sparsify.FORMAT,
 }
 
+# The SAEs that ship with the library: name -> directory.
 SHIPPED = {"superposition/small-lm-sae": Path(__file__).parent / "small_lm_sae"}
 NAMES = "superposition/"  # what the names of SHIPPED begin with
 

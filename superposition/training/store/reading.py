@@ -21,6 +21,7 @@ from superposition.toy import TOY_MODELS
 from superposition.training.store import records
 
 Run = TypeVar("Run")
+# `status` of a grid point: not trained yet, trained, or stopped because its loss was no longer finite.
 PENDING, DONE, DIVERGED = 0, 1, 2
 STATUS_NAMES = {"pending": PENDING, "done": DONE, "diverged": DIVERGED}
 MODELS, SAES = "models", "saes"  # the attribute that tells SAEs from toy models, whose stores have none

@@ -1,0 +1,1 @@
+"""What generates pages from the library, so that they cannot fall behind it. Nothing but `extension` needs Sphinx."""

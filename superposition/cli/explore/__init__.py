@@ -1,0 +1,1 @@
+"""`superposition explore`: the live page."""
