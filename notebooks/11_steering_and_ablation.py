@@ -38,7 +38,7 @@ from superposition.llm.demo import demo_text
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import pack_text
 from superposition.pages.pieces import pieces
-from superposition.pages.scripts import isolated, right_to_left, transliterated
+from superposition.pages.alphabets import isolated, right_to_left, transliterated
 
 # %% [markdown]
 # ## The model and its SAE

@@ -37,7 +37,7 @@ from superposition.llm.direct import logit_weights
 from superposition.llm.packing import pack_text
 from superposition.pages.llm import feature_pages
 from superposition.pages.pieces import piece, pieces
-from superposition.pages.scripts import isolated, right_to_left, transliterated
+from superposition.pages.alphabets import isolated, right_to_left, transliterated
 from superposition.pages.write import write
 
 # %% [markdown]
