@@ -18,9 +18,10 @@ FAST := $(patsubst %,tests/%.py,activations/test_streams cli/test_toy_cells expe
 	tests/evaluation/test_recovery_scores.py::test_jax_arrays_score_in_float64_like_numpys
 SLICE := $(FAST) tests/conformance/test_first_script.py tests/llm/test_model.py tests/storage/test_formats.py
 
-.PHONY: help reproduce notebooks docs test test-fast test-slow test-slow-library test-experiments slow-list test-parity test-peers test-newest lint bench clean
+.PHONY: help reproduce paper notebooks docs test test-fast test-slow test-slow-library test-experiments slow-list test-parity test-peers test-newest lint bench clean
 help:
-	@echo "make reproduce   every figure and the table of verdicts, in figures/"
+	@echo "make reproduce   the lecture's figures with their verdicts, in minutes, and a gallery of everything"
+	@echo "make paper       every figure and the table of verdicts, in figures/: 33 minutes on two cores"
 	@echo "make notebooks   every lesson of the course executed, in notebooks/"
 	@echo "make docs        the documentation, in docs/_build/html, to be read without a network"
 	@echo "make test-fast   some of the tests of every room, in a minute or so: before a commit"
@@ -34,6 +35,9 @@ help:
 	@echo "make bench       our training steps against PyTorch's and sae-lens's, side by side (installs them)"
 
 reproduce: .venv/core
+	$(BIN)/python -m experiments --lecture
+
+paper: .venv/core
 	$(BIN)/python -m experiments --all
 
 notebooks: .venv/notebooks

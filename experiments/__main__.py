@@ -1,20 +1,41 @@
-"""Lists the experiments, runs one by its name, or with `--all` runs them all and ends with the verdicts."""
+"""Lists the experiments, runs one by its name, or with `--all` or `--lecture` runs many and ends with the verdicts."""
 
 import argparse
 import sys
+from pathlib import Path
 
-from experiments.lab import all, files, find, report
+from experiments.lab import all, files, find, gallery, lecture, report
+from experiments.lab.claim import Claim
 from superposition.errors import ConfigError
 
 
 def run_all(quick: bool, jobs: int) -> int:
     """Run every experiment; return 1 if a verdict is not the expected one."""
     folder = files.FIGURES / "quick" if quick else files.FIGURES
-    claims = all.run(find.load_all(), quick, folder, jobs)
-    report.write(folder)
-    report.show(claims)
-    print(f"pictures: {folder}/*.png   report: {folder}/REPORT.md")
+    claims = all.run(find.load_all(), "quick" if quick else "full", folder, jobs)
+    _show(claims, folder)
     return 0 if quick else report.status(claims)
+
+
+def run_lecture(jobs: int) -> int:
+    """Run the experiments on the lecture's slides and open the gallery; return 1 if a verdict is not the expected one."""
+    from superposition._internal.opening import show_file
+
+    folder = files.FIGURES / "lecture"
+    all.run([find.load(name) for name in lecture.SLIDES], "lecture", folder, jobs)
+    claims = lecture.claims(folder)
+    _show(claims, folder)
+    index = files.FIGURES / "index.html"
+    print(f"all pictures and verdicts: {index if index.exists() else gallery.write(files.FIGURES)}")
+    show_file(index)
+    return report.status(claims)
+
+
+def _show(claims: list[Claim], folder: Path) -> None:
+    report.write(folder)
+    gallery.write(folder)
+    report.show(claims)
+    print(f"pictures: {folder}/*.png   gallery: {folder}/index.html   report: {folder}/REPORT.md")
 
 
 def run_one(name: str, arguments: list[str]) -> None:
@@ -52,6 +73,11 @@ def main() -> None:
     )
     parser.add_argument("--all", action="store_true", help="run every experiment, and end with the verdicts")
     parser.add_argument(
+        "--lecture",
+        action="store_true",
+        help="run those on the lecture's slides, in minutes, into figures/lecture, and open the gallery",
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="small versions, into figures/quick: structure, not science"
     )
     parser.add_argument(
@@ -60,6 +86,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.jobs < 1:
         parser.error(f"--jobs must be at least 1; got {arguments.jobs}")
+    if arguments.lecture:
+        sys.exit(run_lecture(arguments.jobs))
     if arguments.all:
         sys.exit(run_all(arguments.quick, arguments.jobs))
     show_list()

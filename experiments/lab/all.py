@@ -17,13 +17,16 @@ from experiments.lab.claim import Claim
 from experiments.lab.run import execute
 
 
-def run(modules: Iterable[ModuleType], quick: bool, folder: Path, jobs: int) -> list[Claim]:
-    """Run the experiments in `jobs` processes, two cores' worth of work each; return the claims of all."""
+def run(modules: Iterable[ModuleType], size: str, folder: Path, jobs: int) -> list[Claim]:
+    """Run the experiments in `jobs` processes, two cores' worth of work each; return the claims of all.
+
+    Size: "full", "quick" for `Config.quick()`, "lecture" for `Config.lecture()` where an experiment has one.
+    """
     groups = grouped(modules)
     claims: list[Claim] = []
     context = multiprocessing.get_context("spawn")  # XLA's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
-        running = [pool.submit(_run_group, group, quick, folder) for group in groups]
+        running = [pool.submit(_run_group, group, size, folder) for group in groups]
         try:
             for future in as_completed(running):
                 claims += future.result()
@@ -46,9 +49,10 @@ def _seconds(name: str) -> float:
     return float(json.loads(path.read_text())["seconds"]) if path.exists() else 0.0
 
 
-def _run_group(names: list[str], quick: bool, folder: Path) -> list[Claim]:
+def _run_group(names: list[str], size: str, folder: Path) -> list[Claim]:
     claims: list[Claim] = []
     for name in names:
         module = importlib.import_module(name)
-        claims += execute(module, module.Config.quick() if quick else module.Config(), folder).claims
+        config = getattr(module.Config, size, module.Config)()
+        claims += execute(module, config, folder).claims
     return claims

@@ -13,7 +13,7 @@ from experiments.lab.files import write_text
 HEADER = """# What reproduces
 
 Each line is one claim of a published work, what the work says, what we measure, and a verdict computed from
-the measurement. This file is written by `make reproduce`; the numbers behind it are in the JSON file of the
+the measurement. This file is written by `make paper`; the numbers behind it are in the JSON file of the
 same name as the picture.
 """
 

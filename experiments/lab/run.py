@@ -7,14 +7,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.lab import files, report
+from experiments.lab import files, gallery, report
 from experiments.lab.claim import Result
 from experiments.lab.find import first_line, name_of
 from experiments.lab.settings import check
 
 
 def execute(module: ModuleType, config: Any, folder: Path) -> Result:
-    """Run and draw an experiment, write picture and JSON into `folder`, then the report of everything there."""
+    """Run and draw an experiment, write pictures and JSON into `folder`, then report and gallery of everything there."""
     from superposition import plot
 
     check(config)
@@ -29,9 +29,24 @@ def execute(module: ModuleType, config: Any, folder: Path) -> Result:
     if hasattr(module, "animate"):
         plot.save_animation(module.animate(result), folder / f"{name}.gif", alt=alt, title=title)
     files.write_json(folder / f"{name}.json", files.to_json(name, title, result, seconds))
+    for number, (picture, shows) in enumerate(more_pictures(module, result), 2):
+        plot.save(picture, folder / f"{name}-{number}.png", alt=shows, title=title)
     report.write(folder)
+    gallery.write(folder)
     print(f"{name}: {seconds:.1f} s -> {folder / name}.png", file=sys.stderr)
     return result
+
+
+def more_pictures(module: ModuleType, result: Result) -> Sequence[tuple[Any, str]]:
+    """Return the pictures that follow an experiment's first one, each with its alt text."""
+    return module.more(result) if hasattr(module, "more") else ()
+
+
+def folder_of(module: ModuleType, config: Any, quick: bool) -> Path:
+    """Return where a run's files go: what is committed is replaced only by what was made with the same settings."""
+    if quick:
+        return files.FIGURES / "quick"
+    return files.FIGURES if config == module.Config() else files.FIGURES / "other"
 
 
 def main(module_name: str, arguments: Sequence[str] | None = None) -> None:
@@ -43,7 +58,7 @@ def main(module_name: str, arguments: Sequence[str] | None = None) -> None:
     quick = "--quick" in arguments
     try:
         config = configured(module, arguments)
-        result = execute(module, config, files.FIGURES / "quick" if quick else files.FIGURES)
+        result = execute(module, config, folder_of(module, config, quick))
     except SuperpositionError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_status)
@@ -60,7 +75,10 @@ def configured(module: ModuleType, arguments: Sequence[str]) -> Any:
         module.Config,
         flags,
         prog=f"python -m experiments {name_of(module)}",
-        description=f"{module.__doc__}\n\n--quick runs a small version, into figures/quick/.",
+        description=(
+            f"{module.__doc__}\n\n--quick runs a small version, into figures/quick/; with settings of your own the "
+            "pictures go into figures/other/."
+        ),
         default=module.Config() if len(flags) == len(arguments) else module.Config.quick(),
     )
     check(config)

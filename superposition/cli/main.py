@@ -22,7 +22,7 @@ from superposition.cli.features.config import AblateConfig, PageConfig, ServeCon
 from superposition.cli.llm.config import ActivationsConfig, GenerateConfig, LMEvalConfig, LMTrainConfig
 from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
 from superposition.cli.sae.config import TrainConfig
-from superposition.cli.toy.config import ShowConfig, SweepConfig
+from superposition.cli.toy.config import DemoConfig, ShowConfig, SweepConfig
 from superposition.errors import ConfigError, SuperpositionError
 
 
@@ -42,6 +42,9 @@ class Group(NamedTuple):
 
 
 COMMANDS: dict[str, Command | Group] = {
+    "demo": Command(
+        DemoConfig, "toy.demo:demo", ("superposition demo", "superposition demo --out lecture.png --no-open")
+    ),
     "explore": Command(
         ExploreConfig,
         "explore.run:explore",
@@ -137,8 +140,8 @@ COMMANDS: dict[str, Command | Group] = {
 }
 TITLE = """Toy models of superposition and sparse autoencoders.
 
-A live page: explore. Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer,
-ablate.
+New here? `superposition demo` trains the lecture's figure in small and opens it, within 15 seconds; `superposition explore`
+is a live page. Toy models: sweep, show. Autoencoders: sae. Language models: llm. Their features: page, serve, steer, ablate.
 """
 
 
@@ -182,7 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _help(given: Sequence[str]) -> str | None:
     """The help that a command line asks for: by -h or --help, or by no command, or half of one."""
     path, about, commands, words = "superposition", TITLE, dict(COMMANDS), list(given)
-    examples: tuple[str, ...] = (COMMANDS["sweep"].examples[0], *COMMANDS["show"].examples)  # type: ignore[union-attr]
+    shown = [entry for entry in map(COMMANDS.get, ("demo", "sweep", "show")) if isinstance(entry, Command)]
+    examples: tuple[str, ...] = tuple(entry.examples[0] for entry in shown)
     while True:
         if not words or words[0] in command_line.ASKS:
             whats = {

@@ -22,6 +22,7 @@ from superposition.plot.phase import (
 from superposition.plot.recovery import Curve, Map, against_l0, found, maps
 from superposition.plot.sae import decoder_cosines, history, matched_cosines
 from superposition.plot.save import save
+from superposition.plot.slide import style
 from superposition.plot.units import detection, fired_on
 from superposition.plot.vectors import angles, neuron_view, raster
 
@@ -61,5 +62,6 @@ __all__ = [
     "raster",
     "save",
     "save_animation",
+    "style",
     "training_path",
 ]

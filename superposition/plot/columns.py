@@ -135,7 +135,7 @@ def _opening(figure: Figure, x: float, title: str, rule: bool, height: float) ->
     """Draw a block's heading, its arrow along the features, and the rule that separates it from the block before."""
     quote(figure, x + 2 * PX, 30 * PX, plain(title, 60), 12, weight="bold", color="#111111")
     write(figure, x - 11 * PX, 318 * PX, "Features", 9, rotation=90, ha="center", va="top")
-    arrow = place(figure, x - 16 * PX, 400 * PX, 10 * PX, 30 * PX)
+    arrow = place(figure, x - 16 * PX, 416 * PX, 10 * PX, 30 * PX)
     arrow.set_axis_off()
     arrow.annotate("", (0.5, 0), (0.5, 1), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1})
     if rule:
@@ -204,7 +204,7 @@ def _caption(figure: Figure, x: float, width: float, lines: list[list[tuple[str,
 
 def _legends(figure: Figure, x: float, n: int, m: int, importance_label: str) -> None:
     """Draw swatches of both colour scales, and the parameters."""
-    write(figure, x, 116 * PX, "Weight / Bias\nElement\nValues", 10.5, va="top", linespacing=1.25)
+    write(figure, x, 116 * PX, "Weight / Bias\nElement Values", 10.5, va="top", linespacing=1.25)
     _swatches(figure, x, 213 * PX, WEIGHTS, {0: "−1", 2: "0", 4: "1"})
     write(figure, x, 318 * PX, "Superposition", 10.5, va="top")
     write(figure, x, 343 * PX, r"$\sum_{j \neq i}\,(\hat{W}_i \cdot W_j)^2$", 11, va="top")

@@ -1,6 +1,7 @@
 """The papers' palette, the one style every drawing is made under, figures that show themselves in notebooks, and text."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
@@ -15,6 +16,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
 from superposition.errors import ConfigError
+from superposition.plot import slide
 
 CREAM, FRAME, DASHES = "#FCFBF8", "#c8c8c8", "#cfcfcf"
 INK, MUTED, TRACK = "#444444", "#777777", "#eeeeee"
@@ -42,9 +44,11 @@ RC: dict[str, Any] = {
 }
 
 
-def styled() -> AbstractContextManager[None]:
+@contextmanager
+def styled() -> Iterator[None]:
     """Draw in the house style whatever the caller's rcParams are, and leave those as they were."""
-    return matplotlib.style.context(["default", RC])
+    with matplotlib.style.context(["default", RC | slide.rc()]), slide.slides():
+        yield
 
 
 class Figure(matplotlib.figure.Figure):
@@ -52,6 +56,14 @@ class Figure(matplotlib.figure.Figure):
 
     It belongs to no pyplot window, so that with the inline backend too it is shown once.
     """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        slide.register(self)
+
+    def savefig(self, fname: Any, *, transparent: bool | None = None, **settings: Any) -> None:
+        """Save at the dpi that the figure has now: matplotlib takes the one that it was made with."""
+        super().savefig(fname, transparent=transparent, **({"dpi": self.dpi} | settings))
 
     def _repr_png_(self) -> bytes:
         """Return the picture as IPython asks for it: the PNG that `plot.save` would write, without its alt text."""

@@ -69,7 +69,7 @@ def test_help_has_every_flag_under_a_heading_and_examples_that_are_read(path, co
     assert "default:" not in shown
     for line in command.examples:
         assert f"\n  {line}\n" in shown
-        assert line.startswith(f"superposition {path} ")
+        assert f"{line} ".startswith(f"superposition {path} ")
         main.parse(main.settings_type(main.COMMANDS), shlex.split(line)[1:], prog="superposition",
                    config=(main.tyro.conf.OmitArgPrefixes,))  # fmt: skip
 

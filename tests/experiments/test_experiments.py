@@ -97,7 +97,7 @@ def test_experiments_that_share_work_run_in_one_process_the_longest_first(tmp_pa
 
 def test_all_runs_in_other_processes_and_brings_the_claims_back(tmp_path):
     intro = next(m for m in EXPERIMENTS if name_of(m) == "intro")
-    claims = every.run([intro], quick=True, folder=tmp_path, jobs=1)
+    claims = every.run([intro], "quick", tmp_path, jobs=1)
     assert [c.figure for c in claims] == ["F1"] * len(claims)
     assert len(claims) == len(json.loads((tmp_path / "intro.json").read_text())["claims"]) > 0
     assert (tmp_path / "intro.png").exists()

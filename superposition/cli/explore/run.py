@@ -1,9 +1,9 @@
 """`superposition explore`: writes the live page, or a picture of what it would show first, and opens it."""
 
-import webbrowser
 from dataclasses import replace
 from pathlib import Path
 
+from superposition._internal.opening import show_file
 from superposition.cli.explore.config import ExploreConfig
 from superposition.pages.explorer import Explorer
 
@@ -21,7 +21,7 @@ def explore(config: ExploreConfig) -> str:
         model=config.model,
     )
     path = page.save(config.out) if config.out.suffix.lower() != ".png" else picture(page, config.out)
-    opened = config.open and webbrowser.open(path.absolute().as_uri())
+    opened = config.open and show_file(path)
     return f"{path}" if opened or not config.open else f"{path}: open it in a browser"
 
 
