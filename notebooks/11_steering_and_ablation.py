@@ -25,20 +25,19 @@ if "google.colab" in sys.modules:
     )
 
 # %%
-import superposition as sp
-
 # %%
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from lab import check_ablate, check_selectivity, check_steer
 
+import superposition as sp
 from superposition.interventions import first_available, losses
 from superposition.llm.demo import demo_text
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import pack_text
-from superposition.pages.pieces import pieces
 from superposition.pages.alphabets import isolated, right_to_left, transliterated
+from superposition.pages.pieces import pieces
 
 # %% [markdown]
 # ## The model and its SAE

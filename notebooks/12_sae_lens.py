@@ -22,8 +22,6 @@ if "google.colab" in sys.modules:
     )
 
 # %%
-import superposition as sp
-
 # %%
 from itertools import pairwise
 from pathlib import Path
@@ -31,13 +29,14 @@ from tempfile import mkdtemp
 
 import numpy as np
 
+import superposition as sp
 from superposition.interventions import Logit, contrast, first_available
 from superposition.llm.demo import demo_text
 from superposition.llm.direct import logit_weights
 from superposition.llm.packing import pack_text
+from superposition.pages.alphabets import isolated, right_to_left, transliterated
 from superposition.pages.llm import feature_pages
 from superposition.pages.pieces import piece, pieces
-from superposition.pages.alphabets import isolated, right_to_left, transliterated
 from superposition.pages.write import write
 
 # %% [markdown]
