@@ -25,13 +25,14 @@ if "google.colab" in sys.modules:
     )
 
 # %%
+import superposition as sp
+
 # %%
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from lab import check_ablate, check_selectivity, check_steer
 
-import superposition as sp
 from superposition.interventions import first_available, losses
 from superposition.llm.demo import demo_text
 from superposition.llm.direct import logit_weights

@@ -22,6 +22,8 @@ if "google.colab" in sys.modules:
     )
 
 # %%
+import superposition as sp
+
 # %%
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +31,6 @@ from tempfile import mkdtemp
 
 import numpy as np
 
-import superposition as sp
 from superposition.interventions import Logit, contrast, first_available
 from superposition.llm.demo import demo_text
 from superposition.llm.direct import logit_weights
