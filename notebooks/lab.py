@@ -274,3 +274,72 @@ def _same(value: np.ndarray, right: Any, name: str, equation: str) -> None:
     if not np.allclose(value, right, **CLOSE):
         off = float(np.abs(value - right).max())
         raise Wrong(f"{name} is not {equation}: it differs by up to {off:.3g}")
+
+
+# Lesson 11: steering, selectivity, ablation.
+
+
+def check_steer(steer: Callable[..., Any]) -> None:
+    """Steering: h' = h + amount W_dec[latent], at every position."""
+    h, f, W, latent, amount = _moved()
+    answer = _answer("steer", steer(h, W, latent, amount), h.shape)
+    way = W[latent]
+    held = h.copy()
+    held[:, -1] += amount * way
+    _refuse(answer, {
+        "nothing is added: the activations come back as they were": h,
+        "the dose is missing: multiply the direction by amount": h + way,
+        "the direction is taken away; add it": h - amount * way,
+        "the direction is scaled to length 1; take the row of W_dec as it is, since the dose is in units of the latent":
+            h + amount * way / np.linalg.norm(way),
+        "only the last position is moved; move them all": held,
+        "the activations are replaced; add to them": np.broadcast_to(amount * way, h.shape),
+        "that sets the latent to the dose (clamping); steering adds to what is there":
+            h + (amount - f[..., latent, None]) * way,
+    }, "steer")  # fmt: skip
+    _same(answer, h + amount * way, "steer", "h + amount W_dec[latent]")
+
+
+def check_selectivity(selectivity: Callable[..., Any]) -> None:
+    """Selectivity: the own change less the largest of the others."""
+    for moved, own in ((np.array([0.5, 3.0, 1.25, -4.0]), 1), (np.array([-1.0, 2.0, -3.0]), 1)):
+        value = _answer("selectivity", selectivity(moved.copy(), own), ())
+        others = np.delete(moved, own)
+        _refuse(value, {
+            "the other sets are missing: subtract the largest of them": moved[own],
+            "the own set is among those that it is compared with: leave it out": moved[own] - moved.max(),
+            "that is the distance from the mean of the others; one other set that rises is enough to spoil it, so take "
+            "the largest": moved[own] - others.mean(),
+            "changes of log-probabilities are subtracted, not divided": moved[own] / others.max(),
+            "the sign is turned: own minus others": others.max() - moved[own],
+            "a fall counts as much as a rise here; take the largest change, not the largest size":
+                moved[own] - np.abs(others).max(),
+        }, "selectivity")  # fmt: skip
+        _same(value, moved[own] - others.max(), "selectivity", "moved[own] - the largest of the others")
+
+
+def check_ablate(ablate: Callable[..., Any]) -> None:
+    """Ablation with the error term: h' = h - f_i W_dec[i]."""
+    h, f, W, latent, _ = _moved()
+    answer = _answer("ablate", ablate(h, f, W, latent), h.shape)
+    part = f[..., latent, None] * W[latent]
+    without = f.copy()
+    without[..., latent] = 0
+    _refuse(answer, {
+        "nothing is taken out": h,
+        "the activation of the latent is missing: take f_i times its direction away": h - W[latent],
+        "the part of the latent is added; take it away": h + part,
+        "that is the SAE's reconstruction without the latent: what the SAE does not explain is lost; start from h":
+            without @ W,
+        "only the part of the latent is left; take it away from h": part,
+        "that takes every latent out": h - f @ W,
+        "every position is given the activation of the last one": h - f[:, -1:, latent, None] * W[latent],
+    }, "ablate")  # fmt: skip
+    _same(answer, h - part, "ablate", "h - f_i W_dec[i]")
+
+
+def _moved() -> tuple[np.ndarray, np.ndarray, np.ndarray, int, float]:
+    """Activations (2, 5, d_in), their latents, decoder rows that are not of length 1, a latent that fires, a dose."""
+    rng = np.random.default_rng(11)
+    f = np.abs(rng.normal(size=(2, 5, D_SAE)))
+    return rng.normal(size=(2, 5, D_IN)), f, 0.5 + rng.normal(size=(D_SAE, D_IN)), 3, 2.5

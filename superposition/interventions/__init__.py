@@ -17,11 +17,14 @@ from superposition.interventions.latents import (
     latents_of,
     max_activations,
 )
+from superposition.interventions.losses import losses
+from superposition.interventions.published import PUBLISHED, Published, first_available, hub_answers
 from superposition.interventions.requirements import Requirements, requirements
 from superposition.interventions.splice import Splice, splice
 from superposition.interventions.steering import Clamp, Draw, Steer, ablate, clamp, steer
 
 __all__ = [
+    "PUBLISHED",
     "Ablations",
     "At",
     "Attached",
@@ -37,6 +40,7 @@ __all__ = [
     "Firing",
     "From",
     "Logit",
+    "Published",
     "Replace",
     "Requirements",
     "Splice",
@@ -57,8 +61,11 @@ __all__ = [
     "effect",
     "evaluate",
     "firing",
+    "first_available",
+    "hub_answers",
     "kl",
     "latents_of",
+    "losses",
     "max_activations",
     "requirements",
     "splice",

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,14 +53,14 @@ def resolve(source: str | Path, revision: str | None = None) -> Path:
     return folder
 
 
-def fetch(name: str, revision: str | None = None) -> Path:
-    """The snapshot of a repository of the hub, from the network or the cache."""
+def fetch(name: str, revision: str | None = None, patterns: Sequence[str] = PATTERNS) -> Path:
+    """The files of a repository of the hub that match `patterns`, from the network or the cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     folder = "or give a folder that holds it: config.json, *.safetensors, tokenizer files"
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(PATTERNS)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except GatedRepoError as error:
         raise ConfigError(
             f"{name} asks for consent: accept its terms on the hub and log in with `hf auth login`, {folder}"

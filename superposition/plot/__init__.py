@@ -1,6 +1,7 @@
 """Drawings in the papers' manner: a sweep, trained models or arrays in, a matplotlib Figure out."""
 
 from superposition.plot.animation import save_animation
+from superposition.plot.charts import bars, doses, matrix
 from superposition.plot.columns import Group, columns
 from superposition.plot.features_2d import features_2d
 from superposition.plot.layers import architecture, network
@@ -40,16 +41,19 @@ __all__ = [
     "against_l0",
     "angles",
     "architecture",
+    "bars",
     "columns",
     "decoder_cosines",
     "detection",
     "dimensionalities",
+    "doses",
     "features_2d",
     "fired_on",
     "found",
     "history",
     "maps",
     "matched_cosines",
+    "matrix",
     "network",
     "neuron_view",
     "neurons",

@@ -175,7 +175,39 @@ def test_a_wrong_answer_is_told_what_is_wrong(check, answer, message):
         check(answer)
 
 
+MOVED = [
+    (lab.check_steer, lambda h, W, j, a: None, "steer returns nothing yet"),
+    (lab.check_steer, lambda h, W, j, a: h, "nothing is added"),
+    (lab.check_steer, lambda h, W, j, a: h + W[j], "the dose is missing"),
+    (lab.check_steer, lambda h, W, j, a: h - a * W[j], "taken away; add it"),
+    (lab.check_steer, lambda h, W, j, a: h + a * W[j] / np.linalg.norm(W[j]), "scaled to length 1"),
+    (lab.check_steer, lambda h, W, j, a: a * W[j] + 0 * h, "the activations are replaced"),
+    (lab.check_steer, lambda h, W, j, a: h + 2 * a * W[j], "steer is not h"),
+    (lab.check_selectivity, lambda m, i: m[i], "the other sets are missing"),
+    (lab.check_selectivity, lambda m, i: m[i] - m.max(), "the own set is among"),
+    (lab.check_selectivity, lambda m, i: m[i] - np.delete(m, i).mean(), "distance from the mean"),
+    (lab.check_selectivity, lambda m, i: m[i] / np.delete(m, i).max(), "subtracted, not divided"),
+    (lab.check_selectivity, lambda m, i: np.delete(m, i).max() - m[i], "the sign is turned"),
+    (lab.check_selectivity, lambda m, i: m[i] - np.abs(np.delete(m, i)).max(), "not the largest size"),
+    (lab.check_ablate, lambda h, f, W, j: h, "nothing is taken out"),
+    (lab.check_ablate, lambda h, f, W, j: h - W[j], "the activation of the latent is missing"),
+    (lab.check_ablate, lambda h, f, W, j: h + f[..., j, None] * W[j], "added; take it away"),
+    (lab.check_ablate, lambda h, f, W, j: np.delete(f, j, -1) @ np.delete(W, j, 0), "start from h"),
+    (lab.check_ablate, lambda h, f, W, j: f[..., j, None] * W[j], "only the part of the latent is left"),
+    (lab.check_ablate, lambda h, f, W, j: h - f @ W, "takes every latent out"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "answer", "message"), MOVED)
+def test_a_wrong_answer_of_lesson_11_is_told_what_is_wrong(check, answer, message):
+    with pytest.raises(lab.Wrong, match=message):
+        check(answer)
+
+
 def test_right_answers_pass():
+    lab.check_steer(lambda h, W, j, a: h + a * W[j])
+    lab.check_selectivity(lambda moved, own: moved[own] - np.delete(moved, own).max())
+    lab.check_ablate(lambda h, f, W, j: h - f[..., j, None] * W[j])
     lab.check_encode(right_encode)
     lab.check_decode(right_decode)
     lab.check_loss(right_loss)
@@ -199,6 +231,7 @@ def test_what_is_no_pseudo_identity_is_told(scores, message):
 @pytest.mark.parametrize("path", EXERCISES, ids=lambda path: path.stem)
 def test_the_students_version_fails_at_exactly_its_first_check(path, tmp_path, monkeypatch):
     """Every cell before it runs as it stands; the check says that the first function is still to be written."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.syspath_prepend(str(build.HERE))
     text = build.FAST.sub(r"\1\3\2", build.student(path))
     cells = [cell for cell in text.split("# %%") if not cell.startswith(" [markdown]")]
@@ -207,10 +240,10 @@ def test_the_students_version_fails_at_exactly_its_first_check(path, tmp_path, m
     for cell in cells[:first]:
         exec("#" + cell, names)
     with pytest.raises(
-        AssertionError, match=r"(encode|share_of_top|scores) returns nothing yet: write its body"
+        AssertionError, match=r"(encode|share_of_top|scores|steer) returns nothing yet: write its body"
     ):
         exec("#" + cells[first], names)
 
 
 def test_there_are_exercises():
-    assert [path.stem for path in EXERCISES] == ["06_sae", "08_language_model", "09_feature_pages"]
+    assert [path.stem[:2] for path in EXERCISES] == ["06", "08", "09", "11"]

@@ -24,6 +24,7 @@ def no_network(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.syspath_prepend(str(build.HERE))  # what stands beside a lesson, as when it is run as a script
 
 
@@ -135,6 +136,17 @@ def _feature_pages(names):
     assert 0.1 < (names["quality"] >= 0.7).mean() < 0.6
 
 
+def _steering(names):
+    assert names["rises"] == len(names["own"])
+    assert names["selective"] == len(names["moved"])
+    assert names["hits"] == len(names["rise"])
+
+
+def _sae_lens(names):
+    assert names["score"]["ce_recovered"] > 0.95
+    assert names["far"] == sorted(names["far"][:3], reverse=True) + sorted(names["far"][3:])
+
+
 CLAIMS = {
     "00_tour": _tour,
     "01_features": _features,
@@ -146,4 +158,6 @@ CLAIMS = {
     "07_zoo": _zoo,
     "08_language_model": _language_model,
     "09_feature_pages": _feature_pages,
+    "11_steering_and_ablation": _steering,
+    "12_sae_lens": _sae_lens,
 }
