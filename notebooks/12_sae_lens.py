@@ -246,7 +246,7 @@ truth = np.asarray(attached.ablation_effects(prompt, Logit(np.asarray(target)), 
 signs = [int((np.sign(a) == np.sign(truth)).sum()) for a in (gradient, integrated)]
 sp.plot.bars({"gradient x activation": gradient, "integrated gradients": integrated, "ablated, one by one": truth},
              [f"latent {j}" for j in heaviest], xlabel=f"Part of the logit of {guesses[0]!r}",
-             title=f"Of {len(heaviest)} effects, gradients have the sign of {signs[0]}, integrated gradients of {signs[1]}")  # fmt: skip
+             title=f"Signs of {len(heaviest)} effects: gradients get {signs[0]}, integrated gradients {signs[1]}")  # fmt: skip
 
 # %% [markdown]
 # Lesson 13 takes this further.
