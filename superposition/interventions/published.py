@@ -38,6 +38,7 @@ class Published(NamedTuple):
     gigabytes: float
 
 
+# SAEs that lessons and tutorials use, by a short name, each with the model and the place it was trained on.
 PUBLISHED = {
     # The SAE of the Gemma Scope demo, and that of SAE Lens's tutorial.
     "gemma-scope": Published("google/gemma-2-2b", "google/gemma-scope-2b-pt-res", "layer_20/width_16k/average_l0_71",
