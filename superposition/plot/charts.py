@@ -70,7 +70,7 @@ def bars(
         axes.grid(axis="x", color="#e6e6e6")
         axes.set_axisbelow(True)
         if len(series) > 1 or marks is not None:
-            axes.legend(frameon=False, fontsize=BODY, loc="best")
+            figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=BODY)
         _headline(axes, title)
     return figure
 

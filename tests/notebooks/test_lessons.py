@@ -2,6 +2,7 @@
 
 import socket
 
+import numpy as np
 import pytest
 
 from notebooks import build
@@ -136,6 +137,15 @@ def _feature_pages(names):
     assert 0.1 < (names["quality"] >= 0.7).mean() < 0.6
 
 
+def _four_questions(names):
+    assert names["purity"]["1,024 latents"] > 1.3 * names["purity"]["neurons"]
+    assert names["again"]["another seed"] > names["again"]["another model"] > max(names["chance"])
+    assert names["again"]["another model"] > names["again"]["neurons, another model"]
+    assert all(tree.split_fraction > 0 for tree in names["trees"].values())
+    assert np.median(names["agreement"][:, 1]) > 0.9 > 0.3 > np.median(names["wrong"])
+    assert names["monotone"] == len(names["chosen"])
+
+
 def _steering(names):
     assert names["rises"] == len(names["own"])
     assert names["selective"] == len(names["moved"])
@@ -158,6 +168,7 @@ CLAIMS = {
     "07_zoo": _zoo,
     "08_language_model": _language_model,
     "09_feature_pages": _feature_pages,
+    "10_four_questions": _four_questions,
     "11_steering_and_ablation": _steering,
     "12_sae_lens": _sae_lens,
 }

@@ -31,6 +31,11 @@ class Config:
         validate.integer("seeds", self.seeds, 2)  # intervals are of their spread
 
     @classmethod
+    def lecture(cls) -> "Config":
+        """The same question in minutes: fewer seeds, and SAEs trained for less long."""
+        return cls(seeds=2, steps=400)
+
+    @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(rows=4, test_rows=4, widths=(16, 64), ks=(2, 4), seeds=2, steps=4, batch_size=100)

@@ -15,9 +15,9 @@ def test_bars_are_as_long_as_their_numbers_from_the_top_and_chance_is_marked():
     widths = [bar.get_width() for container in axes.containers for bar in container]
     assert widths == [0.5, 0.9, 0.6, 0.8]
     assert axes.get_ylim()[0] > axes.get_ylim()[1]
-    assert {text.get_text() for text in axes.get_legend().get_texts()} == {"neuron", "latent", "by chance"}
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"neuron", "latent", "by chance"}
     assert axes.get_title(loc="left") == "F1"
-    assert plot.bars({"": [1.0]}, ["one"]).axes[0].get_legend() is None
+    assert plot.bars({"": [1.0]}, ["one"]).legends == []
 
 
 def test_a_matrix_writes_its_numbers_the_largest_of_a_row_bold_and_leaves_out_what_is_zero_or_missing():
