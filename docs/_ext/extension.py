@@ -44,16 +44,6 @@ def _begin(app: Sphinx) -> None:
     write(Path(app.srcdir) / GENERATED)
 
 
-GUIDES = ("sweeps", "saes", "language_models", "tutorial_saelens", "paper")  # listed where they are written
-
-
-def _list_guides(app: Sphinx, docname: str, text: list[str]) -> None:
-    """Leave guides that are not there out of the table of contents."""
-    if docname == "index":
-        gone = {name for name in GUIDES if not (Path(app.srcdir) / f"{name}.md").is_file()}
-        text[0] = "\n".join(line for line in text[0].splitlines() if line not in gone)
-
-
 def _missing(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, text: nodes.Element) -> Any:
     """A type in a signature or an error in a field: a link where we describe it, plain text where others do."""
     if node.get("refdomain") != "py" or not _in_signature(node):
@@ -93,7 +83,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to the build."""
     app.setup_extension("docs._ext.mathml")
     app.connect("builder-inited", _begin)
-    app.connect("source-read", _list_guides)
     app.connect("missing-reference", _missing)
     app.connect("build-finished", _finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

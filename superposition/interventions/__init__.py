@@ -6,7 +6,7 @@ from superposition.interventions.attribution import Attribution, Logit, ablation
 from superposition.interventions.continuations import Continuation, Steering, continuations
 from superposition.interventions.dose import DoseResponse, Estimate, dose_response
 from superposition.interventions.edited import Edited
-from superposition.interventions.effect import Effect, TokenStats, effect, kl, token_stats
+from superposition.interventions.effects import Effect, TokenStats, effect, kl, token_stats
 from superposition.interventions.evaluation import Ablations, Spliced, ablations, evaluate
 from superposition.interventions.latents import (
     Contrast,
@@ -17,9 +17,9 @@ from superposition.interventions.latents import (
     latents_of,
     max_activations,
 )
-from superposition.interventions.losses import losses
 from superposition.interventions.published import PUBLISHED, Published, first_available, hub_answers
 from superposition.interventions.requirements import Requirements, requirements
+from superposition.interventions.source_losses import losses
 from superposition.interventions.splice import Splice, splice
 from superposition.interventions.steering import Clamp, Draw, Steer, ablate, clamp, steer
 

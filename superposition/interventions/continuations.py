@@ -8,7 +8,7 @@ import numpy as np
 
 from superposition._internal import notebook, validate
 from superposition.interventions.at import From
-from superposition.interventions.effect import kl
+from superposition.interventions.effects import kl
 from superposition.interventions.latents import latents_of
 from superposition.interventions.steering import clamp, steer
 

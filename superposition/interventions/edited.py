@@ -12,7 +12,7 @@ from jax import Array
 
 from superposition._internal import notebook, validate
 from superposition.interventions.at import From
-from superposition.interventions.effect import Effect, effect
+from superposition.interventions.effects import Effect, effect
 from superposition.interventions.splice import Latents, splice
 from superposition.interventions.steering import ablate, clamp, steer
 from superposition.llm.hooks import Context

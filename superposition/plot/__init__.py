@@ -6,8 +6,7 @@ from superposition.plot.columns import Group, columns
 from superposition.plot.features_2d import features_2d
 from superposition.plot.layers import architecture, network
 from superposition.plot.neurons import neurons
-from superposition.plot.paths import dimensionalities, training_path
-from superposition.plot.phase import (
+from superposition.plot.panels import (
     THREE_IN_TWO,
     TRIANGLE,
     TWO_IN_ONE,
@@ -16,9 +15,9 @@ from superposition.plot.phase import (
     Phase,
     Shortfall,
     Theory,
-    phase_colour,
-    phase_diagram,
 )
+from superposition.plot.paths import dimensionalities, training_path
+from superposition.plot.phase import phase_colour, phase_diagram
 from superposition.plot.recovery import Curve, Map, against_l0, found, maps
 from superposition.plot.sae import decoder_cosines, history, matched_cosines
 from superposition.plot.save import save

@@ -1,8 +1,7 @@
 """Draws phase diagrams: how an extra feature is represented, by its importance and the density."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,6 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from superposition.errors import ConfigError
 from superposition.plot.models import grid_of
+from superposition.plot.panels import Measured, Panel, Shortfall, Theory
 from superposition.plot.style import (
     BLUE,
     DPI,
@@ -34,83 +34,6 @@ from superposition.plot.style import (
 SIDE, LEFT, PITCH, DEEP = 2.8, 0.75, 3.8, 3.9  # inches: a panel, the margin, steps right and down
 BAR, PHASES, SQUARE = 0.8, 2.3, 2.05  # inches that a colour bar and the two keys take
 MARK, ALARM = 0.01, "#d00000"  # shortfalls above and below this are parted by a line of this colour
-
-
-class Phase(NamedTuple):
-    """One candidate of the theory: its name, its colour, and the W and kernel that define it.
-
-    >>> TRIANGLE.name, TWO_IN_ONE[2].W
-    ('Triangle of all three', (1, -1))
-    """
-
-    name: str
-    colour: str
-    W: tuple[int, ...] = ()
-    perp: tuple[int, ...] = ()
-
-
-# The paper's candidates, in the order a class index refers to; the last of three features is the extra one.
-TWO_IN_ONE = (
-    Phase("Not represented\n(extra feature is 0)", "#dddddd", (1, 0), (0, 1)),
-    Phase("Dedicated dimension\n(other not represented)", "#123399", (0, 1), (1, 0)),
-    Phase("Superposition\n(antipodal pair)", "#dd4444", (1, -1), (1, 1)),
-)
-# The paper's candidates for three features in two dimensions, in the order of `theory.PHASES_3_2`.
-THREE_IN_TWO = (
-    Phase("Not represented", "#dddddd", perp=(0, 0, 1)),
-    Phase("Dedicated, another ignored", "#123399", perp=(1, 0, 0)),
-    Phase("Superposition, with one other", "#dd4444", perp=(0, 1, 1)),
-    Phase("Dedicated, others superposed", "#7f9fe8", perp=(1, 1, 0)),
-)
-# The paper leaves this one out: all three features in one triangle.
-TRIANGLE = Phase("Triangle of all three", "#f0b429", perp=(1, 1, 1))
-
-
-@dataclass(frozen=True)
-class Theory:
-    """A panel of classes: `classes` (y, x) index `phases`; a negative index is unknown.
-
-    >>> Theory("Which phase is least", classes=np.zeros((2, 3), int), phases=TWO_IN_ONE).phases[0].W
-    (1, 0)
-    """
-
-    title: str
-    classes: np.ndarray
-    phases: Sequence[Phase]
-    axes: tuple[np.ndarray, np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A panel of the extra feature's norm and interference, each (y, x), with borders of classes (y, x) if given.
-
-    >>> Measured("Trained", norm=np.ones((2, 3)), interference=np.zeros((2, 3))).title
-    'Trained'
-    """
-
-    title: str
-    norm: np.ndarray
-    interference: np.ndarray
-    borders: np.ndarray | None = None
-    axes: tuple[np.ndarray, np.ndarray] | None = None
-
-
-@dataclass(frozen=True)
-class Shortfall:
-    """A panel of the loss over the exact minimum, minus one, (y, x): how far training falls short.
-
-    >>> Shortfall("Training against the minimum", excess=np.zeros((2, 3))).label
-    'trained loss / exact minimum − 1'
-    """
-
-    title: str
-    excess: np.ndarray
-    label: str = "trained loss / exact minimum − 1"
-    axes: tuple[np.ndarray, np.ndarray] | None = None
-
-
-# One panel of a phase diagram: what theory says, what training gave, or how far apart the two are.
-Panel = Theory | Measured | Shortfall
 
 
 def phase_colour(norm: np.ndarray, interference: np.ndarray) -> np.ndarray:
@@ -145,6 +68,7 @@ def phase_diagram(
         ConfigError: shapes that do not fit each other, or a sweep over other axes.
 
     Example:
+        >>> from superposition.plot import TWO_IN_ONE, Theory
         >>> panel = Theory("Which phase is least", classes=np.zeros((2, 2), int), phases=TWO_IN_ONE)
         >>> figure = phase_diagram([panel], relative_importance=np.array([0.1, 1.0]), density=np.array([0.1, 1.0]))
         >>> figure.axes[0].get_xlabel()

@@ -244,11 +244,8 @@ class Program:
         failed = jnp.where(state.alive & ~alive, fault, state.failed)
         row = self._log_row(info, y, penalty, sae_state["silent"], sae)
         every = time.every
-        history = jnp.where(
-            (i % every == 0) & alive,
-            state.history.at[i // every].set(row),
-            state.history,
-        )
+        logged = state.history.at[i // every].set(row)
+        history = jnp.where((i % every == 0) & alive, logged, state.history)
         state = State(params, opt_state, sae_state, control, alive, failed, history)
         if sae.resamples:
             return resampling.maybe(sae, self.source, run.batch_size, inputs, state, i, key)

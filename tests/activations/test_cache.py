@@ -11,7 +11,7 @@ import pytest
 import safetensors
 
 from superposition.activations import array_stream, mixed_stream
-from superposition.activations.cache import Cache, damaged, is_cache, open_cache
+from superposition.activations.cache import Cache, is_cache, open_cache
 from superposition.cli.sae import data as sae_data
 from superposition.cli.sae.config import DataConfig
 from superposition.errors import ConfigError, StoreError
@@ -290,12 +290,3 @@ def test_large_arrays_are_read_from_their_file(tmp_path, monkeypatch):
     np.savez(tmp_path / "x.npz", x)  # not mapped
     loaded = opened(activations=tmp_path / "x.npz").stream
     assert type(loaded.source) is type(small.stream.source)
-
-
-def test_what_a_kill_left_behind_goes_when_the_writer_comes_back(tmp_path):
-    before = files(filled(tmp_path))
-    for name in (".tmp-shard-000004-1.safetensors-0a", "shard-000005-40.safetensors"):
-        (tmp_path / name).write_bytes(b"half")
-    assert damaged(tmp_path) == []  # no manifest names them
-    with writer(tmp_path):
-        assert files(tmp_path) == before

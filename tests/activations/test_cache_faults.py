@@ -236,3 +236,12 @@ sys.stdin.read()
         assert cache.sequence == 40 // (CTX - 1)
         cache.append(*captured(cache.sequence, N))
     assert len(Cache(tmp_path).rows(RESID)) == ROWS
+
+
+def test_what_a_kill_left_behind_goes_when_the_writer_comes_back(tmp_path):
+    before = files(filled(tmp_path))
+    for name in (".tmp-shard-000004-1.safetensors-0a", "shard-000005-40.safetensors"):
+        (tmp_path / name).write_bytes(b"half")
+    assert damaged(tmp_path) == []  # no manifest names them
+    with writer(tmp_path):
+        assert files(tmp_path) == before
