@@ -165,8 +165,11 @@ class Decoder(nnx.Module):
     def logits(self, x: Array, tap: Tap = through) -> Array:
         """Final norm, unembedding, softcap."""
         x = normalise(self.spec, self.ln_final, x, tap, "ln_final")
-        W = self.embed.array("W").T if self.unembed is None else self.unembed.array("W")
-        return softcap(x @ W, self.spec.logit_softcap)
+        return softcap(x @ self.unembedding(), self.spec.logit_softcap)
+
+    def unembedding(self) -> Array:
+        """The matrix (d_model, d_vocab) that logits are read with: the embedding's transpose where they are tied."""
+        return self.embed.array("W").T if self.unembed is None else self.unembed.array("W")
 
     def block(
         self, i: int, x: Array, positions: Array, visible: Array, tap: Tap, cache: Cache | None
