@@ -28,7 +28,7 @@ RARE = 0.003  # a script is rare at this share of the tokens, and below
 GATE = (
     Bar("probe", "rare", "a linear probe on the neurons finds the script: its AP is at least", 0.9),
     Bar("neuron", "rare", "no single neuron does: the best one's AP is at most", 0.4),
-    Bar("top 20", "rare", "the strongest examples of nearly all neurons hold none of it: neurons with any among 20 are at most", 5),
+    Bar("top 20", "rare", "nearly all neurons' strongest examples hold none of it: neurons with any among 20 are at most", 5),
 )  # fmt: skip
 
 CLAIMS = (
@@ -44,8 +44,8 @@ CLAIMS = (
     Bar("firing strongly", "rare", "and in the upper half of its activations at least", 0.9),
     Bar("probe everywhere", "all", "whatever the share, the neurons together hold the script: the probe's AP is at least", 0.9),
     Bar("common", "20 %", "a common script has neurons of its own: the best neuron's AP is at least", 0.7),
-    Bar("falls", "all", "neurons lose a script as it gets rare: rank correlation of the best neuron's AP and the share, at least", 0.9),
-    Bar("latents stay", "all", "latents do not: the best latent's AP at the rarest share over that at the commonest, at least", 0.7),
+    Bar("falls", "all", "neurons lose a script as it gets rare: rank correlation of best neuron's AP and share, at least", 0.9),
+    Bar("latents stay", "all", "latents do not: the best one's AP at the rarest share over that at the commonest, at least", 0.7),
     Bar("ablated", "rare", "the model uses the latent: taking it out raises the loss of the script's tokens more than of other "
         "tokens, times at least", 10.0),
     Bar("pinned", "rare", "and the latent writes the script: pinned at its largest activation, it multiplies the probability of "
