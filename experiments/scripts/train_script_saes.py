@@ -132,7 +132,7 @@ def train(config: Config, folder: Path, name: str, sae: SAE, l0: float | None, s
                  "superposition": {"provenance": provenance(), "activations": config.steps * config.batch_size}}  # fmt: skip
         (folder / "saes").mkdir(exist_ok=True)
         formats.save(folder / "saes" / f"{name}-seed{seed}", one.sae, one.params, about)
-        numbers[f"{name}-seed{seed}"] = {k: float(v) for k, v in one.metrics.items() if np.ndim(v) == 0}
+        numbers[f"{name}-seed{seed}"] = {k: float(v[-1]) for k, v in one.history.items() if v.ndim == 1}
         print(name, seed, json.dumps(numbers[f"{name}-seed{seed}"]), flush=True)
 
 
