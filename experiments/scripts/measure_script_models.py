@@ -33,6 +33,7 @@ from experiments.scripts.shared.script_mixture import (
 )
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
+from superposition.training import Trained
 from superposition.training.files import load
 
 HOOK = "blocks.0.mlp.hook_post"
@@ -95,7 +96,9 @@ def measure(folder: Path, held: dict[str, tuple[str, list[str]]]) -> dict[str, A
         print(folder.name, json.dumps(done["gate"]), flush=True)
     for path in saes:
         if path.name not in done["saes"]:
-            encode = encoder(load(path))
+            one = load(path)
+            assert isinstance(one, Trained)
+            encode = encoder(one)
             done["saes"][path.name] = {s: units(text, neurons, s, encode) for s in SCRIPTS}
             file.write_text(json.dumps(done, indent=1) + "\n")
     return done
@@ -136,8 +139,8 @@ def units(
     choose, judge = (tokens_of(h, n, script, encode) for h, n in zip(text, neurons, strict=True))
     chosen, found = rarity.precision_of_units(choose), rarity.precision_of_units(judge)
     best = int(chosen.argmax())
-    column = judge.x[:, [best]]
-    score = column.toarray()[:, 0] if sparse.issparse(column) else column[:, 0]
+    column: Any = judge.x[:, [best]]
+    score = (column.toarray() if sparse.issparse(column) else column)[:, 0]
     return {"best": best, "ap": float(found[best]), "interval": rarity.interval(score, judge),
             "ap_chosen_on": float(chosen[best]), "best_of_judged": float(found.max()),
             "pearson": _pearson(score, judge), "k": rarity.sparse_probes(choose, judge),

@@ -93,6 +93,8 @@ def recipes(config: Config, d_in: int) -> dict[str, tuple[SAE, float | None]]:
 
 def autoencoders(config: Config, folder: Path) -> dict[str, Any]:
     """Train those of one model."""
+    assert config.text is not None
+    text = config.text
     record = json.loads((folder / "training.json").read_text())["config"]
     lm = LanguageModel.from_hf(folder)
     numbers: dict[str, Any] = {}
@@ -100,7 +102,7 @@ def autoencoders(config: Config, folder: Path) -> dict[str, Any]:
 
     def stream(which: str) -> Stream:
         if not streams:
-            corpus = prepare(read_sources(config.text, config.udhr), record["share"], vocab=record["vocab"],
+            corpus = prepare(read_sources(text, config.udhr), record["share"], vocab=record["vocab"],
                              ctx=record["n_ctx"]).corpus  # fmt: skip
             tokens = natural_tokens(corpus, config)
             blank = LanguageModel.of(lm.spec, initial(jax.random.key(99), lm.spec))

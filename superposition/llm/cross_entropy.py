@@ -23,7 +23,7 @@ def mean_cross_entropy(x: Array, W: Array, targets: Array) -> Array:
     0.375...
     """
     n = len(x)
-    return jax.lax.map(lambda rows: _block(*rows, W)[0], _blocks(x, targets, W)).sum() / n
+    return jax.lax.map(lambda rows: _block(rows[0], rows[1], W)[0], _blocks(x, targets, W)).sum() / n
 
 
 def _forward(x: Array, W: Array, targets: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -27,7 +27,7 @@ class Rows(NamedTuple):
 
     def take(self, which: np.ndarray) -> "Rows":
         """Some of the rows."""
-        return Rows(*(column[which] for column in self))
+        return Rows._make(column[which] for column in self)
 
     @property
     def judged(self) -> np.ndarray:
@@ -82,9 +82,9 @@ def _rows(tokenizer: Any, documents: list[str], ctx: int) -> Rows:
         cut = [np.asarray(a)[: n * body].reshape(n, body) for a in (ids, labels.script, labels.completes)]
         front = (eos, 0, False)
         full = [np.concatenate([np.full((n, 1), f, c.dtype), c], 1) for f, c in zip(front, cut, strict=True)]
-        parts.append(Rows(*full, np.full(n, number)))
+        parts.append(Rows(full[0], full[1], full[2], np.full(n, number)))
     return _join(parts)
 
 
 def _join(parts: list[Rows]) -> Rows:
-    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Rows._make(np.concatenate(columns) for columns in zip(*parts, strict=True))

@@ -1,6 +1,6 @@
 """How well single units, few units, and all units together tell one script's tokens, where the script is rare."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import optimize, sparse
@@ -8,6 +8,7 @@ from scipy import optimize, sparse
 from superposition import metrics
 
 KS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+NEGATIVES = 60_000  # that a regression is fitted to
 
 
 class Tokens(NamedTuple):
@@ -43,14 +44,20 @@ def precision(score: np.ndarray, tokens: Tokens) -> float:
     return float(metrics.average_precision(score[:, None], tokens.y, share=tokens.share)[0])
 
 
-def probe(choose: Tokens, judge: Tokens, l2: float = 1e-4) -> np.ndarray:
-    """The score (n,) on `judge` of a logistic regression on all units of `choose`, which are standardised."""
-    x, w = _dense(choose.x).astype(np.float64), choose.weights
-    w = np.where(choose.y, 0.5 * w / w[choose.y].sum(), 0.5 * w / w[~choose.y].sum())
+def probe(choose: Tokens, judge: Tokens, units: Any = slice(None), l2: float = 1e-4) -> np.ndarray:
+    """The score (n,) on `judge` of a logistic regression on some units of `choose`, which are standardised.
+
+    It is fitted to the script's tokens and at most NEGATIVES others, both kinds weighing the same.
+    """
+    random = np.random.default_rng(0)
+    others = np.flatnonzero(~choose.y)
+    rows = np.concatenate([np.flatnonzero(choose.y), random.permutation(others)[:NEGATIVES]])
+    y = choose.y[rows]
+    x, w = _dense(choose.x[rows][:, units]).astype(np.float64), np.where(y, 0.5 / y.sum(), 0.5 / (~y).sum())
     mean = w @ x
     scale = np.sqrt(w @ np.square(x - mean)) + 1e-6
     x = ((x - mean) / scale).astype(np.float32)
-    sign = np.where(choose.y, 1.0, -1.0)
+    sign = np.where(y, 1.0, -1.0)
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         margin = sign * (x @ theta[:-1].astype(np.float32) + theta[-1])
@@ -59,17 +66,17 @@ def probe(choose: Tokens, judge: Tokens, l2: float = 1e-4) -> np.ndarray:
         return value, np.append(slope.astype(np.float32) @ x + 2 * l2 * theta[:-1], slope.sum())
 
     best = optimize.minimize(
-        loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 120}
+        loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 100}
     )
-    return (_dense(judge.x) - mean) / scale @ best.x[:-1]
+    return np.asarray(judge.x[:, units] @ (best.x[:-1] / scale))
 
 
 def sparse_probes(choose: Tokens, judge: Tokens, ks: tuple[int, ...] = KS) -> dict[int, float]:
-    """AP on `judge` of least squares on the k units that orthogonal matching pursuit takes from `choose`, by k."""
+    """AP on `judge` of a logistic regression on the k units that orthogonal matching pursuit takes from `choose`, by k."""
     w, y = choose.weights, choose.y.astype(np.float64)
     x = sparse.csr_matrix(choose.x) if sparse.issparse(choose.x) else np.asarray(choose.x, np.float64)
     mean = np.asarray(x.T @ w).ravel()
-    weighted = x.multiply(w[:, None]).tocsr() if sparse.issparse(x) else x * w[:, None]
+    weighted = sparse.diags(w) @ x if sparse.issparse(x) else x * w[:, None]
     gram = x.T @ weighted
     gram = (gram.toarray() if sparse.issparse(gram) else gram) - np.outer(mean, mean)
     target = np.asarray(x.T @ (w * y)).ravel() - mean * (w @ y)
@@ -79,7 +86,6 @@ def sparse_probes(choose: Tokens, judge: Tokens, ks: tuple[int, ...] = KS) -> di
     gram, target = gram / np.outer(scale, scale), target / scale
     taken: list[int] = []
     result = {}
-    columns = sparse.csc_matrix(judge.x) if sparse.issparse(judge.x) else judge.x
     for k in range(1, min(max(ks), int(usable.sum())) + 1):
         found = (
             np.zeros(0)
@@ -91,8 +97,7 @@ def sparse_probes(choose: Tokens, judge: Tokens, ks: tuple[int, ...] = KS) -> di
         left[~usable] = -1
         taken.append(int(left.argmax()))
         if k in ks:
-            found = np.linalg.lstsq(gram[np.ix_(taken, taken)], target[taken], rcond=None)[0]
-            result[k] = precision(_dense(columns[:, taken]) @ (found / scale[taken]), judge)
+            result[k] = precision(probe(choose, judge, np.array(taken)), judge)
     return result
 
 
@@ -133,5 +138,5 @@ def in_top(other: np.ndarray, script: np.ndarray, draws: list[np.ndarray], top: 
     return np.array(counts)
 
 
-def _dense(x: np.ndarray | sparse.spmatrix) -> np.ndarray:
+def _dense(x: Any) -> np.ndarray:
     return x.toarray() if sparse.issparse(x) else np.asarray(x)

@@ -49,7 +49,7 @@ def prepare(
     eos, lengths = tokenizer.eos_token_id, token_lengths(tokenizer)
     flat, in_script = [], []
     for documents in train.values():
-        ids = [np.asarray(one) for one in tokenize(tokenizer, documents)]
+        ids: list[Any] = [np.asarray(one) for one in tokenize(tokenizer, documents)]
         flat.append(flatten(ids, vocab=vocab, bos=None, eos=eos))
         scripts = np.concatenate(
             [labels_of(d, i, lengths).script for d, i in zip(documents, ids, strict=True)]
