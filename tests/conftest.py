@@ -47,9 +47,9 @@ def pytest_collection_modifyitems(config, items):
     """Mark as slow what is in the list; a name in it that no test has is an error where all tests are collected."""
     slow, found = times.listed(), set()
     for item in items:
-        if item.nodeid in slow:
+        if names := slow & {item.nodeid, times.function(item.nodeid)}:
             item.add_marker(pytest.mark.slow)
-            found.add(item.nodeid)
+            found |= names
     everything = {"tests"} <= {Path(one).name for one in config.args} and not config.option.ignore
     if everything and (gone := slow - found):
         raise pytest.UsageError(

@@ -227,7 +227,7 @@ def _undefeated(coins: Any) -> Any:
     xp: Any = jnp if validate.is_traced(coins) else np
     branching = coins.shape[-1]
     node, weight = np.polynomial.legendre.leggauss((branching + 1) // 2)
-    factors = 1 - coins[..., None] * (0.5 - 0.5 * node)
+    factors = 1 - coins[..., None] * (0.5 - 0.5 * node).reshape(*(1 for _ in coins.shape), -1)
     others = [[j for j in range(branching) if j != child] for child in range(branching)]
     return xp.stack(
         [xp.prod(xp.take(factors, np.array(rest, int), -2), -2) @ (0.5 * weight) for rest in others], -1

@@ -175,8 +175,7 @@ class JumpReLU(SAE):
                 sparsity = jnp.mean((l0 - self.l0_target) ** 2) * 2 / self.l0_target
         terms = {"mse": squared_error(error), "sparsity": self.penalty * sparsity}
         if not validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:
-            below = (
-                jnp.where(pre > MASKED_PRE_ACT, jax.nn.relu(params["threshold"] - pre), 0.0).sum(0) @ norms
-            )
+            missing = jax.nn.relu(lead(params["threshold"], pre) - pre)
+            below = jnp.where(pre > MASKED_PRE_ACT, missing, 0.0).sum(0) @ norms
             terms["pre_act"] = self.pre_act_penalty * below / batch
         return self.report(state, latents, terms, error)
