@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import notebook
 from superposition.errors import ConfigError
@@ -83,7 +84,7 @@ class Attached(Editing):
         """Tokens as they are, which say themselves where they are usable; prompts and ids as `tokens` makes them."""
         return tokens if isinstance(tokens, Tokens) else self.tokens(tokens)
 
-    def encode(self, tokens: Any, *, mask: Any = None) -> Array:
+    def encode(self, tokens: Any, *, mask: Any = None) -> Float[Array, "batch pos d_sae"]:
         """Latents f (batch, pos, d_sae) at every position, BOS and padding among them."""
         return latents_of(self, tokens, mask=mask)
 
@@ -144,7 +145,7 @@ class Attached(Editing):
         where: Any = None,
         at: str | None = None,
         mask: Any = None,
-    ) -> Array:
+    ) -> Float[Array, "k"]:
         """What the metric loses when a latent is ablated, one latent at a time: (k,)."""
         return ablation_effects(
             self, tokens, metric, latents, baseline=baseline, where=where, at=at, mask=mask

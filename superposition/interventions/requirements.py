@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Integer
 
 from superposition.errors import ConfigError
 from superposition.llm.model import LanguageModel
@@ -96,7 +97,9 @@ class Requirements:
             )
         return tokens._replace(usable=usable)
 
-    def trained_on(self, lm: LanguageModel, ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    def trained_on(
+        self, lm: LanguageModel, ids: Integer[np.ndarray, "rows pos"], usable: Bool[np.ndarray, "rows pos"]
+    ) -> Bool[np.ndarray, "rows pos"]:
         """Where the SAE was trained in rows of ids, (rows, pos): by what the metadata say, else where `usable` is."""
         excluded, positions = self.exclude_special_tokens, self.seqpos_slice
         if (positions is None and excluded in (None, True)) or (

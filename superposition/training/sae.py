@@ -256,7 +256,7 @@ class Program:
         return replace(self.run.sae, **{**mine, **idle_settings(self.run)})  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
-        spread = jnp.sum((y - y.mean(0)) ** 2)
+        spread = jnp.sum((y - y.mean(0, keepdims=True)) ** 2)
         fvu = jnp.sum(info.error**2) / jnp.where(spread > 0, spread, 1.0)
         width = sae.d_sae if sae.width is None else sae.width
         inside = jnp.arange(sae.d_sae) < width
