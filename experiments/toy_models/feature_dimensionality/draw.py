@@ -167,7 +167,8 @@ def _guides(
         y[order[:-1]] -= short
         y[order[1:]] += short
     for (value, label), at in zip(guides, y, strict=True):
-        missing = label.split(": ")[1] in KINDS and label.split(": ")[1] not in found
+        name = label.split(": ")[-1]
+        missing = name in KINDS and name not in found
         axes.axhline(value, color="#e2e2e2" if missing else "#c4c4c4", linewidth=0.8, dashes=(4, 3), zorder=1)
         down = top + 4.45 * (1.06 - at) / 1.09
         words = fitted(f"{label} (none)" if missing else label, 9.5, 72 * (RIGHT - 0.2))
