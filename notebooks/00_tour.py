@@ -91,3 +91,10 @@ for strength in (0.0, 12.0):
 # | 04 | geometry: polytopes, dimensionality, energy levels |
 # | 05 | the larger network that the small one simulates |
 # | 06 | a sparse autoencoder from its two equations |
+# | 07 | the zoo of architectures at equal L0, and what goes wrong |
+# | 08 | a language model: Arabic, Hebrew, neurons and latents |
+# | 09 | reading feature pages: examples, a rule, its F1 |
+# | 10 | the four questions, each with a number |
+# | 11 | steering and ablation |
+# | 12 | SAE Lens's tutorial, step by step |
+# | 13 | attribution, and a transcoder in place of the MLP |

@@ -22,7 +22,7 @@ def run(modules: Iterable[ModuleType], size: str, folder: Path, jobs: int) -> li
 
     Size: "full", "quick" for `Config.quick()`, "lecture" for `Config.lecture()` where an experiment has one.
     """
-    groups = grouped(modules)
+    groups = grouped(modules, size)
     claims: list[Claim] = []
     context = multiprocessing.get_context("spawn")  # XLA's threads do not survive a fork
     with ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1) as pool:
@@ -36,11 +36,15 @@ def run(modules: Iterable[ModuleType], size: str, folder: Path, jobs: int) -> li
     return claims
 
 
-def grouped(modules: Iterable[ModuleType]) -> list[list[str]]:
-    """Return names of modules by the work they share, the group that took longest when last run first."""
+def grouped(modules: Iterable[ModuleType], size: str) -> list[list[str]]:
+    """Return names of modules by the work they share, the group that took longest when last run first.
+
+    An experiment whose version of another size shares other work says so too: `SHARED_LECTURE` for size "lecture".
+    """
     groups: dict[str, list[str]] = {}
     for module in modules:
-        groups.setdefault(getattr(module, "SHARED", module.__name__), []).append(module.__name__)
+        shared = getattr(module, "SHARED", module.__name__)
+        groups.setdefault(getattr(module, f"SHARED_{size.upper()}", shared), []).append(module.__name__)
     return sorted(groups.values(), key=lambda names: -sum(_seconds(name) for name in names))
 
 

@@ -26,6 +26,11 @@ class Config(phase_grid.Grid):
     """25,000 models."""
 
     @classmethod
+    def lecture(cls) -> "Config":
+        """The same claims on a coarser grid."""
+        return cls(cells=40, exact_cells=60, seeds=6)
+
+    @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(cells=6, exact_cells=8, seeds=2, steps=50, batch_size=32, restarts=4)

@@ -22,12 +22,14 @@ from superposition.interventions.requirements import Requirements, requirements
 from superposition.interventions.source_losses import losses
 from superposition.interventions.splice import Splice, splice
 from superposition.interventions.steering import Clamp, Draw, Steer, ablate, clamp, steer
+from superposition.interventions.transcoders import AttachedTranscoder, attach_transcoder
 
 __all__ = [
     "PUBLISHED",
     "Ablations",
     "At",
     "Attached",
+    "AttachedTranscoder",
     "Attribution",
     "Clamp",
     "Continuation",
@@ -53,6 +55,7 @@ __all__ = [
     "ablations",
     "activations_of",
     "attach",
+    "attach_transcoder",
     "attribute",
     "clamp",
     "continuations",

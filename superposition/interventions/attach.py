@@ -71,6 +71,11 @@ class Attached(Editing):
         object.__setattr__(self, "params", {name: jnp.asarray(v) for name, v in self.params.items()})
 
     @property
+    def target(self) -> str:
+        """The hook point that it writes: the one that it reads."""
+        return self.hook
+
+    @property
     def title(self) -> str:
         """The SAE, the hook point and the model in a few words."""
         what = f"{type(self.sae).__name__}({self.sae.d_in:,} -> {self.sae.d_sae:,} latents)"

@@ -1,4 +1,4 @@
-"""What it costs a language model to run on an SAE's reconstruction, whole and by source."""
+"""What it costs a language model to run on the output of an SAE or a transcoder, whole and by source."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,6 +24,7 @@ from superposition.sae import SAE, Params
 
 if TYPE_CHECKING:
     from superposition.interventions.attach import Attached
+    from superposition.interventions.transcoders import AttachedTranscoder
 
 
 class Ablations(NamedTuple):
@@ -108,7 +109,9 @@ def ablations(lm: LanguageModel, hook: str, tokens: Any) -> Ablations:
     return Ablations(hook, mean, clean[:n], zero[:n], without[:n], scored)
 
 
-def evaluate(attached: "Attached", tokens: Any, floor: Ablations | None = None) -> Spliced:
+def evaluate(
+    attached: "Attached | AttachedTranscoder", tokens: Any, floor: Ablations | None = None
+) -> Spliced:
     r"""Run the model on the SAE's reconstruction at the usable positions, and measure what it loses.
 
     $CE_{recovered} = (CE_{zero} - CE_{SAE}) / (CE_{zero} - CE)$, and the same against the mean. KL is of the clean
@@ -116,7 +119,8 @@ def evaluate(attached: "Attached", tokens: Any, floor: Ablations | None = None) 
     activation, as SAEs are not trained on them.
 
     Args:
-        attached: The SAE on its model.
+        attached: The SAE on its model; of a transcoder, what it predicts takes the place of the activation at its
+            target.
         tokens: Tokens, or rows of ids or prompts as a model takes them.
         floor: `ablations` of the same tokens, which do not depend on the SAE; computed here if not given.
 
@@ -131,33 +135,36 @@ def evaluate(attached: "Attached", tokens: Any, floor: Ablations | None = None) 
         >>> evaluate(attached, text).numbers["l0"]
         16.0
     """
-    lm, sae, hook = attached.lm, attached.sae, attached.hook
+    lm, sae, target = attached.lm, attached.sae, attached.target
     tokens = attached.rows(tokens)
-    floor = ablations(lm, hook, tokens) if floor is None else floor
-    if floor.hook != hook:
+    floor = ablations(lm, target, tokens) if floor is None else floor
+    if floor.hook != target:
         raise ConfigError(
-            f"the ablations are at {floor.hook}, the SAE at {hook}; give those of its hook point"
+            f"the ablations are at {floor.hook}, the SAE at {target}; give those of its hook point"
         )
     if len(tokens.tokens) != len(floor.scored):
         raise ConfigError(f"the ablations are of {len(floor.scored)} rows, tokens have {len(tokens.tokens)}")
     sums: metrics.Sums | None = None
-    losses, kls, waiting_rows, waiting = [], [], [], 0
+    losses, kls, waiting = [], [], 0
+    waiting_rows: list[list[np.ndarray]] = []  # activations read, and for a transcoder those that it predicts
     params = dict(attached.params)
     size = int(np.clip(batching.CELLS // sae.d_sae, 64, 4096))
     parts = list(batches(lm, tokens, sae.d_sae))
     for n, part in enumerate(parts, 1):
-        loss, kl, x = _spliced(lm.spec, lm.params, hook, sae, params, part)
+        loss, kl, seen = _spliced(lm.spec, lm.params, attached.hook, target, sae, params, part)
         losses.append(np.asarray(loss, np.float64))
         kls.append(np.asarray(kl, np.float64))
-        waiting_rows.append(np.asarray(x)[np.asarray(part.usable)])
-        waiting += len(waiting_rows[-1])
+        usable = np.asarray(part.usable)
+        waiting_rows.append([np.asarray(one)[usable] for one in seen])
+        waiting += int(usable.sum())
         if waiting >= size or n == len(parts):  # whole blocks, so that one shape is compiled
-            rows = np.concatenate(waiting_rows)
-            whole = len(rows) if n == len(parts) else waiting // size * size
+            rows = [np.concatenate(one) for one in zip(*waiting_rows, strict=True)]
+            whole = waiting if n == len(parts) else waiting // size * size
             for start in range(0, whole, size):
-                new = _sums(sae, params, jnp.asarray(rows[start : min(start + size, whole)]))
+                block = [jnp.asarray(one[start : min(start + size, whole)]) for one in rows]
+                new = _sums(sae, params, *block)
                 sums = new if sums is None else metrics.add(sums, new)
-            waiting_rows, waiting = [rows[whole:]], waiting - whole
+            waiting_rows, waiting = [[one[whole:] for one in rows]], waiting - whole
     assert sums is not None
     loss, kl = (np.concatenate(a)[: len(floor.scored)] for a in (losses, kls))
     result = metrics.reconstruction_from(sums)
@@ -216,19 +223,24 @@ def _ablated(spec: Spec, params: Any, hook: str, rows: Rows, mean: Array) -> tup
     return one, two, three
 
 
-@partial(jax.jit, static_argnums=(0, 2, 3))
+@partial(jax.jit, static_argnums=(0, 2, 3, 4))
 def _spliced(
-    spec: Spec, params: Any, hook: str, sae: SAE, sae_params: Params, rows: Rows
-) -> tuple[Array, Array, Array]:
-    logits, seen = capture(spec, params, rows.tokens, rows.positions, rows.valid, (hook,))
+    spec: Spec, params: Any, hook: str, target: str, sae: SAE, sae_params: Params, rows: Rows
+) -> tuple[Array, Array, list[Array]]:
+    """Losses and KL summed by row, (rows,) each; activations (rows, pos, width) at hook, and at the target if another."""
+    names = (hook,) if target == hook else (hook, target)
+    logits, seen = capture(spec, params, rows.tokens, rows.positions, rows.valid, names)
     clean = jax.nn.log_softmax(logits.astype(jnp.float32))
-    new = _forward(spec, params, rows, {hook: At(Splice(sae_params, sae), rows.usable)})
+    flat = [seen[name].reshape(*rows.tokens.shape, -1).astype(jnp.float32) for name in names]
+    edit: Any = Splice(sae_params, sae)
+    if target != hook:
+        edit = Replace(sae.reconstruct(sae_params, flat[0])[1].reshape(seen[target].shape))
+    new = _forward(spec, params, rows, {target: At(edit, rows.usable)})
     kl = jnp.where(rows.scored, (jnp.exp(clean) * (clean - new)).sum(-1)[:, :-1], 0.0).sum(1)
-    x = seen[hook].reshape(*rows.tokens.shape, -1).astype(jnp.float32)
-    return _loss(new, rows), kl, x
+    return _loss(new, rows), kl, flat
 
 
 @partial(jax.jit, static_argnums=0)
-def _sums(sae: SAE, sae_params: Params, x: Array) -> metrics.Sums:
-    latents, x_hat = sae.reconstruct(sae_params, x)
-    return metrics.accumulate(x, x_hat, latents)
+def _sums(sae: SAE, sae_params: Params, x: Array, y: Array | None = None) -> metrics.Sums:
+    latents, y_hat = sae.reconstruct(sae_params, x)
+    return metrics.accumulate(x if y is None else y, y_hat, latents)

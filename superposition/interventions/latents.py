@@ -21,6 +21,7 @@ from superposition.sae import SAE, Params
 
 if TYPE_CHECKING:
     from superposition.interventions.attach import Attached
+    from superposition.interventions.transcoders import AttachedTranscoder
 
 Tally = tuple[Array, Array, Array]
 
@@ -62,12 +63,12 @@ class Contrast(NamedTuple):
 
 
 def latents_of(
-    attached: "Attached", tokens: Any, *, mask: Any = None, edits: Any = None
+    attached: "Attached | AttachedTranscoder", tokens: Any, *, mask: Any = None, edits: Any = None
 ) -> Float[Array, "batch pos d_sae"]:
     """Latents f (batch, pos, d_sae) at every position of tokens.
 
     Args:
-        attached: The SAE on its model.
+        attached: The SAE, or a transcoder, on its model.
         tokens: A prompt, several, or ids (batch, pos).
         mask: False for padding, (batch, pos).
         edits: {hook: edit}, as the model takes them; the latents are read after edits at the same hook point.

@@ -87,11 +87,19 @@ def splice(
 def fits(lm: LanguageModel, hook: str, sae: SAE) -> None:
     """The SAE reads and writes the hook point's width, or ConfigError."""
     if sae.d_out is not None:
-        raise ConfigError("a transcoder's output is not its input and cannot be spliced in at its hook point")
-    if sae.d_in != lm.width(hook):
-        near = [name for name, shape in _widths(lm).items() if shape == sae.d_in][:5]
+        raise ConfigError(
+            "a transcoder's output is not its input and cannot be spliced in at its hook point; "
+            "`interventions.attach_transcoder` puts it in place of what it imitates"
+        )
+    fits_width(lm, hook, sae.d_in, "the SAE reads")
+
+
+def fits_width(lm: LanguageModel, hook: str, width: int, does: str) -> None:
+    """The hook point has this width, or ConfigError, which begins with `does`."""
+    if width != lm.width(hook):
+        near = [name for name, shape in _widths(lm).items() if shape == width][:5]
         hint = f"hook points of that width: {', '.join(near)}" if near else "no hook point has that width"
-        raise ConfigError(f"the SAE reads {sae.d_in} numbers, {hook} has {lm.width(hook)}; {hint}")
+        raise ConfigError(f"{does} {width} numbers, {hook} has {lm.width(hook)}; {hint}")
 
 
 def _widths(lm: LanguageModel) -> dict[str, int]:

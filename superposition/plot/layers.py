@@ -199,4 +199,4 @@ def _heads(axes: Axes, heads: Sequence[str]) -> None:
 
 def _between(axes: Axes, words: Sequence[str]) -> None:
     for x, word in zip((0.25, 0.75), words, strict=True):
-        axes.text(x, 1.08, word, fontsize=BODY, ha="center", va="bottom", color=MUTED)
+        axes.text(x, 1.0, word, fontsize=BODY, ha="center", va="bottom", color=MUTED)

@@ -132,15 +132,44 @@ def as_slide(figure: Figure, title: str = "") -> None:
         engine.set(rect=(0, 0, 1, 1 - head / height))  # type: ignore[call-arg]
     else:
         _move(figure, across, down, width, height, head)
+    runs = _runs(figure)
     for text in texts(figure):
         text.set_fontsize(max(_size(text), least))
+    _spread(figure, runs)
     for axes in figure.axes:
         _tick_labels(axes, least)
+    if engine is not None and figure.legends and lines:
+        # The layout makes room for a legend beside the panels, and leaves it at the figure's edge, under the headline.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for legend in figure.legends:
+            legend.set_bbox_to_anchor((0, 0, 1, 1 - head / height), figure.transFigure)
     for number, line in enumerate(lines):
         y = 1 - (MARGIN + LINE * (number + 0.5)) / HEIGHT
         figure.text(0.5, y, line, fontsize=HEADLINE / scale, weight="bold", ha="center", va="center",
                     parse_math=False, gid="headline")  # fmt: skip
     figure.set_dpi(PIXELS / width)
+
+
+def _runs(figure: Figure) -> list[tuple[Text, Text, float]]:
+    """Words of one line that stand side by side, and the gap between them in multiples of their size."""
+    found = []
+    words = [(text.get_window_extent(), text) for text in figure.texts if text.get_text().strip()]
+    for box, text in words:
+        for other, after in words:
+            gap = (other.x0 - box.x1) / (_size(text) * figure.dpi / 72)
+            if text.get_position()[1] == after.get_position()[1] and after is not text and -0.1 < gap < 0.6:
+                found.append((text, after, gap))
+    return sorted(found, key=lambda run: run[0].get_position()[0])
+
+
+def _spread(figure: Figure, runs: list[tuple[Text, Text, float]]) -> None:
+    """Put the words of a line side by side again, from left to right, once they are larger."""
+    for text, after, gap in runs:
+        right = text.get_window_extent().x1 + gap * _size(text) * figure.dpi / 72
+        shift = (right - after.get_window_extent().x0) / figure.bbox.width
+        x, y = after.get_position()
+        after.set_position((float(x) + shift, y))
 
 
 def _size(text: Text) -> float:

@@ -91,7 +91,9 @@ def test_experiments_that_share_work_run_in_one_process_the_longest_first(tmp_pa
     monkeypatch.setattr(files, "FIGURES", tmp_path)
     modules = [module("a", 3), module("b", 2, SHARED="sweep"), module("c", 9), module("d", 8, SHARED="sweep")]
     new = SimpleNamespace(__name__="experiments.never_run")
-    names = [[n.removeprefix("experiments.") for n in group] for group in every.grouped([new, *modules])]
+    names = [
+        [n.removeprefix("experiments.") for n in group] for group in every.grouped([new, *modules], "full")
+    ]
     assert names == [["b", "d"], ["c"], ["a"], ["never_run"]]
 
 

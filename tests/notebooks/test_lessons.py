@@ -157,6 +157,20 @@ def _sae_lens(names):
     assert names["far"] == sorted(names["far"][:3], reverse=True) + sorted(names["far"][3:])
 
 
+def _attribution(names):
+    """Exact where the model is linear, close behind a norm, worse by token; the weights tell when latents fire."""
+    assert np.abs(names["straight"] - names["truth"]).max() < 1e-4
+    assert all(correlation > 0.9 for correlation, _ in names["agreement"].values())
+    assert max(names["token_agreement"]) < 0.9
+    assert abs(names["path_of_token"].sum() - names["rest"]) < 0.02 * abs(names["rest"])
+    assert names["score"]["ce_recovered"] > 0.85
+    areas = {name: np.median(values) for name, values in names["areas"].items()}
+    assert areas["embedding and heads"] > 0.85 > 0.75 > areas["embedding"]
+    assert abs(areas["another latent's"] - 0.5) < 0.1
+    assert names["into"].sum() == pytest.approx(names["f"][names["best"]], rel=1e-3)
+    assert names["before"] > names["after"]
+
+
 CLAIMS = {
     "00_tour": _tour,
     "01_features": _features,
@@ -171,4 +185,5 @@ CLAIMS = {
     "10_four_questions": _four_questions,
     "11_steering_and_ablation": _steering,
     "12_sae_lens": _sae_lens,
+    "13_attribution": _attribution,
 }

@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 
 from experiments.lab.architectures import NAMES
 from experiments.lab.claim import Result
-from experiments.lab.curves import COLOURS, MARKERS, curve, half_interval, quiet
+from experiments.lab.curves import COLOURS, curve, quiet
 from superposition.plot.style import DPI, INK, MUTED, Figure, styled
+
+COSINES = ("parent's decoder\nwith parent", "parent's decoder\nwith child", "parent's encoder\nwith parent",
+           "parent's encoder\nwith child", "child's decoder\nwith parent")  # fmt: skip
 
 
 def draw(result: Result) -> Figure:
@@ -43,40 +47,48 @@ def absorbed_and_hedged(
     """
     place = -np.arange(len(names))
     with styled():
-        figure = Figure(figsize=(12.4, 4.6), dpi=DPI, facecolor="white", layout="constrained")
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1.15, 1.1))
-        mean, half = rate.mean(1), half_interval(rate)
-        left.hlines(place, mean - half, mean + half, color=COLOURS[0], linewidth=1.8)
-        left.plot(mean, place, "o", color=COLOURS[0], label="mean and 95 % interval")
-        left.plot(rate.T, np.tile(place, (rate.shape[1], 1)), "|", color=INK, markersize=9)
+        figure = Figure(figsize=(13.0, 7.2), dpi=DPI, facecolor="white", layout="constrained")
+        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.02))
+        left, right = above.subplots(1, 2, width_ratios=(1, 1.1))
+        mean = rate.mean(1)
+        left.hlines(place, rate.min(1), rate.max(1), color=COLOURS[0], linewidth=1.8)
+        left.plot(mean, place, "o", color=COLOURS[0], markersize=7)
+        left.plot(rate.T, np.tile(place, (rate.shape[1], 1)), "|", color=INK, markersize=10)
         left.axvline(0, color=MUTED, linewidth=0.8)
-        left.set_title("Absorption rate", fontsize=10.5, loc="left")
-        left.set(
-            xlabel="how much more often the parent's latent is\nsilent where a child fires  (ticks: seeds)"
+        most = names[int(mean.argmax())]
+        _title(left, f"Absorption: most in {most}, {mean.max():.2f}")
+        left.set_xlabel(
+            "How much more often the parent's latent is silent where a child fires\n(ticks: seeds)"
         )
-        labels = ("parent's decoder · parent", "parent's decoder · child", "parent's encoder · parent",
-                  "parent's encoder · child", "child's decoder · parent")  # fmt: skip
-        for c, label in enumerate(labels):
-            value, spread = cosines[:, :, c].mean(1), half_interval(cosines[:, :, c])
-            middle.errorbar(value, place + 0.24 - 0.12 * c, xerr=spread, fmt=MARKERS[c], color=COLOURS[c], markersize=5,
-                            linewidth=1.2, label=label)  # fmt: skip
-        middle.axvline(0, color=MUTED, linewidth=0.8)
-        middle.set_title("Cosines with the true directions", fontsize=10.5, loc="left")
-        middle.set(xlabel="mean cosine")
-        middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), fontsize=7.5, frameon=False, ncols=2)
-        for axes in (left, middle):
-            axes.set_ylim(place[-1] - 0.6, 0.6)
-            axes.set_yticks(place, names if axes is left else [""] * len(names))
-            quiet(axes, "both")
         curve(right, widths, hedging, 0, "ReLU + L1, by width")
         for i, (name, seeds) in enumerate(references.items(), 1):
             right.axhline(
                 seeds.mean(), color=COLOURS[i], linestyle=("--", ":")[i % 2], linewidth=1.5, label=name
             )
         right.axhline(0, color=MUTED, linewidth=0.8)
-        right.set_title("Hedging", fontsize=10.5, loc="left")
-        right.set(xlabel="latents of the SAE (32 features)", xticks=list(widths))
-        right.set_ylabel("share along correlated features, above chance")
-        right.legend(fontsize=8, frameon=False)
+        _title(right, "Hedging: the fewer latents, the more features in one")
+        right.set(xlabel="Latents of the SAE (32 features)", xticks=list(widths))
+        right.set_ylabel("Share along correlated\nfeatures, above chance")
+        right.legend(fontsize=9, frameon=False)
+        panels = below.subplots(1, len(COSINES), sharey=True)
+        for c, (axes, label) in enumerate(zip(panels, COSINES, strict=True)):
+            values = cosines[:, :, c]
+            axes.hlines(place, values.min(1), values.max(1), color=COLOURS[0], linewidth=1.8)
+            axes.plot(values.mean(1), place, "o", color=COLOURS[0], markersize=6)
+            axes.axvline(0, color=MUTED, linewidth=0.8)
+            axes.set(xlim=(-0.45, 1.0), xticks=(0, 0.5, 1))
+            axes.set_title(label, fontsize=10, loc="left")
+        below.supxlabel(
+            "Cosine with the true direction: mean, and least to largest of the seeds", fontsize=10
+        )
+        for axes in (left, panels[0]):
+            axes.set_yticks(place, names, fontsize=10)
+        for axes in (left, *panels):
+            axes.set_ylim(place[-1] - 0.6, 0.6)
+            quiet(axes, "both")
         quiet(right)
     return figure
+
+
+def _title(axes: Axes, words: str) -> None:
+    axes.set_title(words, fontsize=11, loc="left", weight="bold")

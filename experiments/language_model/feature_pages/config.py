@@ -34,6 +34,11 @@ class Config:
     out: Path = Path("runs/pages")
 
     @classmethod
+    def lecture(cls) -> "Config":
+        """All pages, with less training of the second SAE, of which no claim speaks."""
+        return cls(other_steps=100)
+
+    @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         toy = Toy(steps=50, sae_steps=20)

@@ -29,7 +29,7 @@ import numpy as np
 from experiments.lab.claim import Result
 from experiments.language_model.four_questions.claims import claims_1, claims_2, claims_3, claims_4
 from experiments.language_model.four_questions.config import GROUPS, Config
-from experiments.language_model.four_questions.draw import alt, draw
+from experiments.language_model.four_questions.draw import alt, draw, more
 from experiments.language_model.four_questions.found_again import comparisons
 from experiments.language_model.four_questions.meaning import meant
 from experiments.language_model.four_questions.pushed import Text, intervened
@@ -43,7 +43,7 @@ from superposition.sae import ARCHITECTURES, SAE, TopK
 from superposition.training import SAERun, Trained, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SHARED", "Config", "alt", "draw", "run"]
+__all__ = ["SHARED", "Config", "alt", "draw", "more", "run"]
 OTHER = "superposition/small-lm-seed1"
 Saes = dict[str, list[Trained]]
 SHARED = "200 rows of sampled text"

@@ -1,7 +1,7 @@
-"""One page for the four questions of an SAE's features: meaning, universality, splitting, intervention."""
+"""A picture for each of the four questions of an SAE's features: meaning, universality, splitting, intervention."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,7 +38,16 @@ class Dose(NamedTuple):
 
 
 def draw(result: Result) -> Figure:
-    """A panel a question."""
+    """The first question; `more` has the others."""
+    return _pictures(result)[0]
+
+
+def more(result: Result) -> list[tuple[Figure, str]]:
+    """Questions 2 to 4, a picture each, with their alt texts."""
+    return list(zip(_pictures(result)[1:], _alts(result)[1:], strict=True))
+
+
+def _pictures(result: Result) -> list[Figure]:
     config, a, n = result.config, result.arrays, result.numbers
     sensitivity, specificity = (a[f"latent_{m}"][-1].mean(0) for m in ("recall", "specificity"))
     detection = Detection(n["kinds"], a["neuron_f1"], a["latent_f1"], (a["neuron_recall"], a["neuron_specificity"]),
@@ -68,9 +77,9 @@ def _notes(result: Result) -> list[str]:
     whole = ", ".join(f"{100 * c.mean():.0f} %" for c in a["tree_covered"][:-1])
     return [
         f"On one kind of text alone fire {100 * float(a['neuron_pure']):.0f} % of the neurons, "
-        f"{100 * float(a['sparse_pure']):.0f} % where as sparse as latents; {pure}",
+        f"{100 * float(a['sparse_pure']):.0f} % where as sparse as latents;\n{pure}",
         "Where another unit correlates with it on the same tokens",
-        f"With a parent in the width before: {born} (chance {100 * a['tree_chance'].max():.0f} %). Where several have one "
+        f"With a parent in the width before: {born} (chance {100 * a['tree_chance'].max():.0f} %).\nWhere several have one "
         f"parent, one of them fires on {whole} of its occasions",
         f"On unrelated text. Own kind of text raised above {100 * a['meant_latent'].mean():.0f} % of the other kinds (neurons "
         f"{100 * a['meant_neuron'].mean():.0f} %, chance 50 %)",
@@ -79,18 +88,25 @@ def _notes(result: Result) -> list[str]:
 
 def alt(result: Result) -> str:
     """Alt text from the numbers."""
+    return _alts(result)[0]
+
+
+def _alts(result: Result) -> list[str]:
+    """One a question."""
     a, n = result.arrays, result.numbers
     f1 = "; ".join(
         f"{k} {x:.2f}, {y:.2f}"
         for k, x, y in zip(n["kinds"], a["neuron_f1"], a["latent_f1"][-1].mean(0), strict=True)
     )
     again = "; ".join(f"{k} {np.mean(np.asarray(v['shares'])[:, SAME]):.2f}" for k, v in n["again"].items())
-    return (
-        f"Four panels. F1 of the best neuron and the best latent of the widest SAE: {f1}. Share found again: {again}. "
+    return [
+        f"F1 of the best neuron and the best latent of the widest SAE: {f1}.",
+        f"Share found again: {again}.",
         f"A tree of latents over widths {result.config.widths}: {100 * a['tree_descended'][-1].mean():.0f} % of the "
-        f"widest descend from the narrowest. Steering: correlation with the logit weights {a['steer_up'].mean():.2f}, "
-        f"dose-response monotone for {100 * a['dose_monotone'].mean():.0f} % of the latents."
-    )
+        "widest descend from the narrowest.",
+        f"Steering: correlation with the logit weights {a['steer_up'].mean():.2f}, dose-response monotone for "
+        f"{100 * a['dose_monotone'].mean():.0f} % of the latents.",
+    ]
 
 
 def four_questions(
@@ -102,33 +118,37 @@ def four_questions(
     correlations: Mapping[str, np.ndarray],
     dose: Dose,
     notes: Sequence[str],
-) -> Figure:
-    """A panel a question.
+) -> list[Figure]:
+    """A picture a question.
 
     again: comparison -> (share of units found again of each pair, the share by chance), at correlation `level`;
     correlations: what was steered -> realised with predicted change of the logits, one a unit; notes: a line under each title.
     """
     with styled():
-        spaced = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14, wspace=0.02, hspace=0.03)
-        figure = Figure(figsize=(18, 13.2), dpi=DPI, facecolor="white", layout=spaced)
-        rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.12))
-        (left, right), (below, beside) = (row.subfigures(1, 2, width_ratios=(1.25, 1)) for row in rows)
-        _detect_panel(left.subplots(), detection, tree.widths, notes[0])
-        _again(right.subplots(), again, level, notes[1])
+        first, second = _page(11.5, 7.2), _page(11, 6.4)
+        _detect_panel(first.subplots(), detection, tree.widths, notes[0])
+        _again(second.subplots(), again, level, notes[1])
+        third, fourth = _page(12, 7.6), _page(12, 7.2)
         colours = {i: (COLOURS[0], COLOURS[2], COLOURS[1], COLOURS[3])[i % 4] for i in range(len(groups))}
-        axes = below.subplots()
+        axes = third.subplots()
         feature_tree(axes, tree, colours, most=3, size=WORDS)
         _title(axes, "3  Split as the dictionary grows, coalesce as it shrinks?", notes[2])
         axes.legend(handles=[Line2D([], [], color=c, linewidth=3, label=groups[i]) for i, c in colours.items()],
                     loc="upper left", bbox_to_anchor=(0, -0.005), ncols=4, frameon=False, fontsize=SMALL)  # fmt: skip
-        first, second = beside.subplots(1, 2, width_ratios=(0.8, 1))
-        _predicted(first, correlations, notes[3])
-        _dose(second, dose)
-    return figure
+        left, right = fourth.subplots(1, 2, width_ratios=(0.8, 1))
+        _predicted(left, correlations, notes[3])
+        _dose(right, dose)
+    return [first, second, third, fourth]
+
+
+def _page(width: float, height: float) -> Figure:
+    spaced = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.14, wspace=0.02, hspace=0.03)
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=spaced)
 
 
 def _title(axes: Axes, text: str, note: str) -> None:
-    axes.set_title(text, fontsize=TITLE, loc="left", color=INK, pad=28, fontweight="bold")
+    lines = note.count("\n")
+    axes.set_title(text, fontsize=TITLE, loc="left", color=INK, pad=28 + 13 * lines, fontweight="bold")
     line = axes.annotate(note, (0, 1), (0, 12), xycoords="axes fraction", textcoords="offset points", fontsize=SMALL,
                          color=MUTED)  # fmt: skip
     line.set_in_layout(False)

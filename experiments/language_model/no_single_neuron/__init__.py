@@ -29,9 +29,10 @@ from superposition.sae import TopK
 from superposition.training import SAERun, fit
 from superposition.training.optimizer import Adam
 
-__all__ = ["SHARED", "Config", "alt", "draw", "run"]
+__all__ = ["SHARED", "SHARED_LECTURE", "Config", "alt", "draw", "run"]
 SCRIPTS = ("arabic", "hebrew")  # the lecture's
 SHARED = "200 rows of sampled text"
+SHARED_LECTURE = "60 rows of sampled text"
 
 
 def run(config: Config) -> Result:

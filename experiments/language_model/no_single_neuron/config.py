@@ -32,8 +32,8 @@ class Config:
 
     @classmethod
     def lecture(cls) -> "Config":
-        """The same question in minutes: fewer seeds, and SAEs trained for less long."""
-        return cls(seeds=2, steps=400)
+        """The same question in a minute: less text to train on, fewer seeds, and SAEs trained for less long."""
+        return cls(rows=60, seeds=2, steps=250)
 
     @classmethod
     def quick(cls) -> "Config":

@@ -1,32 +1,24 @@
-"""Neurons against latents as detectors of scripts and formats, and what their strongest examples are of."""
+"""Neurons against latents as detectors of scripts and formats, and how many of both are of one kind."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
 
 from experiments.lab.claim import Result
-from experiments.language_model.shared.detectors import TOP
 from superposition.plot.sae import LINES
 from superposition.plot.style import DPI, INK, MUTED, Figure, fitted, grid, styled
 
-COLOURS = colormaps["tab20"]
+GOOD = 0.9  # F1 of a detector
 
 
 def draw(result: Result) -> Figure:
-    """F1 by kind, neuron against latents of every width, and what the strongest tokens of both are."""
+    """F1 by kind, neuron against latents of every width; how many units fire on one kind of text alone."""
     a, widths = result.arrays, result.config.widths
-    latents = dict(zip([f"best latent of {w}" for w in widths], a["latent_f1"], strict=True))
-    return detectors(
-        result.numbers["kinds"],
-        a["neuron_f1"],
-        latents,
-        a["neuron_top"],
-        a["latent_top"][-1].mean(0),
-        top=TOP,
-    )
+    latents = dict(zip([f"best of {w} latents" for w in widths], a["latent_f1"], strict=True))
+    pure = {"512 neurons": np.atleast_1d(a["neuron_pure"])}
+    pure |= dict(zip([f"{w} latents" for w in widths], a["latent_pure"], strict=True))
+    return detectors(result.numbers["kinds"], a["neuron_f1"], latents, pure)
 
 
 def alt(result: Result) -> str:
@@ -43,62 +35,57 @@ def detectors(
     kinds: Sequence[str],
     neuron_f1: np.ndarray,
     latent_f1: Mapping[str, np.ndarray],
-    neuron_top: np.ndarray,
-    latent_top: np.ndarray,
-    *,
-    top: int,
+    pure: Mapping[str, np.ndarray],
 ) -> Figure:
-    """A row a kind: F1 of the best neuron and of the best latent of each seed; shares of kinds among the strongest.
+    """A row a kind: F1 of the best neuron and of the best latent of each seed; the share of units that are of one kind.
 
-    neuron_f1 (kinds,), latent_f1 name -> (seeds, kinds), neuron_top and latent_top (kinds, kinds), rows sum to 1.
+    neuron_f1 (kinds,), latent_f1 name -> (seeds, kinds), pure name -> (seeds,): shares that fire nine times in ten on one kind.
     """
     n = len(kinds)
     neuron_f1 = grid(neuron_f1, "neuron_f1", (n,))
-    shares = [grid(a, name, (n, n)) for a, name in ((neuron_top, "neuron_top"), (latent_top, "latent_top"))]
     with styled():
-        figure = Figure(figsize=(11.5, 1.5 + 0.34 * n), dpi=DPI, facecolor="white", layout="constrained")
-        left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.25, 1, 1))
+        figure = Figure(figsize=(12.0, 1.8 + 0.36 * n), dpi=DPI, facecolor="white", layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
         y = np.arange(n)
         for number, (name, values) in enumerate(latent_f1.items()):
             f1 = grid(values, "latent_f1", (None, n))
-            at = y + 0.16 * (number - (len(latent_f1) - 1) / 2)
-            left.hlines(at, f1.min(0), f1.max(0), color=LINES[number], linewidth=1.2, zorder=2)
-            left.scatter(f1.mean(0), at, s=26, color=LINES[number], label=f"{name}: mean, range", zorder=3)
-        left.scatter(neuron_f1, y, marker="s", s=40, facecolor="none", edgecolor=INK, linewidth=1.4,
-                     label="best neuron", zorder=4)  # fmt: skip
+            at = y + 0.18 * (number - (len(latent_f1) - 1) / 2)
+            left.hlines(at, f1.min(0), f1.max(0), color=LINES[number], linewidth=1.6, zorder=2)
+            left.plot(f1.mean(0), at, "o^D"[number % 3], color=LINES[number], markersize=6, label=f"{name}: mean, range",
+                      zorder=3)  # fmt: skip
+        left.scatter(neuron_f1, y, marker="s", s=52, facecolor="none", edgecolor=INK, linewidth=1.6,
+                     label="best of the neurons", zorder=4)  # fmt: skip
+        left.axvline(GOOD, color=MUTED, linewidth=0.9, linestyle=":")
         left.set(
-            xlim=(0, 1.02), yticks=y, yticklabels=[fitted(k, 9, 120) for k in kinds], ylim=(n - 0.5, -0.5)
+            xlim=(0, 1.02),
+            yticks=y,
+            ylim=(n - 0.5, -0.5),
+            xlabel="F1 as a detector, on text it was not chosen on",
         )
-        left.set_title("F1 as a detector, on text it was not chosen on", fontsize=10, loc="left")
-        left.grid(axis="x", color="#eeeeee")
-        left.set_axisbelow(True)
-        for axes, share, title in (
-            (middle, shares[0], f"Best neuron: its top {top} tokens"),
-            (right, shares[1], f"Best latent, widest SAE: top {top}"),
-        ):
-            _stack(axes, y, share, kinds)
-            axes.set_title(title, fontsize=10, loc="left")
-        handles, names = middle.get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside right center", frameon=False, fontsize=8)
-        figure.legend(
-            *left.get_legend_handles_labels(), loc="outside lower left", ncols=4, frameon=False, fontsize=8
+        left.set_yticklabels([fitted(k, 10.5, 140) for k in kinds])
+        best = np.maximum(neuron_f1, np.max([v.mean(0) for v in latent_f1.values()], 0))
+        left.set_title(f"One unit tells {int((best >= GOOD).sum())} of {n} kinds of text (F1 {GOOD} or more)", fontsize=12,
+                       loc="left", weight="bold")  # fmt: skip
+        for row, shares in enumerate(pure.values()):
+            colour = INK if row == 0 else LINES[(row - 1) % len(LINES)]
+            right.barh(row, shares.mean(), 0.6, color=colour, alpha=0.35)
+            right.plot(shares, np.full(len(shares), row), "o", color=colour, markersize=6)
+            right.annotate(f"{100 * shares.mean():.0f} %", (shares.max(), row), (9, 0), textcoords="offset points",
+                           va="center", fontsize=11)  # fmt: skip
+        right.set(
+            yticks=range(len(pure)),
+            ylim=(len(pure) - 0.5, -0.5),
+            xlim=(0, 1.25 * max(s.max() for s in pure.values())),
         )
-        for axes in (left, middle, right):
+        right.set_yticklabels(list(pure), fontsize=10.5)
+        right.xaxis.set_major_formatter(PercentFormatter(1, 0))
+        right.set_xlabel("Share of units that fire nine times in ten on one kind of text\n(dots: seeds)")
+        right.set_title("Latents are of one kind more often", fontsize=12, loc="left", weight="bold")
+        handles, names = left.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=4, frameon=False, fontsize=9.5)
+        for axes in (left, right):
+            axes.grid(axis="x", color="#eeeeee")
+            axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.tick_params(length=0, labelsize=9, labelcolor=INK)
+            axes.tick_params(length=0, labelcolor=INK)
     return figure
-
-
-def _stack(axes: Axes, y: np.ndarray, shares: np.ndarray, kinds: Sequence[str]) -> None:
-    """Bars that add up to 1, the row's own kind framed."""
-    start = np.zeros(len(y))
-    for j, kind in enumerate(kinds):
-        edge: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.5}
-        axes.barh(y, shares[:, j], 0.72, left=start, color=COLOURS(j % 20), label=kind, **edge)
-        own = shares[j, j]
-        if own > 0.08:
-            axes.text(start[j] + own / 2, j, f"{100 * own:.0f} %", ha="center", va="center", fontsize=7.5,
-                      color="white", fontweight="bold")  # fmt: skip
-        start = start + shares[:, j]
-    axes.set(xlim=(0, 1), xticks=[0, 0.5, 1], xticklabels=["0", "50 %", "100 %"])
-    axes.tick_params(axis="x", labelsize=8, labelcolor=MUTED)

@@ -63,9 +63,11 @@ def tutorial(numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
         edges = np.asarray(arrays["edges"])
         top[0].bar(edges[:-1], arrays["counts"], np.diff(edges), align="edge", color=LINES[0])
         _title(top[0], f"Latent {numbers['latent']}: activations", "Activation where it fires", "Tokens")
-        tokens, weights = zip(*numbers["logits"], strict=True)
+        whole = [(token, weight) for token, weight in numbers["logits"] if not token.startswith("⟨")]
+        tokens, weights = zip(*whole, strict=True)
         _bars(top[1], [_shown(t) for t in tokens], weights, LINES[2])
-        _title(top[1], "Tokens it promotes", "Logit weight", "")
+        parts = len(numbers["logits"]) - len(whole)
+        _title(top[1], "Tokens it promotes", f"Logit weight ({parts} more are parts of letters)", "")
         latents, a, b = np.asarray(arrays["contrast"], float)
         y = np.arange(len(latents))
         top[2].barh(y - 0.2, a, 0.38, color=LINES[0], label="first prompt")
@@ -73,9 +75,7 @@ def tutorial(numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
         top[2].set(yticks=y, yticklabels=[f"{int(i)}" for i in latents])
         top[2].invert_yaxis()
         top[2].legend(frameon=False, fontsize=8.5)
-        _title(
-            top[2], "Latents that differ most between two prompts", "Activation at the last token", "Latent"
-        )
+        _title(top[2], "Latents that tell two prompts apart", "Activation at the last token", "Latent")
         bottom[0].plot(arrays["strengths"], arrays["kl"], color=LINES[0], marker="o", markersize=4)
         _title(
             bottom[0], "Steered: distance from the model itself", "Strength (largest activations)", "KL, nats"
@@ -89,14 +89,12 @@ def tutorial(numbers: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Fi
             "",
         )
         own = [_shown(t) for t in numbers["tokens"]]
-        bottom[2].bar(range(len(own)), arrays["by_token"], color=LINES[4])
-        bottom[2].set(xticks=range(len(own)))
-        bottom[2].set_xticklabels(own, rotation=60, ha="right", parse_math=False)
+        _bars(bottom[2], own, arrays["by_token"], LINES[4])
         _title(
             bottom[2],
-            f"Attributed to the latents: logit of {_shown(numbers['target'])}",
+            f"Logit of {_shown(numbers['target'])}: latents, by token",
+            "Integrated gradients (attention comes first)",
             "",
-            "Integrated gradients",
         )
     return figure
 

@@ -28,6 +28,11 @@ class Config:
         includes("strengths", self.strengths, 0, 1)
 
     @classmethod
+    def lecture(cls) -> "Config":
+        """The same claims in half a minute: two samples of text and five doses."""
+        return cls(seeds=2, strengths=(-2, -1, 0, 1, 2))
+
+    @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(rows=4, test_rows=2, seeds=2, strengths=(-1, 0, 1), prompt=4, new=4)

@@ -145,12 +145,11 @@ def _training(axes: Axes, training: Training) -> None:
     axes.axhline(1, color=MUTED, linewidth=0.9, dashes=(2, 2))
     axes.set_ylim(0, max(1.2, load.max() * 1.25))
     for at, here, count in zip(percent, load.max(1), represented.mean(1), strict=True):
-        axes.annotate(
-            f"{count:.2g}", (at, here), (0, 6), textcoords="offset points", ha="center", fontsize=8.5
-        )
+        axes.annotate(f"{count:.2g}", (at, here), (6, 5), textcoords="offset points", ha="left", fontsize=8.5)
     axes.text(0.97, 0.97, "numbers: features with $||W_i|| > 1/2$", color=INK, fontsize=9, ha="right", va="top",
               transform=axes.transAxes)  # fmt: skip
-    axes.text(percent.min(), 1, "one feature a dimension", fontsize=8, color=MUTED, va="top")
+    axes.annotate("one feature a dimension", (percent.min(), 1), (0, -4), textcoords="offset points", fontsize=8.5,
+                  color=MUTED, va="top")  # fmt: skip
     _frame(
         axes,
         "Training under attack removes it",

@@ -23,12 +23,12 @@ class Curve(NamedTuple):
 def draw(result: Result) -> Figure:
     """D* against 1 / (1 - S), with the plateaus and the exact staircase of polytopes."""
     a, spans = result.arrays, result.numbers["plateaus"]
-    words = {"1": "1: a dimension each", "0.5": "1/2: antipodal pairs"}
+    words = {"1": "1: squared norms add up to m", "0.5": "1/2: antipodal pairs"}
     return dimensions_per_feature(
         a["inverse_density"],
         a["dimensions"],
         [(float(v), *(spans[v] if np.isfinite(spans[v]).all() else (1.0, 1.0)), words[v]) for v in words],
-        [Curve("best equal polytopes, exact", a["block_dimensions"], "#d55e00", "--")],
+        [Curve("the best of equal polytopes, exact; not a bound", a["block_dimensions"], "#d55e00", "--")],
     )
 
 
@@ -74,5 +74,8 @@ def dimensions_per_feature(
                   zorder=4, label="a trained model")  # fmt: skip
         axes.set_ylabel(r"Dimensions per feature  $D^* = m\,/\,\|W\|_F^2$", fontsize=11)
         axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.9), frameon=False, fontsize=9)
-        write(figure, 0.78, 0.3, "How many dimensions a feature gets", 12.5, weight="bold")
+        low, high = next(((a, b) for value, a, b, _ in plateaus if value == 0.5 and b > a), (0.0, 0.0))
+        title = "The sparser, the fewer dimensions a feature gets"
+        title += f"; about 1/2 from {low:.1f} to {high:.1f}" if high else ""
+        write(figure, 0.78, 0.3, title, 12.5, weight="bold")
     return figure

@@ -83,6 +83,7 @@ def run(config: Config) -> Result:
         arrays={
             "inverse_density": 1 / p,
             "dimensionality": D[rows, best].round(4),
+            "dimensions": u.n_hidden / (W**2).sum((-2, -1)),
             "kinds": np.array([kinds_of(found[k][s], u.n_features) for k, s in enumerate(best)]),
             "shares": np.array([shares_of(row) for row in found]),
             **{f"W{k}": W[k, best[k]][:, there[k, best[k]]].round(3) for k in shown},

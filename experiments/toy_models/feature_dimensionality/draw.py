@@ -18,6 +18,7 @@ from superposition.plot.style import (
     CREAM,
     DPI,
     FRAME,
+    INK,
     MUTED,
     Figure,
     fitted,
@@ -52,11 +53,20 @@ def draw(result: Result) -> Figure:
     graphs = []
     for k in result.numbers["insets"]:
         W = a[f"W{k}"]
+        if not W.size:
+            continue  # no norm above 1/2: there is no graph
         groups = [c.features for c in geometry.recognise(W, edge=STRONG).components]
         title = f"$1/(1-S) = {a['inverse_density'][k]:.1f}$"
         graphs.append(Graph(title, W, groups, kinds_of(geometry.recognise(W), W.shape[1])))
     return feature_dimensionality(
-        a["inverse_density"], a["dimensionality"], a["kinds"], a["shares"], LABELS, graphs, (*CLUSTER, "4/9?")
+        a["inverse_density"],
+        a["dimensionality"],
+        a["kinds"],
+        a["shares"],
+        LABELS,
+        graphs,
+        (*CLUSTER, "4/9, as nine in four dimensions would have"),
+        a["dimensions"].mean(1),
     )
 
 
@@ -81,12 +91,13 @@ def feature_dimensionality(
     guides: Sequence[tuple[float, str]],
     graphs: Sequence[Graph] = (),
     marked: tuple[float, float, str] | None = None,
+    dimensions: np.ndarray | None = None,
 ) -> Figure:
     """Every D_i (density, n) against 1 / (1 - S), graphs above, shares of components below.
 
     kinds (density, n): index into `KINDS` of the component a feature is in, -1 if not represented. shares
     (density, kind): parts of the represented features, NaN where there are none. guides: (value, label).
-    marked: (low, high, words), a band of dimensionalities to point out.
+    marked: (low, high, words), a band of dimensionalities to point out. dimensions: m / ||W||_F^2 (density,), a line.
     """
     x = positive(inverse_density)
     D = grid(dimensionality, "dimensionality", (len(x), None))
@@ -97,7 +108,18 @@ def feature_dimensionality(
     top = 0.5 + (INSET + 0.45 if graphs else 0.0)
     with styled():
         figure = Figure(figsize=(WIDE, top + 4.6 + 1.5 + 0.55), dpi=DPI, facecolor="white")
-        write(figure, LEFT, 0.3, "Feature dimensionality", 12.5, weight="bold")
+        write(figure, LEFT, 0.3, "Sparser features share dimensions in pairs, then in pentagons, then in large tangles",
+              12.5, weight="bold")  # fmt: skip
+        if graphs:
+            write(
+                figure,
+                WIDE - 0.1,
+                0.3,
+                rf"edges: $|W_i \cdot W_j| > {WEAKEST}$",
+                9.5,
+                ha="right",
+                color=MUTED,
+            )
         pitch = (WIDE - LEFT - 0.1) / max(len(graphs), 1)
         for k, graph in enumerate(graphs):
             _graph(figure, LEFT + k * pitch, 0.5, min(INSET, pitch - 0.05), graph)
@@ -108,33 +130,49 @@ def feature_dimensionality(
         axes.xaxis.set_major_formatter(NullFormatter())
         axes.set(ylim=(-0.03, 1.06), yticks=np.linspace(0, 1, 6))
         axes.set_ylabel(r"Dimensionality  $D_i$", fontsize=11)
-        _guides(figure, axes, guides, top, span)
+        found = {name for k, name in enumerate(KINDS) if (kinds == k).any() or np.nansum(shares[:, k]) > 0}
+        _guides(figure, axes, guides, found, top, span)
         if marked:
             axes.axhspan(marked[0], marked[1], color="#fff2b8", linewidth=0, zorder=0.4)
-            axes.text(x.max() * 1.03, np.mean(marked[:2]), marked[2], fontsize=8.5, ha="right", va="center")
+            axes.text(x.max() * 1.03, np.mean(marked[:2]), marked[2], fontsize=9, ha="right", va="center")
+        if dimensions is not None:
+            axes.plot(
+                x,
+                dimensions,
+                color=INK,
+                linewidth=1.5,
+                zorder=6,
+                label=r"$D^* = m\,/\,\|W\|_F^2$, mean over seeds",
+            )
+            axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.93), frameon=False, fontsize=9.5)
         _dots(axes, x, D, kinds)
         below = place(figure, LEFT, top + 4.6, span, 1.5)
         log_axis(below, x)
         _stack(below, x, shares)
-        _key(figure, LEFT + span + 0.15, top + 4.6)
+        _key(figure, LEFT + span + 0.15, top + 4.6, [name for name in KINDS if name in found])
     return figure
 
 
-def _guides(figure: Figure, axes: Axes, guides: Sequence[tuple[float, str]], top: float, span: float) -> None:
-    """Dashed lines, their labels on the right moved apart where they would touch."""
+def _guides(
+    figure: Figure, axes: Axes, guides: Sequence[tuple[float, str]], found: set[str], top: float, span: float
+) -> None:
+    """Dashed lines, their labels on the right moved apart where they would touch; pale for shapes that are not there."""
     height = np.array([value for value, _ in guides])
     y = height.copy()
     order = np.argsort(y)
-    least = 0.05
+    least = 0.06
     for _ in range(200):  # neighbours closer than a line of text push each other off
         gap = np.diff(y[order])
         short = np.clip(least - gap, 0, None) / 2
         y[order[:-1]] -= short
         y[order[1:]] += short
     for (value, label), at in zip(guides, y, strict=True):
-        axes.axhline(value, color="#c4c4c4", linewidth=0.8, dashes=(4, 3), zorder=1)
+        name = label.split(": ")[-1]
+        missing = name in KINDS and name not in found
+        axes.axhline(value, color="#e2e2e2" if missing else "#c4c4c4", linewidth=0.8, dashes=(4, 3), zorder=1)
         down = top + 4.45 * (1.06 - at) / 1.09
-        quote(figure, LEFT + span + 0.15, down, fitted(label, 9.5, 72 * (RIGHT - 0.2)), 9.5, va="center")
+        words = fitted(f"{label} (none)" if missing else label, 9.5, 72 * (RIGHT - 0.2))
+        quote(figure, LEFT + span + 0.15, down, words, 9.5, va="center", color=MUTED if missing else INK)
 
 
 def _dots(axes: Axes, x: np.ndarray, D: np.ndarray, kinds: np.ndarray) -> None:
@@ -165,14 +203,13 @@ def _stack(axes: Axes, x: np.ndarray, shares: np.ndarray) -> None:
         axes.axvspan(low[k], high[k], facecolor="white", edgecolor="#999999", hatch="//////", linewidth=0)
 
 
-def _key(figure: Figure, x: float, y: float) -> None:
-    for number, (name, colour) in enumerate(COLOURS.items()):
-        box = place(figure, x, y + 0.165 * number, 0.12, 0.12)
-        box.set_facecolor(colour)
-        quote(figure, x + 0.2, y + 0.165 * number + 0.06, name, 8.5, va="center")
-    quote(
-        figure, x, y + 0.165 * len(COLOURS) + 0.1, "hatched: no norm above 1/2", 8, va="center", color=MUTED
-    )
+def _key(figure: Figure, x: float, y: float, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        box = place(figure, x, y + 0.175 * number, 0.12, 0.12)
+        box.set_facecolor(COLOURS[name])
+        quote(figure, x + 0.2, y + 0.175 * number + 0.06, name, 9, va="center")
+    for number, words in enumerate(("hatched: no norm above 1/2", "small pale dots: norm below 1/2")):
+        quote(figure, x, y + 0.175 * (len(names) + number) + 0.1, words, 8, va="center", color=MUTED)
 
 
 def _graph(figure: Figure, x: float, y: float, side: float, graph: Graph) -> None:

@@ -20,6 +20,11 @@ class Config(side_by_side.Columns):
     linear_steps: Count = 3_000
 
     @classmethod
+    def lecture(cls) -> "Config":
+        """The same claims with fewer seeds and shorter training."""
+        return cls(seeds=6, steps=6_000)
+
+    @classmethod
     def quick(cls) -> "Config":
         """A small version: structure, not science."""
         return cls(seeds=1, linear_seeds=1, steps=100, linear_steps=100, batch_size=64)

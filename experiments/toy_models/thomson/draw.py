@@ -1,5 +1,6 @@
 """Polytopes as solids, coloured by tegum factor, and a table of the shapes that energies lead to."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,12 +28,14 @@ _SOLIDS = (
         "pentagon + digon\n" + r"$5 \times 2/5 + 2 \times 1/2$",
     ),
     ("8 in 3", "interference", "square antiprism", r"$8 \times 3/8$"),
-    ("7 in 3", "trained", "7 in 3, b free", ""),
-    ("12 in 3", "trained", "12 in 3, b free", ""),
+    ("7 in 3", "trained", "seven, irregular", ""),
+    ("12 in 3", "trained", "icosahedron", ""),
 )
 FACTORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 SIDE, GAP, LEFT, CAPTION = 1.75, 0.2, 0.2, 0.72  # inches
-ROW, CELL = 0.3, 2.75
+TOP = 0.4
+ROW, CELL = 0.34, 2.95
+BODY = 10.5  # points, of the table
 FLAT = 1e-6
 AGREES, DIFFERS, PLAIN = "#dcefe6", "#fbe3d6", "#f4f4f2"
 
@@ -59,17 +62,26 @@ def draw(result: Result) -> Figure:
         [_drawn(result, *solid) for solid in _SOLIDS if solid[0] in result.numbers["table"]],
         ["least interference E", "least 1/r (Thomson)", "least one-feature loss, b free"],
         [_row(case, row) for case, row in result.numbers["table"].items()],
-        "Shape of most starts, and how many of them. Green: the shape the paper names for so many vectors;\n"
-        "orange: another. Below 2d + 1 vectors E = 0 for every arrangement without an acute angle.",
+        "Shape of most starts, and how many of them. Green: the shape the paper names for so many vectors; orange: another.\n"
+        "Irregular: a shape without a name. Below 2d + 1 vectors E = 0 for every arrangement without an acute angle.",
+        "A stick is a feature's vector, a grey line an edge of the hull. Sticks of one colour make\n"
+        "one factor; factors of other colours stand at right angles to it, and do not interfere.",
+        _headline(result),
     )
+
+
+def _headline(result: Result) -> str:
+    """How many of the shapes that the paper names are the commonest minimum of the interference."""
+    named = [case for case in result.numbers["table"] if tuple(map(int, case.split(" in "))) in PAPER]
+    right = [c for c in named if _row(c, result.numbers["table"][c]).cells[0][1]]
+    return f"Interference alone leads to {len(right)} of the paper's {len(named)} shapes; the others tie with irregular ones"
 
 
 def _drawn(result: Result, case: str, kind: str, title: str, caption: str) -> Solid:
     W = result.arrays[f"{kind} {case}"]
     row = result.numbers["table"][case][kind]
-    caption = (
-        caption or f"{row['best']}\n$D$ = {row['dimensionality'][0]:.2f} to {row['dimensionality'][-1]:.2f}"
-    )
+    low, high = (f"{row['dimensionality'][i]:.2f}" for i in (0, -1))
+    caption = caption or f"least loss, b free\n$D$ = {low}" + (f" to {high}" if high != low else "")
     parts = geometry.recognise(W, represented=0.1).components
     return Solid(title, caption, W / np.linalg.norm(W, axis=0), [c.features for c in parts])
 
@@ -82,11 +94,20 @@ def _row(case: str, row: dict[str, Any]) -> Row:
         (name, count), *others = row[kind]["names"].items()
         share = 100 * count / sum(row[kind]["names"].values())
         tail = (
-            f", {len(others)} others" if len(others) > 1 else f", {next(iter(others))[0]}" if others else ""
+            f", {len(others)} others"
+            if len(others) > 1
+            else f", {_called(next(iter(others))[0], case)}"
+            if others
+            else ""
         )
-        words = f"{name} {share:.0f} %{tail}" if share < 99.5 else name
+        words = f"{_called(name, case)} {share:.0f} %{tail}" if share < 99.5 else _called(name, case)
         cells.append((words, name == paper if paper else None))
     return Row(case, cells)
+
+
+def _called(name: str, case: str) -> str:
+    """A shape's name for the reader: vectors without a named shape, "k in d" to `geometry.recognise`, are irregular."""
+    return "irregular" if name == case else re.sub(r"(\d+) in \d+", r"irregular \1", name)
 
 
 def alt(result: Result) -> str:
@@ -104,35 +125,46 @@ def alt(result: Result) -> str:
 
 
 def polytopes(
-    solids: Sequence[Solid], heads: Sequence[str], rows: Sequence[Row], note: str = "", across: int = 4
+    solids: Sequence[Solid],
+    heads: Sequence[str],
+    rows: Sequence[Row],
+    note: str = "",
+    legend: str = "",
+    headline: str = "",
+    across: int = 4,
 ) -> Figure:
     """Solids above one another on the left, `across` to a line; on the right, rows of cells under `heads`.
 
     Columns of each W are drawn as vectors from the origin, one colour a factor, over the edges of their hull;
-    `note` stands below the table. Raises ConfigError for a W that is not (2 or 3, k), or a row with another
+    `note` stands below the table, `legend` below the solids, `headline` above all.
+    Raises ConfigError for a W that is not (2 or 3, k), or a row with another
     number of cells than heads.
     """
     if any(len(row.cells) != len(heads) for row in rows):
         raise ConfigError(f"every row needs {len(heads)} cells, one for each of {list(heads)}")
     lines = -(-len(solids) // across)
     left = LEFT + across * (SIDE + GAP)
-    height = 0.45 + max(lines * (SIDE + CAPTION + GAP), len(rows) * ROW + 0.9)
+    height = TOP + 0.45 + max(lines * (SIDE + CAPTION + GAP) + 0.35, len(rows) * ROW + 0.9)
     with styled():
         size = (left + 0.95 + len(heads) * CELL + 0.2, height)
         figure = Figure(figsize=size, dpi=DPI, facecolor="white")
+        write(figure, LEFT + 0.1, 0.32, headline, 13, weight="bold")
         for k, solid in enumerate(solids):
             line, column = divmod(k, across)
-            x, y = LEFT + column * (SIDE + GAP), 0.3 + line * (SIDE + CAPTION + GAP)
+            x, y = LEFT + column * (SIDE + GAP), TOP + 0.3 + line * (SIDE + CAPTION + GAP)
             _solid(place(figure, x, y, SIDE, SIDE), solid)
             middle = x + SIDE / 2
             title = fitted(solid.title, 10.5, 72 * (SIDE + GAP))
             quote(figure, middle, y + SIDE + 0.2, title, 10.5, ha="center", weight="bold")
             for number, words in enumerate(solid.caption.split("\n")):
                 write(figure, middle, y + SIDE + 0.38 + 0.17 * number, words, 9, ha="center", color=MUTED)
-        _table(figure, left + 0.1, 0.4, heads, rows)
+        for number, words in enumerate(legend.split("\n")):
+            below = TOP + 0.35 + lines * (SIDE + CAPTION + GAP) + 0.18 * number
+            write(figure, LEFT + 0.1, below, words, 9.5, color=MUTED)
+        _table(figure, left + 0.1, TOP + 0.4, heads, rows)
         for number, words in enumerate(note.split("\n")):
-            below = 0.4 + 0.12 + len(rows) * ROW + 0.25 + 0.17 * number
-            write(figure, left + 1.0, below, words, 9, color=MUTED)
+            below = TOP + 0.52 + len(rows) * ROW + 0.25 + 0.18 * number
+            write(figure, left + 1.0, below, words, 9.5, color=MUTED)
     return figure
 
 
@@ -209,16 +241,16 @@ def _edges(W: np.ndarray) -> list[tuple[int, int]]:
 
 def _table(figure: Figure, x: float, y: float, heads: Sequence[str], rows: Sequence[Row]) -> None:
     for column, head in enumerate(heads):
-        quote(figure, x + 0.9 + (column + 0.5) * CELL, y, head, 10, ha="center", weight="bold")
+        quote(figure, x + 0.9 + (column + 0.5) * CELL, y, head, BODY, ha="center", weight="bold")
     axes = place(figure, x, y + 0.12, 0.9 + len(heads) * CELL, len(rows) * ROW)
     axes.set(xlim=(0, 0.9 + len(heads) * CELL), ylim=(len(rows) * ROW, 0))
     for line, row in enumerate(rows):
         middle = y + 0.12 + (line + 0.5) * ROW
-        quote(figure, x + 0.8, middle, row.label, 10, ha="right", va="center", color=INK)
+        quote(figure, x + 0.8, middle, row.label, BODY, ha="right", va="center", color=INK)
         for column, (words, agrees) in enumerate(row.cells):
             colour = PLAIN if agrees is None else AGREES if agrees else DIFFERS
             corner = (0.9 + column * CELL + 0.02, line * ROW + 0.02)
             box = Rectangle(corner, CELL - 0.04, ROW - 0.04, facecolor=colour, edgecolor=FRAME, linewidth=0.6)
             axes.add_patch(box)
-            cut = fitted(words, 9, 72 * (CELL - 0.12))
-            quote(figure, x + 0.9 + (column + 0.5) * CELL, middle, cut, 9, ha="center", va="center")
+            cut = fitted(words, BODY, 72 * (CELL - 0.12))
+            quote(figure, x + 0.9 + (column + 0.5) * CELL, middle, cut, BODY, ha="center", va="center")

@@ -25,6 +25,9 @@ RASTER = np.where(np.arange(60).reshape(12, 5) % 3 == 0, 0.5, 0.0)
 DRAWINGS = {
     "angles": lambda: plot.angles(TOY),
     "columns": two_columns,
+    "doses": lambda: plot.doses(
+        [-1, 0, 1], {f"kind {i}": np.arange(3) * i for i in range(9)}, title="A title"
+    ),
     "decoder_cosines": lambda: plot.decoder_cosines({"one": np.linspace(0, 1, 9), "two": np.ones(5)}),
     "features_2d": lambda: plot.features_2d(PENTAGON[None], np.ones(5), ["90% sparsity"], annotate=True),
     "network": lambda: plot.network(TOY, [0.0, 1.0, 0, 0, 0]),
@@ -57,6 +60,35 @@ def test_a_drawing_in_the_lecture_style_is_16_by_9_and_has_no_text_under_18_poin
     assert " ".join(headlines) == title
     for text in slide.texts(figure):
         assert text.get_gid() != "headline" or text.get_window_extent().x0 > 0
+
+
+def overlaps(one, other, least=2.0):
+    """Whether two boxes share more than a line of pixels."""
+    across, down = (
+        min(one.x1, other.x1) - max(one.x0, other.x0),
+        min(one.y1, other.y1) - max(one.y0, other.y0),
+    )
+    return across > least and down > least
+
+
+@pytest.mark.parametrize("name", ["bars", "columns", "doses", "network"])
+def test_nothing_that_is_said_on_a_slide_touches_another_thing_said(name):
+    """A legend and the headline, words of a caption, heads of layers: each was once over another."""
+    long = {
+        "bars": lambda: plot.bars(
+            {"one": np.arange(9), "two": np.arange(9)}, [str(i) for i in range(9)], xlabel="x"
+        )
+    }
+    with plot.style("lecture", title="Sparsity lets a ReLU model keep more features than it has dimensions"):
+        figure = (DRAWINGS | long)[name]()
+    figure.draw_without_rendering()
+    said = [
+        text
+        for text in slide.texts(figure)
+        if text.get_text().strip("−0123456789.") and "$" not in text.get_text()
+    ]
+    for one, other in itertools.combinations(said, 2):
+        assert not overlaps(one.get_window_extent(), other.get_window_extent()), (one, other)
 
 
 def test_outside_it_drawings_are_as_they_were_and_have_small_text():
