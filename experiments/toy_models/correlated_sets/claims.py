@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, more_than
 from experiments.toy_models.correlated_sets.config import HEXAGON
 from experiments.toy_models.shared.sets import Found, partners
 from superposition import geometry
@@ -24,6 +24,8 @@ def claims(what: str, paper: str, f: Found, good: object) -> list[Claim]:
             f"cosines {np.nanmin(cosines):.3f} to {np.nanmax(cosines):.3f} at the exact minimum; best seed "
             f"{int(best.sum())} of {len(best)} densities, {_above(f)}",
             bool(best.all() and exact.all()),
+            source=Source.RESTATED,
+            restates=f"{what}, in at least 80 %",
         ),
         Claim(
             "F11",
@@ -31,7 +33,7 @@ def claims(what: str, paper: str, f: Found, good: object) -> list[Claim]:
             paper,
             f"{_shares(f, seeds)}",
             bool((seeds >= 0.8).all()),
-            expected=False,
+            source=Source.READING,
         ),
     ]
 
@@ -68,6 +70,8 @@ def hexagon_claims(f: Found) -> list[Claim]:
             f"partners {angle.min():.1f} to {angle.max():.1f} degrees apart; best seed "
             f"{int(best[sparse].sum())} of {int(sparse.sum())} densities, {_above(f)}",
             bool(whole[sparse].all() and best[sparse].all()),
+            source=Source.RESTATED,
+            restates="the same in at least 80 %",
         ),
         Claim(
             "F11",
@@ -75,7 +79,7 @@ def hexagon_claims(f: Found) -> list[Claim]:
             "partners side by side",
             _shares(f, seeds),
             bool((seeds[sparse] >= 0.8).all()),
-            expected=False,
+            source=Source.READING,
         ),
         Claim(
             "F11",
@@ -85,6 +89,7 @@ def hexagon_claims(f: Found) -> list[Claim]:
             f"exact minima and best seeds: {'none' if never_best else 'some'} opposite; seeds without: "
             + _shares(f, never),
             bool(never_best and (never >= 0.8).all()),
+            source=Source.PAPER,
         ),
         Claim(
             "F11",
@@ -94,7 +99,8 @@ def hexagon_claims(f: Found) -> list[Claim]:
             + ", ".join(f"{c} at {p:g}" for c, p in zip(collapsed, f.density, strict=True))
             + "; seeds with one "
             + _shares(f, by_seed),
-            bool(collapsed.max() > 0 and collapsed.min() == 0),
+            (more_than(collapsed.max(), 0), collapsed.min() == 0),
+            source=Source.PAPER,
         ),
     ]
 

@@ -8,7 +8,8 @@ import numpy as np
 from experiments.lab.claim import Result
 from experiments.toy_models.dimensions_per_feature.config import NEAR
 from experiments.toy_models.shared.sparsity_axis import log_axis, positive
-from superposition.plot.style import DPI, INK, Figure, grid, styled, write
+from experiments.toy_models.shared.uniform import recipes
+from superposition.plot.style import DPI, INK, MUTED, Figure, grid, styled, write
 
 
 class Curve(NamedTuple):
@@ -23,12 +24,13 @@ class Curve(NamedTuple):
 def draw(result: Result) -> Figure:
     """D* against 1 / (1 - S), with the plateaus and the exact staircase of polytopes."""
     a, spans = result.arrays, result.numbers["plateaus"]
-    words = {"1": "1: a dimension each", "0.5": "1/2: antipodal pairs"}
+    words = {"1": "1: as many features as dimensions", "0.5": "1/2: antipodal pairs"}
     return dimensions_per_feature(
         a["inverse_density"],
         a["dimensions"],
         [(float(v), *(spans[v] if np.isfinite(spans[v]).all() else (1.0, 1.0)), words[v]) for v in words],
         [Curve("best equal polytopes, exact", a["block_dimensions"], "#d55e00", "--")],
+        recipes(result.config.uniform),
     )
 
 
@@ -39,7 +41,7 @@ def alt(result: Result) -> str:
     mean = result.arrays["dimensions"].mean(1)
     return (
         "Dimensions per feature against 1 / (1 - S), falling from "
-        f"{mean[0]:.2f} to {mean[-1]:.2f}: " + "; ".join(parts) + "."
+        f"{mean[0]:.2f} to {mean[-1]:.2f}: " + "; ".join(parts) + f". {recipes(result.config.uniform)}."
     )
 
 
@@ -48,10 +50,11 @@ def dimensions_per_feature(
     dimensions: np.ndarray,
     plateaus: Sequence[tuple[float, float, float, str]],
     curves: Sequence[Curve] = (),
+    caption: str = "",
 ) -> Figure:
     """D* = m / ||W||_F^2 (density, seed) against 1 / (1 - S) (density,): a dot a model, a line through the means.
 
-    plateaus: (value, from, to, words), shaded; from >= to draws the guide line alone.
+    plateaus: (value, from, to, words), shaded; from >= to draws the guide line alone. caption: how models were trained.
     """
     x = positive(inverse_density)
     y = grid(dimensions, "dimensions", (len(x), None))
@@ -75,4 +78,5 @@ def dimensions_per_feature(
         axes.set_ylabel(r"Dimensions per feature  $D^* = m\,/\,\|W\|_F^2$", fontsize=11)
         axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.9), frameon=False, fontsize=9)
         write(figure, 0.78, 0.3, "How many dimensions a feature gets", 12.5, weight="bold")
+        write(figure, 8.92, 0.3, caption, 7.5, ha="right", color=MUTED)
     return figure
