@@ -21,7 +21,7 @@ class Source(StrEnum):
 MEANING = {
     Source.PAPER: "what a published work says, quoted or named by its figure",
     Source.READING: "what we make of a published statement: its quantifier, or the bar that decides, is ours",
-    Source.RESTATED: "a weaker form, stated after the original failed; both stand in one row",
+    Source.RESTATED: "a weaker form, stated after the original was seen not to hold; both stand in one row",
     Source.LAB: "asked by this lab, of its own models or beyond what is published",
     Source.IDENTITY: "true by construction or a theorem: it tests the code, not the world",
 }

@@ -28,7 +28,9 @@ def spread(values: np.ndarray) -> str:
     return f"{values.mean():.3f} +- {half:.3f}"
 
 
-def proportion(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `count` in `total` independent trials (Wilson's)."""
-    interval = stats.binomtest(count, total).proportion_ci(0.95, "wilson")
-    return float(interval.low), float(interval.high)
+def half_interval(values: np.ndarray) -> np.ndarray:
+    """Half of the 95 % confidence interval of the mean over the last axis (Student's t); 0 for one value."""
+    n = values.shape[-1]
+    if n < 2:
+        return np.zeros(values.shape[:-1])
+    return np.asarray(stats.t.ppf(0.975, n - 1) * values.std(-1, ddof=1) / np.sqrt(n))

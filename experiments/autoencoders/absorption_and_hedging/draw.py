@@ -6,7 +6,8 @@ import numpy as np
 
 from experiments.lab.architectures import NAMES
 from experiments.lab.claim import Result
-from experiments.lab.curves import COLOURS, MARKERS, curve, half_interval, quiet
+from experiments.lab.curves import COLOURS, MARKERS, curve, quiet
+from experiments.lab.seeds import half_interval
 from superposition.plot.style import DPI, INK, MUTED, Figure, styled
 
 
