@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-from experiments.lab.claim import Claim, Source, at_least, less_than
+from experiments.lab.claim import Claim, Source, at_least, at_most, less_than
 from experiments.toy_models.basins.config import Config
 from superposition.theory.best_of import binomial_interval, models_needed, success
 
@@ -121,3 +121,21 @@ def claims(
             restates="other sizes: ten seeds",
         ),
     ]
+
+
+def hexagon_claim(densities: tuple[float, ...], loss: np.ndarray, names: list[list[str]]) -> Claim:
+    """Six independent features in a plane: how often seeds end as a hexagon, and where it is the least loss."""
+    found = np.array([[name == "hexagon" for name in row] for row in names])
+    share, worst = found.mean(1), int(found.mean(1).argmax())
+    low, high = (float(end[worst]) for end in binomial_interval(found.sum(1), found.shape[1]))
+    best = [p for p, row, hexagon in zip(densities, loss, found, strict=True) if hexagon[row.argmin()]]
+    return Claim(
+        "F11",
+        "models will not embed 6 independent features as a hexagon (n=6, m=2: no seed at any density)",
+        "models will not embed 6 independent features as a hexagon",
+        f"hexagons {', '.join(f'{100 * s:.1f} % at {p:g}' for p, s in zip(densities, share, strict=True))}; at "
+        f"{densities[worst]:g} 95 % interval {100 * low:.1f} to {100 * high:.1f} %; the least loss of all seeds is a hexagon "
+        f"at {', '.join(f'{p:g}' for p in best) or 'no density'}",
+        at_most(share[worst], 0, interval=(low, high)),
+        source=Source.PAPER,
+    )

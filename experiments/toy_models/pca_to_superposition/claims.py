@@ -84,6 +84,22 @@ def hexagon_claim(density: np.ndarray, W: np.ndarray) -> Claim:
     )
 
 
+def typical_claim(density: np.ndarray, by_seed: np.ndarray) -> Claim:
+    """What the paper shows are trained models: between 0.25 and 0.5 most seeds have three pairs, though two cost less."""
+    low, high, wanted = PAPER[-1]
+    there = (density >= low) & (density <= high)
+    share = (by_seed[there] == wanted).mean(1)
+    return Claim(
+        "F13",
+        f"typical trained models have three collapsed pairs from {low:g} to {high:g}, as in the paper (the most frequent number)",
+        f"{low:g} to {high:g}: {wanted}",
+        "share of seeds with three: "
+        + ", ".join(f"{100 * s:.0f} % at {p:.2f}" for s, p in zip(share, density[there], strict=True)),
+        all(np.bincount(row).argmax() == wanted for row in by_seed[there]),
+        source=Source.READING,
+    )
+
+
 def seeds_claim(excess: np.ndarray, by_seed: np.ndarray, exact: np.ndarray) -> Claim:
     """The best trained seed has as many collapsed pairs as the exact optimum."""
     right = by_seed == exact[:, None]
