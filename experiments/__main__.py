@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.lab import all, files, find, gallery, lecture, report, stored
+from experiments.lab import all, files, find, gallery, judge, lecture, report, stored
 from experiments.lab.claim import Claim
 from superposition.errors import ConfigError
 
@@ -88,7 +88,18 @@ def main() -> None:
         action="store_true",
         help="put the verdicts of figures/ on record, with which later runs are compared, and write its report anew",
     )
+    parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="make claims and pictures of figures/ anew from stored results, where these suffice, without running",
+    )
     arguments = parser.parse_args()
+    if arguments.judge:
+        judged = [find.name_of(module) for module in find.load_all() if judge.again(module, files.FIGURES)]
+        report.write(files.FIGURES)
+        gallery.write(files.FIGURES)
+        print(f"judged anew: {', '.join(judged)}; the others need a run")
+        return
     if arguments.record:
         stored.write_record(files.FIGURES)
         report.write(files.FIGURES)

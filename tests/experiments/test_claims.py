@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.lab import files, report, stored
+from experiments.lab import files, find, judge, report, stored
 from experiments.lab.claim import Claim, Source, Verdict, at_least, at_most, between, less_than, more_than
 from experiments.lab.seeds import above
 
@@ -131,3 +131,15 @@ def test_the_committed_report_is_of_the_committed_figures(tmp_path):
     text = (tmp_path / "REPORT.md").read_text()
     assert text == (files.FIGURES / "REPORT.md").read_text()
     assert cells_too_long(text) == []
+
+
+def test_stored_results_are_judged_anew_without_a_run(tmp_path):
+    stored_json = json.loads((files.FIGURES / "hidden_basis.json").read_text())
+    (tmp_path / "hidden_basis.json").write_text(json.dumps(stored_json | {"claims": []}))
+    assert judge.again(find.load("hidden_basis"), tmp_path)
+    assert json.loads((tmp_path / "hidden_basis.json").read_text()) == stored_json
+    assert (tmp_path / "hidden_basis.png").exists()
+    changed = stored_json | {"config": stored_json["config"] | {"seeds": 1}}
+    (tmp_path / "hidden_basis.json").write_text(json.dumps(changed))
+    assert not judge.again(find.load("hidden_basis"), tmp_path)  # of other settings
+    assert not judge.again(find.load("intro"), tmp_path)  # cannot be judged without a run

@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim, Source, at_least, less_than
+from experiments.lab.claim import Claim, Source, at_least, at_most, less_than
 from experiments.toy_models.dimensions_per_feature.config import DECADES, NEAR
+
+SPARSE = 3.0  # 1 / (1 - S) from which features share dimensions
 
 
 def plateau(x: np.ndarray, y: np.ndarray, value: float) -> tuple[float, float]:
@@ -111,6 +113,22 @@ def beginning_claim(x: np.ndarray, mean: np.ndarray, staircase: np.ndarray) -> C
         "not stated",
         f"D* falls through 0.75 at 1/(1-S) = {measured:.2f}, the best polytopes' at {exact:.2f}",
         less_than(abs(np.log10(measured / exact)), 0.1),
+    )
+
+
+def bound_claim(x: np.ndarray, mean: np.ndarray) -> Claim:
+    """By compressed sensing m = Omega(-n p log p) dimensions recover n sparse features; a constant is not given."""
+    sparse = x >= SPARSE
+    stored, ratio = 1 / mean[sparse], np.log(x[sparse]) / (x[sparse] * mean[sparse])
+    return Claim(
+        "Elhage 2022, compressed sensing",
+        "features stored, n = ||W||_F^2, grow as the compressed-sensing bound on their number does: -n p log p / m, p = 1-S, "
+        f"stays within a factor of two for 1/(1-S) >= {SPARSE:g}",
+        "m = Omega(-n p log p); no constant given",
+        f"-n p log p / m from {ratio.min():.2f} to {ratio.max():.2f}, while n / m goes from {stored.min():.1f} to "
+        f"{stored.max():.1f}",
+        at_most(ratio.max() / ratio.min(), 2),
+        source=Source.READING,
     )
 
 

@@ -78,5 +78,5 @@ def dimensions_per_feature(
         axes.set_ylabel(r"Dimensions per feature  $D^* = m\,/\,\|W\|_F^2$", fontsize=11)
         axes.legend(loc="upper right", bbox_to_anchor=(1.0, 0.9), frameon=False, fontsize=9)
         write(figure, 0.78, 0.3, "How many dimensions a feature gets", 12.5, weight="bold")
-        write(figure, 8.92, 0.3, caption, 7.5, ha="right", color=MUTED)
+        write(figure, 0.78, 4.84, caption, 7.5, color=MUTED)
     return figure

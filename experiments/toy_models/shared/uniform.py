@@ -47,9 +47,9 @@ def recipes(uniform: UniformSweep) -> str:
     """How models were trained, for captions: a curve over all densities is spliced from three recipes."""
     low, high = uniform.slow
     return (
-        f"Three recipes: 1-S = {low:g} to {high:g} {uniform.slow_steps:,} steps of {uniform.slow_batch_size} at "
-        f"{uniform.slow_learning_rate:g}, elsewhere {uniform.steps:,} of {uniform.batch_size} at "
-        f"{uniform.learning_rate:g}; below {SPARSEST:g} Xavier's start"
+        f"Three recipes: {uniform.slow_steps:,} steps of {uniform.slow_batch_size} at rate {uniform.slow_learning_rate:g} for "
+        f"1-S = {low:g} to {high:g}, elsewhere {uniform.steps:,} of {uniform.batch_size} at {uniform.learning_rate:g}; below "
+        f"1-S = {SPARSEST:g} Xavier's start"
     )
 
 
