@@ -141,6 +141,7 @@ def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
     done: list[str] = []
     flag: Flag | None = None
     name, values = "", []  # type: str, list[str]
+    switches: dict[str, str] = {}
     for word in [*rest, None]:  # None ends the last flag
         if word is not None and not _is_flag(word):
             if flag is None:
@@ -162,12 +163,13 @@ def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
         if name not in leaf.flags:
             raise ConfigError(f"{path} has no {name}{_instead(name, leaf.flags)} (see {path} --help)")
         flag, values = leaf.flags[name], [value] if equals else []
-        if (
-            flag.kind is bool
-            and flag.optional
-            and name.rpartition(".")[2].removeprefix("--").startswith("no-")
-        ):
-            name, values, flag = name.replace("no-", "", 1), ["False"], Flag(None)
+        if flag.kind is bool:
+            on = name.replace("no-", "", 1)
+            is_off = on in leaf.flags and on != name
+            if (other := switches.setdefault(on if is_off else name, name)) != name:
+                raise ConfigError(f"{other} and {name} contradict each other; give one of them")
+            if is_off and flag.optional:
+                name, values, flag = on, ["False"], Flag(None)
         done.append(name)
     return done
 

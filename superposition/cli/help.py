@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from superposition._internal.recipe_fields import class_fields
+from superposition.cli.settings import Needed, help_of, marks_of
 
 ORDER = (
     "Arguments", "Model", "SAE", "Text", "Activations", "Data", "Architecture", "Training", "Steering", "Ablation", "Pages",
@@ -68,11 +68,10 @@ def _group(settings: type, field: "Field[Any]") -> str:
 
 def _help(settings: type, field: "Field[Any]") -> str:
     """What a flag's help says, with the default where the words do not name it."""
-    text = field.metadata.get("help")
-    if text is None:
-        text = class_fields(settings.__module__, settings.__name__)[field.name].doc
-    text = " ".join(text.split())
-    value = field.default
+    text, value = help_of(settings, field.name), field.default
+    marks = marks_of(typing.get_type_hints(settings, include_extras=True)[field.name])
+    if any(isinstance(mark, Needed) for mark in marks):
+        return f"{text} Required."
     if "Default" in text or value is False or value is None or value in (MISSING, (), ""):
         return text
     shown = value if isinstance(value, tuple) else (value,)

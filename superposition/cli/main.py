@@ -20,8 +20,7 @@ from superposition.cli import command_line, help, settings
 from superposition.cli.explore.config import ExploreConfig
 from superposition.cli.features.config import AblateConfig, PageConfig, ServeConfig, SteerConfig
 from superposition.cli.llm.config import ActivationsConfig, GenerateConfig, LMEvalConfig, LMTrainConfig
-from superposition.cli.sae.commands import ConvertConfig, EvalConfig, ShowSAEConfig
-from superposition.cli.sae.config import TrainConfig
+from superposition.cli.sae.config import ConvertConfig, EvalConfig, ShowSAEConfig, TrainConfig
 from superposition.cli.toy.config import DemoConfig, ShowConfig, SweepConfig
 from superposition.errors import ConfigError, SuperpositionError
 
@@ -67,7 +66,7 @@ COMMANDS: dict[str, Command | Group] = {
         {
             "train": Command(
                 TrainConfig,
-                "sae.run:train",
+                "sae.train:train",
                 (
                     "superposition sae train --toy runs/toys.zarr --cell density=0.1 --k 1 --steps 2000 --out runs/sae",
                     "superposition sae train --planted orthogonal --k 4 --seed 0 1 --steps 500 --out runs/planted",
@@ -75,15 +74,15 @@ COMMANDS: dict[str, Command | Group] = {
             ),
             "eval": Command(
                 EvalConfig,
-                "sae.report:eval_saes",
+                "sae.measure:eval_saes",
                 ("superposition sae eval runs/planted --planted orthogonal --json runs/planted.json",),
             ),
             "convert": Command(
                 ConvertConfig,
-                "sae.report:convert_sae",
+                "sae.measure:convert_sae",
                 ("superposition sae convert runs/sae/seed=0 runs/theirs --to sparsify",),
             ),
-            "show": Command(ShowSAEConfig, "sae.figures:show_saes", ("superposition sae show runs/sae",)),
+            "show": Command(ShowSAEConfig, "sae.measure:show_saes", ("superposition sae show runs/sae",)),
         },
     ),
     "llm": Group(
@@ -91,7 +90,7 @@ COMMANDS: dict[str, Command | Group] = {
         {
             "train-sae": Command(
                 LMTrainConfig,
-                "sae.run:train",
+                "sae.train:train",
                 (
                     "superposition llm train-sae --hook mlp.hook_post --k 16 --d-sae 512 --steps 100 --out runs/lm",
                     "superposition llm train-sae --cache runs/activations --k 16 --d-sae 512 --steps 100 --out runs/cached",
@@ -104,14 +103,14 @@ COMMANDS: dict[str, Command | Group] = {
             ),
             "activations": Command(
                 ActivationsConfig,
-                "llm.activations:write_activations",
+                "llm.run:write_activations",
                 (
                     "superposition llm activations --hook mlp.hook_post --max-tokens 50000 --out runs/activations",
                 ),
             ),
             "generate": Command(
                 GenerateConfig,
-                "llm.generation:generate",
+                "llm.run:generate",
                 ('superposition llm generate --prompt "The king" "Once upon a time" --seed 0 1',),
             ),
         },
@@ -124,7 +123,7 @@ COMMANDS: dict[str, Command | Group] = {
             "superposition page --toy runs/toys.zarr --cell density=0.1 --out runs/toy-pages",
         ),
     ),
-    "serve": Command(ServeConfig, "features.serve:serve", ("superposition serve --pages runs/pages",)),
+    "serve": Command(ServeConfig, "features.page:serve", ("superposition serve --pages runs/pages",)),
     "steer": Command(
         SteerConfig,
         "features.steering:steer",

@@ -93,6 +93,9 @@ serve --pages none | none: no such file
 steer | --latent
 steer none --latent 3 | none: no such file
 ablate | --prompt
+llm generate --bos --no-bos | --bos and --no-bos contradict each other; give one of them
+steer --latent 1 --no-keep-bos --keep-bos | --no-keep-bos and --keep-bos contradict each other
+llm train-sae --out HERE --resume | HERE is not the directory of a run; choose another --out
 llm train-sae | --out
 llm train-sae --out X --steps 0 | steps must be
 llm train-sae --out X --architecture rleu | did you mean relu?

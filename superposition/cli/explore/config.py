@@ -1,21 +1,17 @@
 """The settings of `superposition explore`. Importing this does not import JAX."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from superposition.cli.settings import free
+from superposition.cli.settings import free, group
 from superposition.errors import ConfigError
 
 SUFFIXES = (".html", ".htm", ".png")
 
 
-@dataclass(frozen=True)
+@group("Pages")
 class ExploreConfig:
     """Write and open the live page: toy models that train in the browser while sliders move, one file without a network."""
-
-    GROUP: ClassVar[str] = "Pages"
 
     view: str = "toy"
     """What it begins with: toy, phase (phase diagram) or sae (sparse autoencoder)."""

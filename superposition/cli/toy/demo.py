@@ -82,13 +82,14 @@ def explained(linear: dict[str, np.ndarray], relu: dict[str, np.ndarray]) -> lis
 
 def _best(model: type[ToyModel], rate: float) -> dict[str, np.ndarray]:
     """W, b and loss of the best seed at every density."""
+    recipe: Any = model
     run = ToyRun(
-        model(N_FEATURES, N_HIDDEN),  # type: ignore[call-arg]
+        recipe(N_FEATURES, N_HIDDEN),
         importance_base=IMPORTANCE_BASE,
         optimizer=AdamW(rate, schedule="cosine"),
         steps=STEPS,
         batch_size=BATCH_SIZE,
     )
-    data: Any = sweep(run, {"density": DENSITIES, "seed": range(SEEDS)}).dataset
-    best = data.isel(seed=data["loss"].argmin("seed"))
-    return {name: np.asarray(best[name].transpose("density", ...).values) for name in ("W", "b", "loss")}
+    toys = sweep(run, {"density": DENSITIES, "seed": range(SEEDS)})
+    best = [toys.best(density=density) for density in DENSITIES]
+    return {name: np.stack([np.asarray(getattr(one, name)) for one in best]) for name in ("W", "b", "loss")}

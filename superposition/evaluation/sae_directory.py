@@ -1,81 +1,127 @@
-"""`sae train` and `llm train-sae`: a grid of SAEs from settings to directories, resumable after a kill at any instant.
+"""A grid of SAEs trained into a directory: every SAE in SAELens's format, with numbers, curves and the true dictionary.
 
-All is written beside its place, in OUT.partial, and takes the name OUT in one rename once it is complete.
+All is written beside its place, in OUT.partial, and takes the name OUT in one rename once it is complete: a run that was
+killed at any instant goes on.
 """
 
 import itertools
 import json
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from superposition._internal import atomic
 from superposition._internal.lock import held
 from superposition._internal.strict_json import strict_json
-from superposition.cli.sae.config import TrainSettings
-from superposition.cli.sae.data import Data
+from superposition.activations import Batch
+from superposition.activations.opened import ActivationData
 from superposition.errors import ConfigError, CorruptError, StoreError
-from superposition.evaluation.sae import evaluate, shortcomings, target_l0
+from superposition.evaluation.sae import batch_size, evaluate, held_out, shortcomings, target_l0
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
 from superposition.storage.sae_runs import DICTIONARY, FORMAT, HISTORY, RESULTS, finite, read_results
 from superposition.training import SAERun, Trained, loop
 from superposition.training.fitting import fit_grid
-from superposition.training.sae import bytes_per_sae
+from superposition.training.progress import terminal
+from superposition.training.sae import bytes_per_sae, sized
 from superposition.training.sae_blocks import block_size
 
 DATA, TRAINING = "data.json", "training"
 
 
-def train_saes(config: TrainSettings, opener: Callable[[Path], Data]) -> dict[str, Any]:
-    """Train what the settings say and return the results, as in OUT/results.json.
+def train_saes(
+    run: SAERun,
+    axes: Mapping[str, Sequence[Any]],
+    data: ActivationData,
+    out: str | Path,
+    *,
+    resume: bool = False,
+    examples: int = 65_536,
+    memory_gb: float = 4.0,
+    checkpoint_seconds: float = 30.0,
+    allow_mixed: bool = False,
+) -> dict[str, Any]:
+    """Train an SAE at every combination of the axes, measure each one, and write all to the directory `out`.
 
-    opener: the data, given the working directory, in which what is to be the same after a kill may be kept.
-    Raises ConfigError for settings and data, StoreError for the disk, TrainingError if the only SAE of a run
-    diverges, Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
+    The directory holds a SAELens directory for each SAE, results.json, history.json and, where the truth is known, the
+    true dictionary; `superposition sae show` and `sae eval` read it. run, axes, memory_gb, checkpoint_seconds and
+    allow_mixed: as for `sweep`. data: what `open_activations` gives, or the like. examples: how many each SAE is
+    measured on. resume: continue what a kill left in OUT.partial, or read what is complete. Returns results.json.
+    Raises ConfigError for settings, StoreError for the disk, TrainingError if the only SAE of a run diverges,
+    Interrupted after SIGINT, SIGTERM or SIGHUP once everything is saved.
+
+    >>> import tempfile
+    >>> import superposition as sp
+    >>> from superposition.activations.opened import open_activations
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(folder + "/x.npy", np.eye(4, dtype=np.float32))
+    ...     data = open_activations(folder + "/x.npy")
+    ...     run = sp.SAERun(sp.TopK(d_sae=4, k=1), steps=2, batch_size=4)
+    ...     results = train_saes(run, {"seed": range(2)}, data, folder + "/saes")
+    >>> [record["name"] for record in results["records"]]
+    ['seed=0', 'seed=1']
     """
-    assert config.out is not None
-    out = Path(os.path.abspath(config.out))
+    if data.stream is None:
+        raise ConfigError("SAEs are trained on a stream of activations; open the data with one")
+    out = Path(os.path.abspath(out))
     work = out.with_name(f"{out.name}.partial")
-    if os.path.lexists(out) and not (out / RESULTS).is_file():
-        raise ConfigError(f"{out} is not the directory of a run; choose another --out")
-    data = opener(work)
-    n_features = None if data.dictionary is None else len(data.dictionary)
-    run, axes = config.plan(data.d_in, data.d_out, n_features)
+    _check_place(out, resume)
+    run = replace(run, sae=sized(run.sae, data.stream.source))
+    axes = {name: [*values] for name, values in axes.items()}
     settings = json.loads(json.dumps({"run": recipe(run), "axes": axes, "data": data.about}))
     with loop.interruptible() as stop, held(work, out):
         if out.exists():
             results = read_results(out)
-            _same(out, {k: results.get(k) for k in settings}, settings)
+            _refuse_other(out, {k: results.get(k) for k in settings}, settings)
             shutil.rmtree(work, ignore_errors=True)
             return results
         if data.keep is not None:
             with _writing(work):
                 data.keep(work)
-        begun = time.monotonic()
         try:
-            trained = _fit(config, run, axes, data, work, stop)
+            trained = _fit(run, axes, data, work, stop, memory_gb, checkpoint_seconds, allow_mixed)
         except ConfigError:
             if not any((work / TRAINING).glob("block-*")):  # refused before it began: leave nothing behind
                 shutil.rmtree(work, ignore_errors=True)
             raise
-        seconds = time.monotonic() - begun
-        results = _publish(config, run, data, settings, trained, work, out, stop)
+        results = _publish(run, data, settings, trained, work, out, stop, examples)
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(trained)} SAE{'s' if len(trained) > 1 else ''} in {seconds:.1f} s")
     return results
 
 
-def _same(where: Path, stored: Any, wanted: Any) -> None:
-    lines = differences(stored, wanted)
-    if lines:
+def _check_place(out: Path, resume: bool) -> None:
+    """ConfigError where a run cannot be written to `out`, or only continued there and resume is False."""
+    for path in (out, out.with_name(f"{out.name}.partial")):
+        if os.path.lexists(path) and not resume:
+            raise ConfigError(f"{path} exists; give resume=True to continue it, or another out")
+    if os.path.lexists(out) and not (out / RESULTS).is_file():
+        raise ConfigError(f"{out} is not the directory of a run; choose another --out")
+
+
+def batches_of(data: ActivationData, examples: int, width: int = 1) -> Iterable[Batch]:
+    """Batches of `examples` examples in all to measure on; `width` is that of what will be computed from them."""
+    if data.arrays is None:
+        assert data.stream is not None
+        return held_out(data.stream, examples, width, data.available)
+    return _rows(*data.arrays, examples, batch_size(max(data.d_in, width)))
+
+
+def _rows(x: np.ndarray, y: np.ndarray, examples: int, size: int) -> Iterator[Batch]:
+    for start in range(0, min(examples, len(x)), size):
+        rows = slice(start, min(start + size, examples))
+        block = jnp.asarray(np.asarray(x[rows], np.float32))
+        yield Batch(block, block if y is x else jnp.asarray(np.asarray(y[rows], np.float32)))
+
+
+def _refuse_other(where: Path, stored: Any, wanted: Any) -> None:
+    if lines := differences(stored, wanted):
         raise ConfigError(
             f"{where} was begun with other settings: {'; '.join(lines)}; give those, or another --out"
         )
@@ -88,7 +134,7 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
             stored = strict_json(path, path.read_bytes())
         except CorruptError as error:
             raise CorruptError(f"{error}; choose another --out") from error
-        return _same(path.parent, stored, settings)
+        return _refuse_other(path.parent, stored, settings)
     temporary = path.with_name(f".{path.name}.new")  # one name: the next run writes over what a kill left
     with _writing(path):
         atomic.write_file(path, json.dumps(settings, indent=1).encode(), temporary=temporary)
@@ -96,50 +142,51 @@ def _remember(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _fit(
-    config: TrainSettings,
     run: SAERun,
     axes: Mapping[str, Sequence[Any]],
-    data: Data,
+    data: ActivationData,
     work: Path,
     stop: loop.Stop,
+    memory_gb: float,
+    checkpoint_seconds: float,
+    allow_mixed: bool,
 ) -> list[Trained]:
-    assert data.stream is not None
-    cells = len(list(itertools.product(*axes.values())))
+    count = len(list(itertools.product(*axes.values())))
     need = bytes_per_sae(run) / 1e9
-    if need > config.memory_gb:
+    if need > memory_gb:
         raise ConfigError(
             f"one SAE of d_sae={run.sae.d_sae} needs about {need:.3g} GB; give --memory-gb {need:.3g} or more,"
             " or a smaller d_sae or batch_size"
         )
-    size = block_size(run, cells, config.memory_gb)
-    blocks = -(-cells // size)
+    size = block_size(run, count, memory_gb)
     # Blocks are known by number: with another size a number would stand for other SAEs.
     _remember(work / DATA, {"data": json.loads(json.dumps(data.about)), "block": size})
-    with progress(run.steps * blocks, run.batch_size, data.unit) as advance, _writing(work):
+    steps = run.steps * -(-count // size)
+    with terminal(steps, run.batch_size, data.unit) as bar, _writing(work):
         return fit_grid(
             run,
             data.stream,
             axes,
             directory=work / TRAINING,
-            memory_gb=config.memory_gb,
-            checkpoint_seconds=config.checkpoint_seconds,
-            progress=advance,
+            memory_gb=memory_gb,
+            checkpoint_seconds=checkpoint_seconds,
+            progress=bar.advance,
             stop=stop,
-            allow_mixed=config.allow_mixed,
+            allow_mixed=allow_mixed,
         )
 
 
 def _publish(
-    config: TrainSettings,
     run: SAERun,
-    data: Data,
+    data: ActivationData,
     settings: dict[str, Any],
     trained: list[Trained],
     work: Path,
     out: Path,
     stop: loop.Stop,
+    examples: int,
 ) -> dict[str, Any]:
-    """Everything under work/new, then one rename."""
+    """Write everything under work/new, then rename it once."""
     assert data.stream is not None
     again = f"{work} holds what is done; run the same with --resume to continue"
     new = work / "new"
@@ -150,9 +197,7 @@ def _publish(
         if stop():
             raise stop.interrupted(again)
         name = ",".join(f"{k}={_exact(v)}" for k, v in one.settings.items())
-        measured = evaluate(
-            one.sae, one.params, data.batches(config.examples, one.sae.d_sae), data.dictionary
-        )
+        measured = evaluate(one.sae, one.params, batches_of(data, examples, one.sae.d_sae), data.dictionary)
         record: dict[str, Any] = {
             "name": name,
             "settings": one.settings,
@@ -206,34 +251,3 @@ def _writing(path: Path) -> Iterator[None]:
         raise StoreError(
             f"cannot write {path}: {error.strerror or error}; what was saved is kept: free space and --resume"
         ) from error
-
-
-@contextmanager
-def progress(total: int, each: int, unit: str, doing: str = "training") -> Iterator[Callable[[int], None]]:
-    """A bar on standard error with steps and units a second, `each` a step; plain and rare when that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(doing),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps {task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(doing, total=total, rate="")
-        done, begun, start = 0, time.monotonic(), 0
-        one = threading.Lock()  # blocks train in threads of their own
-
-        def advance(steps: int) -> None:
-            nonlocal done, begun, start
-            with one:
-                if done == 0:  # a resumed start, or the first chunk, whose time is mostly compilation
-                    begun, start = time.monotonic(), steps
-                done += steps
-                rate = (done - start) / max(time.monotonic() - begun, 1e-9)
-                words = f"{rate:.4g} steps/s {rate * each:.3g} {unit}/s" if done > start else ""
-                bar.update(task, completed=done, rate=words)
-
-        yield advance
