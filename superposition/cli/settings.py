@@ -149,18 +149,21 @@ def check(settings: Any) -> None:
         values[field.name] = value if isinstance(value, tuple) else () if value is None else (value,)
     for name, several in values.items():
         _check_numbers(name, several)
-    for name, hint in get_type_hints(kind, include_extras=True).items():
-        for mark in marks_of(hint) if name in values else ():
-            if isinstance(mark, Needed) and not values[name]:
-                raise ConfigError(f"give --{name}: {help_of(kind, name)} For example {mark.example}")
-            for value in values[name]:
-                if isinstance(mark, Holds):
-                    expect(value, *mark.kinds)
-                elif isinstance(mark, OneOf):
-                    choose(name, value, mark.names())
+    hints = get_type_hints(kind, include_extras=True)
+    marks = [(name, mark) for name in values for mark in marks_of(hints[name])]
+    for name, mark in marks:
+        if isinstance(mark, Needed) and not values[name]:
+            text = help_of(kind, name)
+            said = f"{text[0].lower()}{text[1:].rstrip('.')}; for example {mark.example}"
+            raise ConfigError(f"this command needs --{name}, {said}")
+        for value in values[name] if isinstance(mark, OneOf) else ():
+            choose(name, value, mark.names())
     for part in reversed(kind.__mro__):
         if "check" in vars(part):
             part.check(settings)  # type: ignore[attr-defined]
+    for name, mark in marks:
+        for value in values[name] if isinstance(mark, Holds) else ():
+            expect(value, *mark.kinds)
 
 
 def _check_numbers(name: str, values: tuple[Any, ...]) -> None:

@@ -24,6 +24,7 @@ from superposition.activations import Batch
 from superposition.activations.opened import ActivationData
 from superposition.errors import ConfigError, CorruptError, StoreError
 from superposition.evaluation.sae import batch_size, evaluate, held_out, shortcomings, target_l0
+from superposition.sae import SAE
 from superposition.storage import formats
 from superposition.storage.provenance import differences, provenance, recipe
 from superposition.storage.sae_runs import DICTIONARY, FORMAT, HISTORY, RESULTS, finite, read_results
@@ -111,6 +112,17 @@ def batches_of(data: ActivationData, examples: int, width: int = 1) -> Iterable[
         assert data.stream is not None
         return held_out(data.stream, examples, width, data.available)
     return _rows(*data.arrays, examples, batch_size(max(data.d_in, width)))
+
+
+def refuse_other_widths(sae: SAE, data: ActivationData, name: str) -> None:
+    """ConfigError, which names the SAE, before anything is measured on data of other widths than its own."""
+    if sae.d_in != data.d_in:
+        raise ConfigError(f"{name}: d_in is {sae.d_in}, and the activations have {data.d_in} columns")
+    if sae.d_out is not None and sae.d_out != data.d_out:
+        has = "none" if data.d_out is None else f"{data.d_out} columns"
+        raise ConfigError(f"{name}: a transcoder to {sae.d_out} numbers, and the targets have {has}")
+    if sae.d_out is None and data.d_out is not None:
+        raise ConfigError(f"{name}: reconstructs its input; leave the targets out")
 
 
 def _rows(x: np.ndarray, y: np.ndarray, examples: int, size: int) -> Iterator[Batch]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -11,8 +12,27 @@ from superposition.interventions.at import At
 from superposition.interventions.attach import Attached
 from superposition.interventions.attribution import Logit, ablation_effects, attribute
 from superposition.interventions.effects import effect
+from superposition.interventions.latents import activations_of, firing
 from superposition.interventions.splice import splice
 from superposition.interventions.steering import ablate
+
+
+def ways_to_ablate(
+    attached: Attached, latents: Sequence[int], to: str, tokens: Any = None, seeds: Sequence[int] = (0,)
+) -> tuple[np.ndarray | None, dict[str, dict[str, Any]]]:
+    """The latents' means on a text (d_sae,), None unless they are set to these, and name -> what `ablate` takes.
+
+    to: zero, mean or resample, as `ablate` takes it. tokens: the text, not needed for zero. seeds: of the resampling,
+    each a way of its own.
+    """
+    if to == "zero" or tokens is None:
+        return None, {to: {}}
+    if to == "mean":
+        means = firing(attached, tokens).mean
+        return means, {to: {"values": means}}
+    pool = activations_of(attached, tokens, latents)
+    named = {"resample" if len(seeds) == 1 else f"resample, seed {seed}": seed for seed in seeds}
+    return None, {name: {"values": pool, "key": jax.random.key(seed)} for name, seed in named.items()}
 
 
 def ablated_runs(

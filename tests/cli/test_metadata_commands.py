@@ -205,7 +205,7 @@ def test_latents_are_ablated_and_shown_where_the_sae_was_trained(tmp_path, model
     common = {"sae": attached.name, "model": model, "text": text, "steps": 1, "top": 2}
     few = attached.lm.tokenizer.decode(attached.lm.token_ids(PROMPT)[:2])
     with pytest.raises(
-        ConfigError, match=r"was trained on the positions \[3, null, null\], and the prompt has 3 tokens"
+        ConfigError, match=r"the prompt has 3 tokens, and yields no token at the positions \[3, null, null\]"
     ):
         ablate(AblateConfig(**common, prompt=few))
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from superposition._internal.memory import enough_memory
@@ -11,11 +10,10 @@ from superposition.cli.features.on_sae import open_sae, shown, told
 from superposition.cli.llm.needs import text_for, within
 from superposition.cli.terminal import draw
 from superposition.errors import ConfigError
-from superposition.interventions import Attached, activations_of, firing
-from superposition.interventions.next_token import ablated_runs, resting_on
+from superposition.interventions import Attached
+from superposition.interventions.next_token import ablated_runs, resting_on, ways_to_ablate
 from superposition.interventions.steering import indices
 from superposition.llm.model import LanguageModel
-from superposition.llm.tokens import usable_positions
 
 EFFECT = ("run", "rank", "logit", "probability", "kl")
 ROW = {
@@ -41,7 +39,9 @@ def ablate(config: AblateConfig) -> dict[str, Any]:
         within(attached, len(prompt))
         where = _counted(config, attached, prompt)
         target = _target(lm, config, prompt)
-        means, ways = _values(config, attached)
+        reads = config.to == "mean" or (config.to == "resample" and config.latent)
+        tokens = text_for(config, attached) if reads else None
+        means, ways = ways_to_ablate(attached, config.latent, config.to, tokens, config.seed)
         effects = ablated_runs(attached, prompt, target, config.latent, config.to, ways, where)
         attribution, sums = resting_on(
             attached,
@@ -84,37 +84,22 @@ def _counted(config: AblateConfig, attached: Attached, prompt: list[int]) -> np.
     """Where latents are ablated, (1, pos): tokens such as SAEs are trained on; ConfigError for a prompt of none."""
     if config.keep_bos:
         return np.ones((1, len(prompt)), bool)
-    lm, needs, ids = attached.lm, attached.requirements, np.array([prompt])
-    usable = usable_positions(ids, lm.token_facts.special, skip_first=True)
-    usable = needs.trained_on(lm, ids, usable)
-    if usable.any():
-        return usable
-    if needs.seqpos_slice in (None, slice(None), slice(1, None)):
-        raise ConfigError("the prompt yields no token after the first; give a longer --prompt, or --keep-bos")
-    raise ConfigError(
-        f"{attached.name} was trained on the positions {needs.slice_text()}, and the prompt has {len(prompt)} tokens;"
-        " give a longer --prompt, or --keep-bos"
-    )
+    try:
+        return attached.tokens([prompt]).usable
+    except ConfigError as error:
+        needs, where = attached.requirements, "after the first"
+        if needs.seqpos_slice not in (None, slice(None), slice(1, None)):
+            where = f"at the positions {needs.slice_text()} that {attached.name} was trained on"
+        raise ConfigError(
+            f"the prompt has {len(prompt)} tokens, and yields no token {where}; give a longer --prompt, or --keep-bos"
+        ) from error
 
 
 def _target(lm: LanguageModel, config: AblateConfig, prompt: list[int]) -> int:
     if config.target is None:
         return int(np.asarray(lm([prompt])[0, -1]).argmax())
     ids = lm.token_ids(config.target)
-    if len(ids) != 1:
-        listed = f": {'|'.join(shown(lm, ids))}" if ids else ""
-        raise ConfigError(f"--target must be one token; {config.target!r} is {len(ids)}{listed}")
-    return ids[0]
-
-
-def _values(config: AblateConfig, attached: Attached) -> tuple[np.ndarray | None, dict[str, dict[str, Any]]]:
-    """Means over the text if that is what latents are set to, and what `interventions.ablate` takes, by what is done."""
-    if config.to == "zero" or (config.to == "resample" and not config.latent):
-        return None, {config.to: {}}
-    tokens = text_for(config, attached)
-    if config.to == "mean":
-        means = firing(attached, tokens).mean
-        return means, {config.to: {"values": means}}
-    pool = activations_of(attached, tokens, config.latent)
-    named = {"resample" if len(config.seed) == 1 else f"resample, seed {seed}": seed for seed in config.seed}
-    return None, {name: {"values": pool, "key": jax.random.key(seed)} for name, seed in named.items()}
+    if len(ids) == 1:
+        return ids[0]
+    listed = f": {'|'.join(shown(lm, ids))}" if ids else ""
+    raise ConfigError(f"--target must be one token; {config.target!r} is {len(ids)}{listed}")

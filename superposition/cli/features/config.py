@@ -58,7 +58,11 @@ class Pages(Output):
 
 @group("Activations")
 class PageConfig(Pages, ToyData, OnSAE):
-    """Write feature pages: HTML that opens as a file, of an SAE on a language model or of a toy model's features."""
+    """Write feature pages: HTML that opens as a file, of an SAE on a language model or of a toy model's features.
+
+    $ superposition page --latents 0..9 --max-tokens 20000 --out runs/pages
+    $ superposition page --toy runs/toys.zarr --cell density=0.1 --out runs/toy-pages
+    """
 
     latents: tuple[int, ...] = ()
     """Which latents. Default: all."""
@@ -70,7 +74,10 @@ class PageConfig(Pages, ToyData, OnSAE):
 
 @group("Pages")
 class ServeConfig(OneSAE, ModelConfig):
-    """Serve feature pages on this machine alone, with steering and a box for text of one's own."""
+    """Serve feature pages on this machine alone, with steering and a box for text of one's own.
+
+    $ superposition serve --pages runs/pages
+    """
 
     pages: Annotated[Path | None, Needed("--pages runs/pages"), Holds(("pages",))] = None
     """Folder that `superposition page` wrote."""
@@ -80,7 +87,10 @@ class ServeConfig(OneSAE, ModelConfig):
 
 @group("Steering")
 class SteerConfig(OnSAE):
-    """Continue a prompt while a latent is steered: continuations side by side, with KL and the latent's activation."""
+    """Continue a prompt while a latent is steered: continuations side by side, with KL and the latent's activation.
+
+    $ superposition steer --latent 136 --strength -2 0 2 --prompt "Once upon a time" --max-tokens 20000
+    """
 
     latent: Annotated[int | None, Needed("--latent 7")] = None
     """Which latent."""
@@ -104,7 +114,10 @@ class SteerConfig(OnSAE):
 
 @group("Ablation")
 class AblateConfig(OnSAE):
-    """Ablate latents on a prompt: the next token before and after, and which latents it rests on."""
+    """Ablate latents on a prompt: the next token before and after, and which latents it rests on.
+
+    $ superposition ablate --latent 317 --prompt "Once upon a time, there was a little girl named"
+    """
 
     latent: tuple[int, ...] = ()
     """Which latents, ablated together. Default: none; only the attribution is shown."""

@@ -3,13 +3,14 @@
 from typing import Any
 
 from superposition.cli.features.config import OnSAE, ServeConfig
-from superposition.cli.llm.data import bos_note, open_model
+from superposition.cli.llm.data import open_model
 from superposition.cli.llm.needs import place
 from superposition.cli.sae.saes import load_one
 from superposition.cli.settings import SMALL_LM_SAE
 from superposition.cli.terminal import visible
 from superposition.interventions import Attached
 from superposition.llm.model import LanguageModel
+from superposition.llm.place import bos_note
 from superposition.pages.pieces import pieces
 from superposition.storage import formats
 
@@ -37,5 +38,5 @@ def told(model: str, attached: Attached, ids: list[int]) -> dict[str, Any]:
     print(f"SAE     {visible(name)} ({type(sae).__name__}, {sae.d_sae:,} latents)")
     print(f"hook    {hook} ({lm.width(hook):,} numbers a token)")
     print(f"prompt  {len(ids)} token{'s' if len(ids) > 1 else ''}: {'|'.join(shown(lm, ids))}")
-    print(f"        {bos_note(lm)}")
+    print(f"        {visible(bos_note(lm))}")
     return {"model": model, "sae": name, "hook": hook, "prompt_tokens": ids}

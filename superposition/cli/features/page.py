@@ -9,16 +9,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
 from superposition.cli.features.config import PageConfig, ServeConfig
 from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import rows_note
-from superposition.cli.llm.needs import hook_for, text_for
+from superposition.cli.llm.needs import hook_for, named, text_for
 from superposition.cli.sae.data import toy_of
 from superposition.cli.sae.saes import load_one
 from superposition.cli.settings import SMALL_LM_SAE, changed
@@ -26,14 +23,12 @@ from superposition.cli.terminal import visible
 from superposition.errors import ConfigError, StoreError
 from superposition.interventions import Attached
 from superposition.llm.cache import cached_tokens
-from superposition.pages.server import make_server
-from superposition.pages.server.belong import belong, made_of
-from superposition.pages.server.live import answers
-from superposition.pages.server.served import read_index
+from superposition.pages.server.belong import made_of
+from superposition.pages.server.of_sae import llm_index, sae_server
 from superposition.pages.stopped import stopped
 from superposition.pages.write import Pages, replaceable, write
 from superposition.storage import formats
-from superposition.training import ToyRun, loop
+from superposition.training import loop
 from superposition.training.progress import terminal
 
 TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
@@ -116,53 +111,25 @@ def _of_llm(config: PageConfig) -> Pages:
 
 
 def _other(config: PageConfig, path: str, attached: Attached) -> Attached:
-    """The second SAE, which must read the same activations."""
+    """The second SAE, of the same hook point."""
     loaded = formats.load(path, allow_pt=config.allow_pt)
     says = isinstance(loaded.metadata.get("hook_name"), str)
     hook, needs = hook_for(attached.lm, loaded, path, None if says else attached.hook)
-    if hook != attached.hook:
-        raise ConfigError(
-            f"{path} is for {hook}, and the pages are of {attached.hook}; give --other of that hook point"
-        )
-    theirs, ours = needs.processed(hook), attached.requirements.processed(hook)
-    if theirs != ours:
-        raise ConfigError(
-            f"{path} and {attached.name} differ in {theirs or ours}, so that they read other activations; give --other of"
-            " a model that was loaded alike"
-        )
-    return Attached(attached.lm, hook, loaded.sae, loaded.params, needs, path)
+    other = Attached(attached.lm, hook, loaded.sae, loaded.params, needs, path)
+    other.refuse_other_activations(attached, "--other")
+    return other
 
 
 def _of_toy(config: PageConfig) -> Pages:
     """Pages of the toy model in a cell, beside the latents of an SAE where one is given."""
-    from superposition.pages.toy import toy_pages
+    from superposition.pages.toy import trained_pages
 
     toy = toy_of(config)
-    model, run = toy.model, toy.recipe
-    assert isinstance(run, ToyRun)
-    sae = params = None
-    if config.sae != SMALL_LM_SAE:
-        sae, params, *_ = load_one(config.sae, allow_pt=config.allow_pt).loaded
-        if sae.d_out is not None or sae.d_in != run.model.n_hidden:
-            raise ConfigError(
-                f"{config.sae} reads {sae.d_in} numbers{'' if sae.d_out is None else ' and is a transcoder'}; pages of this"
-                f" toy model take an SAE of its {run.model.n_hidden} hidden activations"
-            )
-    values = (
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in toy.settings.items()
-    )
-    return toy_pages(
-        model,  # type: ignore[arg-type]
-        np.asarray(toy.W),
-        np.asarray(toy.b),
-        run.features,
-        run.importance_vector(),
-        sae,
-        params,
-        key=jax.random.key(config.data_seed),
-        title=": ".join(filter(None, ("Features of a toy model", ", ".join(values)))),
-    )
+    if config.sae == SMALL_LM_SAE:
+        return trained_pages(toy, seed=config.data_seed)
+    with named(config.sae):
+        sae = load_one(config.sae, allow_pt=config.allow_pt).loaded
+        return trained_pages(toy, sae, seed=config.data_seed)
 
 
 def _serving(config: PageConfig, out: Path) -> str:
@@ -177,25 +144,14 @@ def _serving(config: PageConfig, out: Path) -> str:
 def serve(config: ServeConfig) -> None:
     """Serve until SIGINT, SIGTERM or SIGHUP. Raises ConfigError for settings, and for pages that are not of this SAE."""
     assert config.pages is not None
-    index = read_index(config.pages)
-    if index["kind"] != "llm":
-        raise ConfigError(
-            f"{config.pages} are pages of a toy model, all there as a file: open its index.html"
-        )
+    n = len(llm_index(config.pages)["columns"]["id"])  # refused before a model is read
     with enough_memory("give --dtype bfloat16, or a smaller model"):
         attached = open_sae(config)
-    belong(index.get("of"), attached)
-    n_latents, name = attached.sae.d_sae, attached.name
-    maxima = dict(zip(index["columns"]["id"], index["columns"]["max"], strict=True))
-    if max(maxima) >= n_latents:
-        raise ConfigError(
-            f"{config.pages} has a page of latent {max(maxima)}, {name} has {n_latents}; give its own SAE"
-        )
-    server = make_server(config.pages, answers(attached, maxima), config.port)
+    server = sae_server(config.pages, attached, config.port)
     with loop.interruptible() as stop:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        where = f"{len(maxima)} pages of {visible(name)} at {server.url}"
+        where = f"{n} pages of {visible(attached.name)} at {server.url}"
         print(f"{where} (on this machine alone; Ctrl-C ends it)", flush=True)
         while thread.is_alive() and not stop():
             thread.join(0.2)

@@ -12,7 +12,7 @@ from superposition.cli.features.on_sae import open_sae, told
 from superposition.cli.llm.needs import text_for, within
 from superposition.cli.terminal import draw
 from superposition.errors import ConfigError
-from superposition.interventions import Attached, Continuation, continuations, firing
+from superposition.interventions import Attached, continuations, firing
 from superposition.interventions.steering import indices
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -47,27 +47,13 @@ def steer(config: SteerConfig) -> dict[str, Any]:
                 seed=seed,
             )
             for strength, amount, text in zip(config.strength, amounts, made.rows, strict=True):
-                rows.append(
-                    {"seed": seed, "strength": strength, "amount": amount, **_numbers(text, len(prompt))}
-                )
+                about = {"seed": seed, "strength": strength, "amount": amount}
+                rows.append(about | text.numbers(len(prompt)))
     about = told(config.model, attached, prompt)
     way = "set to" if config.clamp else "moved by"
     print(f"latent  {config.latent}, {way} strength x {largest:.4g}, {known}")
     _table(rows, largest, len(prompt))
     return {**about, "latent": config.latent, "largest": largest, "rows": rows}
-
-
-def _numbers(text: Continuation, begin: int) -> dict[str, Any]:
-    """A continuation as JSON; begin: how many tokens the prompt has."""
-    new = text.activations[begin:].tolist()
-    return {
-        "continuation": text.text,
-        "tokens": text.tokens,
-        "kl": text.kl,
-        "activations": text.activations.tolist(),
-        "max": max(new, default=None),
-        "mean": float(np.mean(new)) if new else None,
-    }
 
 
 def _largest(config: SteerConfig, attached: Attached, latent: int) -> tuple[float, str]:

@@ -98,12 +98,18 @@ class LMTrainConfig(TrainSettings, LMDataConfig):
     """Train sparse autoencoders on a language model, a whole grid side by side on one stream of activations.
 
     Several values of a number make an axis of the grid; seed always is one.
+
+    $ superposition llm train-sae --hook mlp.hook_post --k 16 --d-sae 512 --steps 100 --out runs/lm
+    $ superposition llm train-sae --cache runs/activations --k 16 --d-sae 512 --steps 100 --out runs/cached
     """
 
 
 @group("SAE")
 class LMEvalConfig(Numbers, ReadsSAEs, TextConfig):
-    """Measure what a language model loses when it runs on the reconstruction of an SAE, whole and by source."""
+    """Measure what a language model loses when it runs on the reconstruction of an SAE, whole and by source.
+
+    $ superposition llm eval-sae runs/lm --max-tokens 20000
+    """
 
     saes: tyro.conf.Positional[tuple[SAEPath, ...]] = ()
     """SAE directories, or the directory of a run for all of it."""
@@ -113,7 +119,10 @@ class LMEvalConfig(Numbers, ReadsSAEs, TextConfig):
 
 @group("Activations")
 class ActivationsConfig(Resumable, TextConfig):
-    """Write activations at any hook points to a cache, all of them in one pass over the text."""
+    """Write activations at any hook points to a cache, all of them in one pass over the text.
+
+    $ superposition llm activations --hook mlp.hook_post --max-tokens 50000 --out runs/activations
+    """
 
     hook: tuple[str, ...] = ()
     """Hook points. Default: mlp.hook_post of a model of one layer."""
@@ -121,7 +130,10 @@ class ActivationsConfig(Resumable, TextConfig):
 
 @group("Text")
 class GenerateConfig(ModelConfig):
-    """Continue texts."""
+    """Continue texts.
+
+    $ superposition llm generate --prompt "The king" "Once upon a time" --seed 0 1
+    """
 
     prompt: tuple[str, ...] = ("",)
     """Beginnings; each is continued on its own."""

@@ -1,13 +1,11 @@
 """The language model, the text and the stream of activations that settings name."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from superposition.activations.cache import Cache
 from superposition.activations.opened import ActivationData, cache_data
@@ -42,28 +40,12 @@ def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
     return reading.read_tokens(lm, **source, keep_bos=bool(config.keep_bos), seed=config.data_seed)
 
 
-def bos_note(lm: LanguageModel) -> str:
-    """Whether prompts and rows begin with BOS, and why, in words."""
-    facts = lm.token_facts
-    return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
-
-
 def rows_note(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> str:
     """How rows were made of documents, in words."""
+    if config.tokens is None:
+        return visible(place.rows_note(lm))
     padding = 0 if tokens.valid is None else int((~tokens.valid).sum())
-    if config.tokens is not None:
-        return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
-    facts, separator = lm.token_facts, lm.token_facts.separator_id
-    joined = "nothing" if separator is None else f"{facts.separator.upper()} {_spelled(lm, separator)}"
-    return f"rows with {bos_note(lm)}, documents joined by {joined}"
-
-
-def _spelled(lm: LanguageModel, id: int) -> str:
-    """A special token as it is written, or its id without a tokenizer."""
-    try:
-        return visible(repr(lm.tokenizer.convert_ids_to_tokens(id)))
-    except ConfigError:
-        return str(id)
+    return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
 
 
 def hook_of(lm: LanguageModel, name: str | None) -> str:
@@ -141,21 +123,16 @@ def _buffer_fits(config: LMTrainConfig, d_in: int, d_out: int | None) -> None:
 
 def about_text(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
     """JSON by which a resumed run knows its model and its text."""
-    n, ctx = tokens.tokens.shape
+    dataset = [config.dataset, config.config, config.split, config.column] if config.dataset else None
     return {
         "model": config.model,
-        "model_sha256": place.digest(lm),
         "dtype": config.dtype,
         "text": [str(path) for path in config.text],
-        "dataset": [config.dataset, config.config, config.split, config.column] if config.dataset else None,
+        "dataset": dataset,
         "tokens": None if config.tokens is None else str(config.tokens),
-        "rows": n,
-        "ctx": ctx,
         "keep_bos": bool(config.keep_bos),
-        "usable": int(tokens.usable.sum()),
-        "tokens_sha256": hashlib.sha256(np.ascontiguousarray(tokens.tokens).tobytes()).hexdigest(),
-        "sources": list(tokens.sources),
         "data_seed": config.data_seed,
+        **place.digests(lm, tokens),
     }
 
 

@@ -10,14 +10,14 @@ from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMEvalConfig
 from superposition.cli.llm.data import about_text, open_model, rows_note
 from superposition.cli.llm.needs import place, text_for
-from superposition.cli.sae.saes import Named, load_all, log10_density, published
+from superposition.cli.sae.saes import Named, load_all, published
 from superposition.cli.terminal import draw_records
+from superposition.evaluation.histograms import decoder_norms, log10_density
 from superposition.interventions import Ablations, Attached, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
-BINS = 20
 
 
 def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
@@ -77,17 +77,3 @@ def _views(config: LMEvalConfig, saes: Sequence[Named]) -> list[_View]:
             read[key] = tokens, ablations(one.lm, one.hook, tokens)
         views.append(_View(one, *read[key]))
     return views
-
-
-def decoder_norms(W_dec: np.ndarray) -> dict[str, Any]:
-    """Norms of the decoder's rows as JSON: min, median, max, and how many lie in which of equal bins."""
-    norms = np.linalg.norm(W_dec.astype(np.float64), axis=1)
-    counts, edges = np.histogram(norms, BINS, (0.0, max(norms.max(), 1e-30)))
-    low, middle, high = np.quantile(norms, [0, 0.5, 1])
-    return {
-        "min": float(low),
-        "median": float(middle),
-        "max": float(high),
-        "edges": edges.tolist(),
-        "counts": counts.tolist(),
-    }

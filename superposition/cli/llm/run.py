@@ -9,7 +9,6 @@ from superposition.activations.cache import manifest
 from superposition.cli.llm.config import ActivationsConfig, GenerateConfig
 from superposition.cli.llm.data import (
     about_text,
-    bos_note,
     hook_of,
     open_model,
     place_of,
@@ -19,6 +18,7 @@ from superposition.cli.llm.data import (
 from superposition.cli.terminal import visible
 from superposition.llm.cache import write_cache
 from superposition.llm.packing import RanDryError
+from superposition.llm.place import bos_note
 from superposition.training import loop
 from superposition.training.progress import terminal
 
@@ -78,7 +78,7 @@ def generate(config: GenerateConfig) -> str:
             ).tolist()
             for seed in config.seed
         ]
-    print(bos_note(lm), file=sys.stderr, flush=True)
+    print(visible(bos_note(lm)), file=sys.stderr, flush=True)
     return "\n---\n".join(
         visible(f"{text}{lm.continuation(prompt, lm.token_facts.until_eos(row))}")
         for text, prompt, rows in zip(config.prompt, prompts, zip(*drawn, strict=True), strict=True)

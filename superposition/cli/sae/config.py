@@ -87,21 +87,6 @@ SOURCES = {  # of activations, with the settings that go with one alone
     "planted": ("n_features", "d_in"),
     "activations": ("array", "targets", "targets_array"),
 }
-ADAM = {
-    "learning_rate": "Adam's learning rate.",
-    "warmup": "Fraction of the steps over which the rate rises.",
-    "decay": "Fraction of the steps over which the rate falls to 0.",
-    "clip": "Global norm that gradients are cut to.",
-    "b1": "Adam's first decay rate.",
-    "b2": "Adam's second decay rate.",
-    "eps": "Adam's epsilon.",
-}
-RUN = {
-    "steps": "Optimizer steps.",
-    "batch_size": "Examples a step.",
-    "penalty_warmup": "Fraction of the steps over which a penalty rises.",
-    "normalize": "Train on activations scaled to norm sqrt(d_in); folded into the weights at the end.",
-}
 OF_THE_RUN = {"l0_target": "Architectures with a penalty: move it until this many latents fire."}
 FIRST = ("k", "width", "penalty", "l0_target")  # in help, before the others
 
@@ -126,10 +111,8 @@ class _Training:
         OF_THE_RUN,
         first=FIRST,
     ),
-    recipe_flags(
-        "Training", "run", {"": class_fields("superposition.training.sae", "SAERun")}, RUN, plain=True
-    ),
-    recipe_flags("Training", "adam", {"": class_fields("superposition.training.optimizer", "Adam")}, ADAM),
+    recipe_flags("Training", "run", {"": class_fields("superposition.training.sae", "SAERun")}, plain=True),
+    recipe_flags("Training", "adam", {"": class_fields("superposition.training.optimizer", "Adam")}),
 )
 @group("Architecture")
 class TrainSettings(Trained, _Training, Flags):
@@ -210,12 +193,18 @@ class TrainConfig(TrainSettings, DataConfig):
     """Train sparse autoencoders, a whole grid side by side.
 
     Several values of a number make an axis of the grid; seed always is one.
+
+    $ superposition sae train --toy runs/toys.zarr --cell density=0.1 --k 1 --steps 2000 --out runs/sae
+    $ superposition sae train --planted orthogonal --k 4 --seed 0 1 --steps 500 --out runs/planted
     """
 
 
 @group("Data")
 class EvalConfig(Numbers, ReadsSAEs, DataConfig):
-    """Measure SAEs on activations: reconstruction, sparsity, and recovery where the truth is known."""
+    """Measure SAEs on activations: reconstruction, sparsity, and recovery where the truth is known.
+
+    $ superposition sae eval runs/planted --planted orthogonal --json runs/planted.json
+    """
 
     saes: tyro.conf.Positional[tuple[SAEPath, ...]] = ()
     """SAE directories, or the directory of a run for all of it."""
@@ -225,7 +214,10 @@ class EvalConfig(Numbers, ReadsSAEs, DataConfig):
 
 @group("Output")
 class ConvertConfig(ReadsSAEs):
-    """Write an SAE in another format, with the same numbers."""
+    """Write an SAE in another format, with the same numbers.
+
+    $ superposition sae convert runs/sae/seed=0 runs/theirs --to sparsify
+    """
 
     source: tyro.conf.Positional[Annotated[Path, Holds(("sae",))]]
     """SAE directory, or file of weights."""
@@ -249,7 +241,10 @@ class ConvertConfig(ReadsSAEs):
 
 @group("Output")
 class ShowSAEConfig(ReadsSAEs):
-    """Show an SAE, or all of a run: a table in the terminal, figures to files."""
+    """Show an SAE, or all of a run: a table in the terminal, figures to files.
+
+    $ superposition sae show runs/sae
+    """
 
     path: tyro.conf.Positional[SAEPath]
     """SAE directory, or directory of a run."""

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from superposition import metrics
 from superposition._internal import atomic
 from superposition.errors import ConfigError, StoreError
 from superposition.storage import formats
@@ -47,12 +44,6 @@ def load_one(path: str, *, allow_pt: bool = False) -> Named:
     if len(saes) > 1:
         raise ConfigError(f"{path} holds {len(saes)} SAEs; give one of them, such as {saes[0].path}")
     return saes[0]
-
-
-def log10_density(densities: np.ndarray) -> dict[str, Any]:
-    """How many latents fire how often, as JSON."""
-    counts, edges, dead = metrics.density_histogram(densities)
-    return {"edges": edges.tolist(), "counts": counts.tolist(), "dead": dead}
 
 
 def published(path: Path | None, result: dict[str, Any]) -> dict[str, Any]:

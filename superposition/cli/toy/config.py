@@ -1,5 +1,6 @@
-"""The settings of `superposition demo`, `sweep` and `show`. Importing this does not import JAX."""
+"""The settings of `superposition demo`, `explore`, `sweep` and `show`. Importing this does not import JAX."""
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,22 +17,7 @@ if TYPE_CHECKING:
     from superposition.training.toy import ToyRun
 
 LAW = {"density": "Densities 1 - S = P(x_i != 0), each in (0, 1]. Default 1."}
-ADAMW = {
-    "learning_rate": "AdamW's learning rate.",
-    "weight_decay": "AdamW's weight decay.",
-    "b1": "AdamW's first decay rate.",
-    "b2": "AdamW's second decay rate.",
-    "eps": "AdamW's epsilon.",
-    "schedule": "Learning-rate schedule: constant, linear or cosine (to 0).",
-}
-RUN = {
-    "importance": "Importance of every feature, n_features numbers >= 0.",
-    "importance_base": "Base r: feature i has its importance multiplied by r^i.",
-    "steps": "Optimizer steps.",
-    "batch_size": "Examples a step.",
-    "objective": "sampled: random batches; exact: the exact expected loss, without sampling.",
-    "sampling": "conditional: only examples in which something fires, the rest exactly; plain: as the notebook.",
-}
+SUFFIXES = (".html", ".htm", ".png")  # of what `explore` writes
 CHOICES = {  # what flags of recipes accept by name
     "objective": OneOf("training.toy", "OBJECTIVES"),
     "sampling": OneOf("training.toy", "SAMPLINGS"),
@@ -42,8 +28,8 @@ CHOICES = {  # what flags of recipes accept by name
 @with_flags(
     recipe_flags("Data", "law", recipe_fields("features", "FEATURES"), LAW, int_axes=True),
     recipe_flags("Architecture", "model", recipe_fields("toy", "TOY_MODELS"), int_axes=True),
-    recipe_flags("Training", "run", {"": class_fields("superposition.training.toy", "ToyRun")}, RUN),
-    recipe_flags("Training", "adamw", {"": class_fields("superposition.training.optimizer", "AdamW")}, ADAMW),
+    recipe_flags("Training", "run", {"": class_fields("superposition.training.toy", "ToyRun")}),
+    recipe_flags("Training", "adamw", {"": class_fields("superposition.training.optimizer", "AdamW")}),
 )
 @group("Data")
 class _Sweep(Flags):
@@ -73,6 +59,9 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
     """Train toy models at every combination of the given values.
 
     Several values of a setting make an axis of the results; density and seed always are axes.
+
+    $ superposition sweep --density 1 0.1 0.01 --importance-base 0.7 --seed 0..2 --steps 2000 --out runs/toys.zarr
+    $ superposition sweep --features copula --n-features 8 --law density=zipf --steps 500 --out runs/zipf.zarr
     """
 
     def check(self) -> None:
@@ -130,7 +119,10 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
 
 @group("Output")
 class ShowConfig:
-    """Show the results of a sweep: a table in the terminal, figures to files."""
+    """Show the results of a sweep: a table in the terminal, figures to files.
+
+    $ superposition show runs/toys.zarr
+    """
 
     results: tyro.conf.Positional[SweepPath]
     """Zarr store that a sweep wrote."""
@@ -144,6 +136,9 @@ class DemoConfig:
 
     Linear and ReLU models with 20 features in 5 dimensions are trained at three densities, the best of three seeds is drawn, and
     what was found is said in three lines. The first run compiles, and takes up to 40 seconds.
+
+    $ superposition demo
+    $ superposition demo --out lecture.png --no-open
     """
 
     out: Path | None = None
@@ -158,3 +153,36 @@ class DemoConfig:
                 f"{self.out} does not end in .png; give --out a name that does, such as lecture.png"
             )
         free(self.out, False, "another --out")
+
+
+@group("Pages")
+class ExploreConfig:
+    """Write and open the live page: toy models that train in the browser while sliders move, one file without a network.
+
+    $ superposition explore --n-features 8 --n-hidden 3 --density 0.03 --importance-base 1
+    $ superposition explore --view phase --out runs/live.html --no-open
+    """
+
+    view: str = "toy"
+    """What it begins with: toy, phase (phase diagram) or sae (sparse autoencoder)."""
+    n_features: int = 5
+    """Features, at most 20."""
+    n_hidden: int = 2
+    """Hidden dimensions, at most 8."""
+    density: float = 0.1
+    """Chance that a feature is active."""
+    importance_base: float = 0.9
+    """Feature i has importance base^i; at least 0.5."""
+    model: str = "relu-output"
+    """relu-output or linear."""
+    out: Path = Path("superposition.html")
+    """File to write; a live page there is replaced. A name in .png gives a picture of the toy model instead, drawn by Python."""
+    open: bool = True
+    """Open it in the browser."""
+
+    def check(self) -> None:
+        """ConfigError for a file of another kind."""
+        if self.out.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"--out must end in .html or .png; got {str(self.out)!r}")
+        if self.out.suffix.lower() == ".png" and os.path.lexists(self.out):
+            free(self.out, False, "another --out")
