@@ -9,7 +9,6 @@ from dataclasses import Field, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from superposition._internal import recipe_fields
-from superposition._internal.registry import listed
 
 Floats = tuple[float, ...]
 Flag = tuple[str, Any, Any]  # name, type and field, as make_dataclass takes them
@@ -103,17 +102,6 @@ def given(config: Any, part: str) -> dict[str, Any]:
 def of_part(kind: Any, part: str) -> tuple["Field[Any]", ...]:
     """The fields that are flags of one part."""
     return tuple(f for f in fields(kind) if f.metadata.get("part") == part)
-
-
-def trained() -> tuple[str, ...]:
-    """The names of the architectures that are trained."""
-    baselines = listed("sae", "BASELINES")
-    return tuple(name for name in listed("sae", "ARCHITECTURES") if name not in baselines)
-
-
-def one_of(names: tuple[str, ...]) -> str:
-    """The names as a sentence: a, b or c."""
-    return f"{', '.join(names[:-1])} or {names[-1]}."
 
 
 def value_of(text: str) -> Any:

@@ -70,6 +70,19 @@ class Attached(Editing):
         object.__setattr__(self, "hook", self.lm.resolve(self.hook))
         object.__setattr__(self, "params", {name: jnp.asarray(v) for name, v in self.params.items()})
 
+    def refuse_other_activations(self, first: "Attached", asked: str = "the second") -> None:
+        """ConfigError where this SAE and `first` read other activations; asked: how the user named this one."""
+        if self.hook != first.hook:
+            raise ConfigError(
+                f"{self.name} is for {self.hook}, and {first.name} for {first.hook}; give {asked} of that hook point"
+            )
+        theirs, ours = self.requirements.processed(self.hook), first.requirements.processed(first.hook)
+        if theirs != ours:
+            raise ConfigError(
+                f"{self.name} and {first.name} differ in {theirs or ours}, so that they read other activations; give {asked} of"
+                " a model that was loaded alike"
+            )
+
     @property
     def target(self) -> str:
         """The hook point that it writes: the one that it reads."""

@@ -47,11 +47,15 @@ class SAERun(Recipe):
     data: Any = field(default=None, repr=False, compare=False)
     optimizer: Optimizer = field(default_factory=Adam)
     steps: int = 10_000
+    """Optimizer steps."""
     batch_size: int = 1024
+    """Examples a step."""
     penalty_warmup: float = 0.05
+    """Fraction of the steps over which a penalty rises."""
     l0_target: float | None = None
     controller: Controller | None = None
     normalize: bool = True
+    """Train on activations scaled to norm sqrt(d_in); folded into the weights at the end."""
 
     def __post_init__(self) -> None:
         if isinstance(self.data, OPTIMIZERS):

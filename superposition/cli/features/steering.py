@@ -8,14 +8,16 @@ import numpy as np
 
 from superposition._internal.memory import enough_memory
 from superposition.cli.features.config import SteerConfig
-from superposition.cli.features.on_sae import about, draw, open_sae
+from superposition.cli.features.on_sae import open_sae, told
 from superposition.cli.llm.needs import text_for, within
+from superposition.cli.terminal import draw
 from superposition.errors import ConfigError
 from superposition.interventions import Attached, continuations, firing
 from superposition.interventions.steering import indices
 
 BARS = "▁▂▃▄▅▆▇█"
 PLAIN_BARS = "_.:-=+*#"  # where the terminal's encoding lacks the others
+COLUMNS = ("seed", "strength", "KL", "largest", "mean", "along the text", "continuation")
 
 
 def steer(config: SteerConfig) -> dict[str, Any]:
@@ -31,55 +33,27 @@ def steer(config: SteerConfig) -> dict[str, Any]:
         within(attached, len(prompt) + config.n)
         largest, known = _largest(config, attached, config.latent)
         amounts = [strength * largest for strength in config.strength]
-        found = [
-            (seed, strength, amount, text)
-            for seed in config.seed
-            for strength, amount, text in zip(
-                config.strength,
+        rows = []
+        for seed in config.seed:
+            made = continuations(
+                attached,
+                config.latent,
                 amounts,
-                continuations(
-                    attached,
-                    config.latent,
-                    amounts,
-                    prompt,
-                    config.n,
-                    clamped=config.clamp,
-                    prompt_too=config.prompt_too,
-                    temperature=config.temperature,
-                    seed=seed,
-                ).rows,
-                strict=True,
+                prompt,
+                config.n,
+                clamped=config.clamp,
+                prompt_too=config.prompt_too,
+                temperature=config.temperature,
+                seed=seed,
             )
-        ]
-    rows = []
-    for seed, strength, amount, text in found:
-        new = text.activations[len(prompt) :].tolist()
-        rows.append(
-            {
-                "seed": seed,
-                "strength": strength,
-                "amount": amount,
-                "continuation": text.text,
-                "tokens": text.tokens,
-                "kl": text.kl,
-                "activations": text.activations.tolist(),
-                "max": max(new, default=None),
-                "mean": float(np.mean(new)) if new else None,
-            }
-        )
-    about(attached, prompt)
+            for strength, amount, text in zip(config.strength, amounts, made.rows, strict=True):
+                about = {"seed": seed, "strength": strength, "amount": amount}
+                rows.append(about | text.numbers(len(prompt)))
+    about = told(config.model, attached, prompt)
     way = "set to" if config.clamp else "moved by"
     print(f"latent  {config.latent}, {way} strength x {largest:.4g}, {known}")
     _table(rows, largest, len(prompt))
-    return {
-        "model": config.model,
-        "sae": attached.name,
-        "hook": attached.hook,
-        "latent": config.latent,
-        "largest": largest,
-        "prompt_tokens": prompt,
-        "rows": rows,
-    }
+    return {**about, "latent": config.latent, "largest": largest, "rows": rows}
 
 
 def _largest(config: SteerConfig, attached: Attached, latent: int) -> tuple[float, str]:
@@ -98,31 +72,24 @@ def _largest(config: SteerConfig, attached: Attached, latent: int) -> tuple[floa
 
 
 def _table(rows: list[dict[str, Any]], largest: float, begin: int) -> None:
-    several = len({row["seed"] for row in rows}) > 1
     top = max([largest, *(row["max"] or 0.0 for row in rows)])
+    first = 0 if len({row["seed"] for row in rows}) > 1 else 1  # one seed needs no column
+    cells = [
+        [
+            row["seed"],
+            float(row["strength"]),
+            row["kl"],
+            row["max"],
+            row["mean"],
+            sparkline(row["activations"][begin:], top),
+            row["continuation"].replace("\n", "↵"),
+        ]
+        for row in rows
+    ]
     draw(
         "KL: nats a new token from the unsteered model. Activation: of the latent, as the unsteered model reads the text",
-        [
-            *(["seed"] if several else []),
-            "strength",
-            "KL",
-            "largest",
-            "mean",
-            "along the text",
-            "continuation",
-        ],
-        [
-            [
-                *([row["seed"]] if several else []),
-                float(row["strength"]),
-                row["kl"],
-                row["max"],
-                row["mean"],
-                sparkline(row["activations"][begin:], top),
-                row["continuation"].replace("\n", "↵"),
-            ]
-            for row in rows
-        ],
+        COLUMNS[first:],
+        [line[first:] for line in cells],
     )
 
 

@@ -8,17 +8,16 @@ import numpy as np
 
 from superposition._internal.memory import enough_memory
 from superposition.cli.llm.config import LMEvalConfig
-from superposition.cli.llm.data import about_text, open_model, put_together
+from superposition.cli.llm.data import about_text, open_model, rows_note
 from superposition.cli.llm.needs import place, text_for
-from superposition.cli.sae.report import Named, load_all, log10_density, table, write_json
+from superposition.cli.sae.saes import Named, load_all, published
+from superposition.cli.terminal import draw_records
+from superposition.evaluation.histograms import decoder_norms, log10_density
 from superposition.interventions import Ablations, Attached, ablations, evaluate
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
-from superposition.storage.provenance import provenance
-from superposition.storage.sae_runs import finite
 
 TABLES = 4  # SAEs whose sources are listed in the terminal
-BINS = 20
 
 
 def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
@@ -41,23 +40,19 @@ def eval_saes(config: LMEvalConfig) -> dict[str, Any]:
                     "decoder_norms": norms,
                 }
             )
-    for line in dict.fromkeys(put_together(config, view.lm, view.tokens) for view in views):
+    for line in dict.fromkeys(rows_note(config, view.attached.lm, view.tokens) for view in views):
         print(line)
-    hooks = list(dict.fromkeys(view.floor.hook for view in views))
-    counts = list(dict.fromkeys(int(view.tokens.usable.sum()) for view in views))
-    table(records, f"{config.model}, {', '.join(hooks)}: {' or '.join(map(str, counts))} usable tokens")
+    hooks = dict.fromkeys(view.floor.hook for view in views)
+    counts = dict.fromkeys(str(int(view.tokens.usable.sum())) for view in views)
+    draw_records(records, f"{config.model}, {', '.join(hooks)}: {' or '.join(counts)} usable tokens")
     for record in records[:TABLES]:
         sources = [{"name": name, "metrics": losses} for name, losses in record["by_source"].items()]
         if len(sources) > 1:
-            table(sources, record["name"], "source")
-    about = [about_text(config, view.lm, view.tokens) for view in views]
+            draw_records(sources, record["name"], "source")
+    about = [about_text(config, view.attached.lm, view.tokens) for view in views]
     if any(one != about[0] for one in about):  # SAEs that ask for text in other rows, or for another model
         records = [record | {"data": one} for record, one in zip(records, about, strict=True)]
-    result = {"data": about[0], "provenance": provenance(), "saes": records}
-    if config.json is not None:
-        write_json(config.json, result)
-        print(f"numbers in {config.json}")
-    return finite(result)
+    return published(config.json, {"data": about[0], "saes": records})
 
 
 class _View(NamedTuple):
@@ -67,39 +62,18 @@ class _View(NamedTuple):
     tokens: Tokens
     floor: Ablations
 
-    @property
-    def lm(self) -> LanguageModel:
-        """The model."""
-        return self.attached.lm
-
 
 def _views(config: LMEvalConfig, saes: Sequence[Named]) -> list[_View]:
     """One an SAE, on the same text for SAEs that ask for the same; refused before text is read where one cannot be run."""
     lm = open_model(config)
     models: dict[Any, LanguageModel] = {}
     placed = [place(lm, one.loaded, one.path, config, config.hook, models) for one in saes]
-    read: list[tuple[tuple[Any, ...], Tokens, Ablations]] = []
+    read: dict[Any, tuple[Tokens, Ablations]] = {}
     views = []
     for one in placed:
-        key = (one.hook, replace(one.requirements, hook_name=None, model_name=None))
-        known = next(((tokens, floor) for other, tokens, floor in read if other == key), None)
-        if known is None:
+        needs = replace(one.requirements, hook_name=None, model_name=None)
+        if (key := repr((one.hook, needs))) not in read:
             tokens = text_for(config, one)
-            known = tokens, ablations(one.lm, one.hook, tokens)
-            read.append((key, *known))
-        views.append(_View(one, *known))
+            read[key] = tokens, ablations(one.lm, one.hook, tokens)
+        views.append(_View(one, *read[key]))
     return views
-
-
-def decoder_norms(W_dec: np.ndarray) -> dict[str, Any]:
-    """Norms of the decoder's rows as JSON: min, median, max, and how many lie in which of equal bins."""
-    norms = np.linalg.norm(W_dec.astype(np.float64), axis=1)
-    counts, edges = np.histogram(norms, BINS, (0.0, max(norms.max(), 1e-30)))
-    low, middle, high = np.quantile(norms, [0, 0.5, 1])
-    return {
-        "min": float(low),
-        "median": float(middle),
-        "max": float(high),
-        "edges": edges.tolist(),
-        "counts": counts.tolist(),
-    }

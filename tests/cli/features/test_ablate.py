@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.cli.features import ablation, on_sae
+from superposition.cli.features import ablation
 from superposition.cli.features.config import AblateConfig
-from superposition.cli.llm.text import read_tokens
-from superposition.cli.sae.report import Named
+from superposition.cli.llm.data import read_tokens
+from superposition.cli.sae import saes
+from superposition.cli.sae.saes import Named
 from superposition.interventions import (
     At,
     Attached,
@@ -135,7 +136,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
 
 def test_a_run_of_several_saes_is_too_many(tmp_path, sae, monkeypatch, capsys):
     one = Named("one", sae, formats.load(sae))
-    monkeypatch.setattr(on_sae, "load_all", lambda paths, **options: [one, one])
+    monkeypatch.setattr(saes, "load_all", lambda paths, **options: [one, one])
     status, _, errors = run("steer", tmp_path, "--latent", 1, capsys=capsys)
     assert (status, f"holds 2 SAEs; give one of them, such as {sae}" in errors) == (2, True), errors
 

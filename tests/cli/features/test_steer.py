@@ -6,7 +6,7 @@ import pytest
 
 from superposition.cli.features import steering
 from superposition.cli.features.config import SteerConfig
-from superposition.cli.llm.text import read_tokens
+from superposition.cli.llm.data import read_tokens
 from superposition.interventions import (
     At,
     Attached,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from superposition.activations import read
-from superposition.cli.sae import training
 from superposition.errors import ConfigError
+from superposition.evaluation import sae_directory
 from superposition.storage import formats
 from tests.support.sae_commands import ORTHOGONAL, TINY, run
 
@@ -196,7 +196,7 @@ def test_an_unwritable_or_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.np, "save", full)
+        patch.setattr(sae_directory.np, "save", full)
         status, _, errors = run("train", *ORTHOGONAL, *TINY, "--out", out, capsys=capsys)
     assert (status, errors.count("\n")) == (1, 0)
     assert "No space left" in errors

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from superposition._internal.opening import show_file
-from superposition.cli.explore.config import ExploreConfig
+from superposition.cli.toy.config import ExploreConfig
 from superposition.pages.explorer import Explorer
 
 SPARSITIES = (0.0, 0.8, 0.9)  # of the picture, beside the density that was asked for
