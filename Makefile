@@ -90,6 +90,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.phase
 	$(BIN)/python -m benchmarks.sae
 	$(BIN)/python -m benchmarks.llm
+	$(BIN)/python -m benchmarks.pretraining
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.neurons
 
