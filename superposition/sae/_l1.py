@@ -75,7 +75,7 @@ class L1Family(SAE, ABC):
         slots = _select.slots(pre, *_select.positive(pre, capacity))
         values = _sparse.encode(slots, x, *self._encoder(params))
         latents = slots._replace(values=jax.nn.relu(values))
-        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"][None]
         if self.skip:
             y_hat = y_hat + self.matmul(x, params["W_skip"].T)
         totals = jnp.zeros(self.d_sae).at[slots.columns].add(latents.values)

@@ -111,7 +111,7 @@ def reconstruct_slots(sae: TopKFamily, params: Params, x: Array, slots: _sparse.
     b_dec = _input_bias(sae, params)
     raw = _sparse.encode(slots._replace(values=raw), x, params["W_enc"], params["b_enc"], b_dec)
     latents = slots._replace(values=jnp.where(slots.values != 0, raw, 0.0))
-    y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+    y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"][None]
     if sae.skip:
         y_hat = y_hat + sae.matmul(x, params["W_skip"].T)
     return y_hat, _sparse.fired(slots, sae.d_sae)
