@@ -14,7 +14,6 @@ from superposition.cli.features.config import PageConfig, ServeConfig
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import rows_note
 from superposition.cli.llm.needs import hook_for, named, open_sae, text_for
-from superposition.cli.sae.data import toy_of
 from superposition.cli.sae.saes import load_one
 from superposition.cli.settings import SMALL_LM_SAE, changed
 from superposition.cli.terminal import visible
@@ -110,6 +109,7 @@ def _other(config: PageConfig, path: str, attached: Attached) -> Attached:
 
 def _of_toy(config: PageConfig) -> Pages:
     """Pages of the toy model in a cell, beside the latents of an SAE where one is given."""
+    from superposition.cli.sae.data import toy_of
     from superposition.pages.toy import trained_pages
 
     toy = toy_of(config)

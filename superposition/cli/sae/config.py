@@ -119,7 +119,7 @@ class TrainSettings(Trained, _Training, Flags):
     """What training is, whatever the activations."""
 
     architecture: Annotated[str, TRAINED] = "topk"
-    """{}."""
+    """One of:"""
     d_sae: int | None = None
     """Number of latents. Default: 4 d_in, or the number of true features where that is known."""
     skip: bool = False
@@ -213,7 +213,7 @@ class ConvertConfig(ReadsSAEs):
     destination: tyro.conf.Positional[Path]
     """Directory to write; must not exist."""
     to: Annotated[str, OneOf("storage.formats", "FORMATS")] = "saelens"
-    """{}."""
+    """One of:"""
     from_format: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Format of the source. Default: the one whose files are there."""
     dtype: str = "float32"

@@ -33,7 +33,7 @@ ADAMW = {"": class_fields("superposition.training.optimizer", "AdamW")}
 @group("Data")
 class _Sweep(Flags):
     features: Annotated[str, OneOf("features", "FEATURES")] = "sparse-uniform"
-    """Law of the features: {}."""
+    """Law of the features:"""
     law: tuple[str, ...] = ()
     """Other settings of the law as NAME=VALUE, for example magnitudes=normal magnitudes.std_mean=0.1, or density=zipf
     density.exponent=1 (instead of --density)."""
@@ -42,7 +42,7 @@ class _Sweep(Flags):
 @group("Architecture")
 class _Model:
     model: Annotated[str, OneOf("toy", "TOY_MODELS")] = "relu-output"
-    """Toy model: {}."""
+    """Toy model:"""
 
 
 @group("Training")

@@ -126,7 +126,10 @@ def test_bad_activations_are_one_line(tmp_path, capsys, name, said, expected):
         ([*ORTHOGONAL, "--penalty", "3"], "penalty is not a setting of topk"),
         ([*ORTHOGONAL, "--architecture", "relu", "--k", "3"], "k is not a setting of relu"),
         ([*ORTHOGONAL, "--k", "99"], "k must be at most d_sae"),
-        ([*ORTHOGONAL, "--k", "2", "6", "--width", "4", "8"], "k must be at most the width, 4 at the narrowest; got 6"),
+        (
+            [*ORTHOGONAL, "--k", "2", "6", "--width", "4", "8"],
+            "k must be at most the width, 4 at the narrowest; got 6",
+        ),
         ([*ORTHOGONAL, "--k", "2", "2"], "twice"),
         ([*ORTHOGONAL, "--k", "0"], "k must"),
         ([*ORTHOGONAL, "--k", "nan"], "k must"),
