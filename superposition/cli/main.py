@@ -42,13 +42,13 @@ COMMANDS = {
     "sae convert": Command(ConvertConfig, "sae.run:convert_sae"),
     "sae show": Command(ShowSAEConfig, "sae.run:show_saes"),
     "llm train-sae": Command(LMTrainConfig, "sae.run:train"),
-    "llm eval-sae": Command(LMEvalConfig, "llm.evaluation:eval_saes"),
+    "llm eval-sae": Command(LMEvalConfig, "llm.run:eval_saes"),
     "llm activations": Command(ActivationsConfig, "llm.run:write_activations"),
     "llm generate": Command(GenerateConfig, "llm.run:generate"),
     "page": Command(PageConfig, "features.page:write_pages"),
     "serve": Command(ServeConfig, "features.page:serve"),
-    "steer": Command(SteerConfig, "features.steering:steer"),
-    "ablate": Command(AblateConfig, "features.ablation:ablate"),
+    "steer": Command(SteerConfig, "features.acts:steer"),
+    "ablate": Command(AblateConfig, "features.acts:ablate"),
 }
 GROUPS = {
     "sae": "Train, measure, convert and show sparse autoencoders.",

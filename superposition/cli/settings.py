@@ -191,12 +191,13 @@ def marks_of(hint: Any) -> Iterator[Any]:
 
 
 def help_of(settings: type, name: str) -> str:
-    """The sentence or two on a setting; `{}` stands for the names that it accepts."""
+    """The sentence or two on a setting; one that ends with a colon goes on with the names that it accepts."""
     field = next(field for field in fields(settings) if field.name == name)  # type: ignore[arg-type]
     text = field.metadata.get("help") or class_fields(settings.__module__, settings.__name__)[name].doc
+    text = " ".join(text.split())
     marks = marks_of(get_type_hints(settings, include_extras=True)[name])
-    accepted = next((str(mark) for mark in marks if isinstance(mark, OneOf)), "")
-    return " ".join(text.split()).replace("{}", accepted)
+    accepted = next((mark for mark in marks if isinstance(mark, OneOf)), None)
+    return f"{text} {accepted}." if text.endswith(":") else text
 
 
 def changed(settings: Any, names: Iterable[str], plain: Any = None) -> list[str]:

@@ -112,6 +112,21 @@ class Requirements:
             inside &= ~np.isin(ids, list(excluded if isinstance(excluded, tuple) else lm.token_facts.special))
         return inside
 
+    def restrictions(self) -> list[str]:
+        """What the metadata say of positions that do not count, in words."""
+        said = []
+        if self.seqpos_slice not in (None, slice(None)):
+            said.append(f"seqpos_slice {self.slice_text()}")
+        return said + ["exclude_special_tokens"] * (self.exclude_special_tokens not in (None, False))
+
+    def rows_against_bos(self, lm: LanguageModel, tokens: Tokens) -> int:
+        """How many rows begin otherwise than prepend_bos says; 0 where it says nothing, or the model has no BOS."""
+        bos, ids = lm.token_facts.bos_id, tokens.tokens
+        if self.prepend_bos is None or bos is None:
+            return 0
+        first = 0 if tokens.valid is None else tokens.valid.argmax(1)
+        return int(((ids[np.arange(len(ids)), first] == bos) != self.prepend_bos).sum())
+
     def slice_text(self) -> str:
         """The positions as SAELens writes them."""
         s = self.seqpos_slice or slice(None)

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from superposition.cli import main, settings
-from superposition.cli.features.ablation import ablate
+from superposition.cli.features.acts import ablate, steer
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
-from superposition.cli.features.on_sae import open_sae
 from superposition.cli.features.page import write_pages
-from superposition.cli.features.steering import steer
 from superposition.cli.llm.config import LMEvalConfig
-from superposition.cli.llm.evaluation import eval_saes
-from superposition.cli.llm.needs import text_for
+from superposition.cli.llm.needs import open_sae, text_for
+from superposition.cli.llm.run import eval_saes
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.pages.server.live import answers

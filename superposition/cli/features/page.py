@@ -1,6 +1,5 @@
 """`superposition page` and `serve`: feature pages of an SAE on a language model, or of a toy model's features."""
 
-import os
 import shlex
 import sys
 import threading
@@ -12,21 +11,19 @@ from typing import Any
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
 from superposition.cli.features.config import PageConfig, ServeConfig
-from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import rows_note
-from superposition.cli.llm.needs import hook_for, named, text_for
-from superposition.cli.sae.data import toy_of
+from superposition.cli.llm.needs import hook_for, named, open_sae, text_for
 from superposition.cli.sae.saes import load_one
 from superposition.cli.settings import SMALL_LM_SAE, changed
 from superposition.cli.terminal import visible
-from superposition.errors import ConfigError, StoreError
+from superposition.errors import ConfigError
 from superposition.interventions import Attached
 from superposition.llm.cache import cached_tokens
 from superposition.pages.server.belong import made_of
 from superposition.pages.server.of_sae import llm_index, sae_server
 from superposition.pages.stopped import stopped
-from superposition.pages.write import Pages, replaceable, write
+from superposition.pages.write import Pages, writable, write
 from superposition.storage import formats
 from superposition.training import loop
 from superposition.training.progress import terminal
@@ -40,7 +37,8 @@ def write_pages(config: PageConfig) -> str:
 
     Raises ConfigError for settings, models, SAEs and text, StoreError for what cannot be read or written, Interrupted.
     """
-    out = _place(config)
+    assert config.out is not None
+    out = writable(config.out)  # refused before anything is read
     for names, why, is_so in (
         (NOT_TOY, "--toy has pages of a toy model", config.toy is not None),
         (("cell", "density"), "there is no --toy", config.toy is None),
@@ -65,17 +63,6 @@ def write_pages(config: PageConfig) -> str:
     return (
         where if config.toy else f"{where}\nto steer, and to read text of your own: {_serving(config, out)}"
     )
-
-
-def _place(config: PageConfig) -> Path:
-    """Where the pages go; refused before anything is read if they cannot."""
-    assert config.out is not None
-    out = Path(os.path.abspath(config.out))
-    replaceable(out, overwrite=True)
-    parent = next(path for path in out.parents if os.path.lexists(path))
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise StoreError(f"{config.out}: cannot write in {parent}; give another --out")
-    return out
 
 
 def _of_llm(config: PageConfig) -> Pages:
@@ -122,6 +109,7 @@ def _other(config: PageConfig, path: str, attached: Attached) -> Attached:
 
 def _of_toy(config: PageConfig) -> Pages:
     """Pages of the toy model in a cell, beside the latents of an SAE where one is given."""
+    from superposition.cli.sae.data import toy_of
     from superposition.pages.toy import trained_pages
 
     toy = toy_of(config)

@@ -7,16 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from superposition.cli.llm.config import ModelConfig, TextConfig
-from superposition.cli.llm.data import read_tokens
+from superposition.cli.llm.data import open_model, read_tokens
+from superposition.cli.sae.saes import load_one
+from superposition.cli.settings import SMALL_LM_SAE
 from superposition.cli.terminal import visible
 from superposition.errors import ConfigError
 from superposition.interventions import Attached, Requirements, hook_point, requirements
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
+from superposition.storage import formats
 from superposition.storage.formats import Loaded
+
+
+def open_sae(config: Any) -> Attached:
+    """The model and the SAE that settings name; ConfigError where they do not fit, StoreError for what is no SAE."""
+    if config.sae == SMALL_LM_SAE:
+        name, loaded = config.sae, formats.load(config.sae)
+    else:
+        one = load_one(config.sae, allow_pt=config.allow_pt)
+        name, loaded = str(one.path), one.loaded
+    return place(open_model(config), loaded, name, config, config.hook)
 
 
 def place(
@@ -100,17 +111,10 @@ def text_for(config: TextConfig, attached: Attached) -> Tokens:
             name,
             "warning",
         )
-    bos = lm.token_facts.bos_id
-    if config.tokens is not None and needs.prepend_bos is not None and bos is not None:
-        start = 0 if tokens.valid is None else tokens.valid.argmax(1)
-        wrong = int(((tokens.tokens[np.arange(len(tokens.tokens)), start] == bos) != needs.prepend_bos).sum())
-        if wrong:
-            do = (
-                "begin without BOS, and prepend_bos is true"
-                if needs.prepend_bos
-                else ("begin with BOS, and prepend_bos is false")
-            )
-            note(f"{wrong:,} rows of --tokens {do} in its metadata", name, "warning")
+    if config.tokens is not None and (wrong := needs.rows_against_bos(lm, tokens)):
+        word, truth = ("without", "true") if needs.prepend_bos else ("with", "false")
+        line = f"{wrong:,} rows of --tokens begin {word} BOS, and prepend_bos is {truth} in its metadata"
+        note(line, name, "warning")
     return counted(config, attached, tokens)
 
 
@@ -120,12 +124,8 @@ def counted(config: TextConfig, attached: Attached, tokens: Tokens) -> Tokens:
     if not config.keep_bos:
         with named(name):
             return needs.positions(attached.lm, tokens)
-    lost = {
-        f"seqpos_slice {needs.slice_text()}": needs.seqpos_slice not in (None, slice(None)),
-        "exclude_special_tokens": needs.exclude_special_tokens not in (None, False),
-    }
-    if any(lost.values()):
-        note(f"--keep-bos wins over {' and '.join(k for k, v in lost.items() if v)} in its metadata", name)
+    if lost := needs.restrictions():
+        note(f"--keep-bos wins over {' and '.join(lost)} in its metadata", name)
     return tokens
 
 

@@ -119,7 +119,7 @@ class TrainSettings(Trained, _Training, Flags):
     """What training is, whatever the activations."""
 
     architecture: Annotated[str, TRAINED] = "topk"
-    """{}."""
+    """One of:"""
     d_sae: int | None = None
     """Number of latents. Default: 4 d_in, or the number of true features where that is known."""
     skip: bool = False
@@ -147,14 +147,14 @@ class TrainSettings(Trained, _Training, Flags):
         kind = ARCHITECTURES[self.architecture]
         settings, optimizer, run = given(self, "sae"), given(self, "adam"), given(self, "run")
         quadratic = self.sparsity_loss == "quadratic"
-        if not quadratic:  # then it is the controller's
-            settings.pop("l0_target", None)
+        if not quadratic and "l0_target" in settings:  # then it is the controller's
+            run["l0_target"] = settings.pop("l0_target")
         accepted = {field.name for field in fields(kind)}
         if unknown := [name for name in settings if name not in accepted]:
             has = ", ".join(n.name for n in of_part(self, "sae") if n.name in accepted)
             raise ConfigError(f"{unknown[0]} is not a setting of {self.architecture}, which has {has}")
         axes: dict[str, Sequence[Any]] = {}
-        for part in (settings, optimizer):
+        for part in (settings, optimizer, run):
             for name, values in part.items():
                 if isinstance(values, tuple) and name != "prefixes":
                     distinct(name, values)
@@ -165,19 +165,8 @@ class TrainSettings(Trained, _Training, Flags):
                     part[name] = values[0]
         d_sae = self.d_sae or (max(self.width) if self.width else n_features or 4 * d_in)
         settings.pop("width", None)
-        for width in self.width:
-            if not 1 <= width <= d_sae:
-                raise ConfigError(f"width must lie in [1, d_sae={d_sae}]; got {width}")
-        narrowest, k = min(self.width, default=d_sae), max(self.k, default=getattr(kind, "k", 0))
-        if k > narrowest:
-            raise ConfigError(f"k must be at most d_sae={narrowest}, the number of latents; got {k:g}")
         if quadratic and len(self.l0_target) > 1:
             raise ConfigError(f"sparsity_loss quadratic takes one l0_target; got {list(self.l0_target)}")
-        if not quadratic and self.l0_target:
-            run["l0_target"] = self.l0_target[0]
-            if len(self.l0_target) > 1:
-                distinct("l0_target", self.l0_target)
-                axes["l0_target"] = self.l0_target
         axes["seed"] = self.seed
         if d_out is None and self.skip:
             raise ConfigError(
@@ -224,7 +213,7 @@ class ConvertConfig(ReadsSAEs):
     destination: tyro.conf.Positional[Path]
     """Directory to write; must not exist."""
     to: Annotated[str, OneOf("storage.formats", "FORMATS")] = "saelens"
-    """{}."""
+    """One of:"""
     from_format: Annotated[str | None, tyro.conf.arg(name="from")] = None
     """Format of the source. Default: the one whose files are there."""
     dtype: str = "float32"

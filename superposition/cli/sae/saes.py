@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from superposition._internal import atomic
-from superposition.errors import ConfigError, StoreError
+from superposition.errors import ConfigError
 from superposition.storage import formats
 from superposition.storage.provenance import provenance
 from superposition.storage.sae_runs import RESULTS, finite, read_results
@@ -50,12 +50,8 @@ def published(path: Path | None, result: dict[str, Any]) -> dict[str, Any]:
     """The numbers with their provenance, without NaN; written to `path`, whole or not at all, where one is given."""
     result = finite({"provenance": provenance(), **result})
     if path is not None:
-        try:
+        with atomic.system(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             atomic.write_file(path, json.dumps(result, indent=1, allow_nan=False).encode())
-        except OSError as error:
-            raise StoreError(
-                f"cannot write {path}: {error.strerror or error}; free space or give another path"
-            ) from error
         print(f"numbers in {path}")
     return result

@@ -9,7 +9,7 @@ import tyro
 
 from superposition._internal.recipe_fields import class_fields, recipe_fields
 from superposition.cli.flags import Flags, given, recipe_flags, with_flags
-from superposition.cli.settings import OneOf, SweepPath, Trained, choose, free, group
+from superposition.cli.settings import OneOf, SweepPath, Trained, free, group
 from superposition.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,23 +18,22 @@ if TYPE_CHECKING:
 
 LAW = {"density": "Densities 1 - S = P(x_i != 0), each in (0, 1]. Default 1."}
 SUFFIXES = (".html", ".htm", ".png")  # of what `explore` writes
-CHOICES = {  # what flags of recipes accept by name
-    "objective": OneOf("training.toy", "OBJECTIVES"),
-    "sampling": OneOf("training.toy", "SAMPLINGS"),
-    "schedule": OneOf("training.optimizer", "SCHEDULES"),
-}
+CHOICES = {"objective": OneOf("training.toy", "OBJECTIVES"), "sampling": OneOf("training.toy", "SAMPLINGS")}
+SCHEDULE = {"schedule": OneOf("training.optimizer", "SCHEDULES")}
+TOY_RUN = {"": class_fields("superposition.training.toy", "ToyRun")}
+ADAMW = {"": class_fields("superposition.training.optimizer", "AdamW")}
 
 
 @with_flags(
     recipe_flags("Data", "law", recipe_fields("features", "FEATURES"), LAW, int_axes=True),
     recipe_flags("Architecture", "model", recipe_fields("toy", "TOY_MODELS"), int_axes=True),
-    recipe_flags("Training", "run", {"": class_fields("superposition.training.toy", "ToyRun")}),
-    recipe_flags("Training", "adamw", {"": class_fields("superposition.training.optimizer", "AdamW")}),
+    recipe_flags("Training", "run", TOY_RUN, choices=CHOICES),
+    recipe_flags("Training", "adamw", ADAMW, choices=SCHEDULE),
 )
 @group("Data")
 class _Sweep(Flags):
     features: Annotated[str, OneOf("features", "FEATURES")] = "sparse-uniform"
-    """Law of the features: {}."""
+    """Law of the features:"""
     law: tuple[str, ...] = ()
     """Other settings of the law as NAME=VALUE, for example magnitudes=normal magnitudes.std_mean=0.1, or density=zipf
     density.exponent=1 (instead of --density)."""
@@ -43,7 +42,7 @@ class _Sweep(Flags):
 @group("Architecture")
 class _Model:
     model: Annotated[str, OneOf("toy", "TOY_MODELS")] = "relu-output"
-    """Toy model: {}."""
+    """Toy model:"""
 
 
 @group("Training")
@@ -65,10 +64,7 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
     """
 
     def check(self) -> None:
-        """ConfigError for names that are not known, and for a density that is given twice."""
-        for name, accepted in CHOICES.items():
-            if (value := getattr(self, name)) is not None:
-                choose(name, value, accepted.names())
+        """ConfigError for a density that is given twice."""
         ways = {
             "--density": self.density,
             "--sparsity": self.sparsity,

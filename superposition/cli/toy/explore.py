@@ -1,6 +1,5 @@
 """`superposition explore`: writes the live page, or a picture of what it would show first, and opens it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from superposition._internal.opening import show_file
@@ -33,7 +32,7 @@ def picture(page: Explorer, out: Path) -> Path:
     from superposition.training.api import sweep
 
     model = TOY_MODELS[page.model](page.n_features, page.n_hidden)
-    run = replace(ToyRun(model, importance_base=page.importance_base), steps=3000)
+    run = ToyRun(model, importance_base=page.importance_base, steps=3000)
     densities = sorted({*(round(1 - s, 3) for s in SPARSITIES), page.density}, reverse=True)
     toys = sweep(run, {"density": densities, "seed": range(4)})
     figure = plot.features_2d(toys) if page.n_hidden == 2 else plot.columns(toys)

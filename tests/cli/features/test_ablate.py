@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.cli.features import ablation
+from superposition.cli.features import acts
 from superposition.cli.features.config import AblateConfig
 from superposition.cli.llm.data import read_tokens
 from superposition.cli.sae import saes
@@ -28,7 +28,7 @@ from tests.support.feature_commands import DEAD, HOOK, OTHER, PROMPT, SAE, TOP, 
 @pytest.mark.parametrize("to", ["zero", "mean", "resample"])
 def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, capsys, to):
     options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
-    result = ablation.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
+    result = acts.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
     printed = capsys.readouterr().out
     prompt = lm.prompt_ids(PROMPT)
     (target,) = lm.token_ids("e")
@@ -144,9 +144,9 @@ def test_a_run_of_several_saes_is_too_many(tmp_path, sae, monkeypatch, capsys):
 def test_every_seed_of_the_resampling_is_a_run(model, sae, texts, capsys):
     options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
     options |= {"latent": (TOP,), "to": "resample", "target": "e", "top": 1, "steps": 2}
-    both = {row["run"]: row["kl"] for row in ablation.ablate(AblateConfig(**options, seed=(3, 5)))["effects"]}
+    both = {row["run"]: row["kl"] for row in acts.ablate(AblateConfig(**options, seed=(3, 5)))["effects"]}
     assert len(both) == 6
     for seed in (3, 5):
-        alone = ablation.ablate(AblateConfig(**options, seed=(seed,)))["effects"]
+        alone = acts.ablate(AblateConfig(**options, seed=(seed,)))["effects"]
         assert both[f"latent {TOP} to resample, seed {seed}"] == alone[1]["kl"]
         assert both[f"on it, latent {TOP} to resample, seed {seed}"] == alone[3]["kl"]
