@@ -3,8 +3,11 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import superposition as sp
 from superposition.cli import main
@@ -98,3 +101,31 @@ def test_the_command_writes_the_page_and_opens_it(tmp_path, monkeypatch, capsys)
     assert opened == [path]
     assert main.main(["explore", "--out", str(tmp_path / "live.pdf")]) == 2
     assert "must end in .html or .png" in capsys.readouterr().err
+
+
+def test_a_name_in_png_gives_a_picture_that_says_what_it_shows_and_replaces_nothing(
+    tmp_path, monkeypatch, capsys
+):
+    from superposition.training import api
+
+    trained = []
+
+    def short(run, axes):
+        trained.append((run, axes))
+        return sweep(replace(run, steps=3, batch_size=16), axes | {"seed": range(1)})
+
+    sweep = api.sweep
+    monkeypatch.setattr(api, "sweep", short)
+    path = tmp_path / "live.png"
+    command = ["explore", "--out", str(path), "--no-open", "--density", "0.3", "--n-features", "4"]
+    assert main.main(command) == 0
+    assert capsys.readouterr().out.strip() == str(path)
+    ((run, axes),) = trained
+    assert (run.model.n_features, run.model.n_hidden, run.steps) == (4, 2, 3000)
+    assert axes == {"density": [1.0, 0.3, 0.2, 0.1], "seed": range(4)}
+    with Image.open(path) as picture:
+        assert "4 features in 2 dimensions at densities 1, 0.3, 0.2, 0.1" in picture.info["Description"]
+        assert np.ptp(np.asarray(picture.convert("L"))) > 100  # something is drawn
+    before = path.read_bytes()
+    assert main.main(command) != 0
+    assert path.read_bytes() == before

@@ -66,7 +66,7 @@ def draw(result: Result) -> Figure:
         LABELS,
         graphs,
         (*CLUSTER, "4/9, as nine in four dimensions would have"),
-        a["dimensions"].mean(1),
+        a["dimensions"].mean(1) if "dimensions" in a else None,
     )
 
 
