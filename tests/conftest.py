@@ -32,7 +32,7 @@ settings.register_profile(
 )
 settings.load_profile("fixed")
 
-# Arrays of unlike rank are combined by no test: every axis that is broadcast is written down, in the library too.
+# Arrays of unlike rank are not combined silently: every axis that is broadcast is written down, in the library too.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Modules, workers, later runs and the slow tests read what one of them has compiled, while it is imported too.
 compilation_cache.enable()
@@ -55,6 +55,12 @@ def pytest_collection_modifyitems(config, items):
         raise pytest.UsageError(
             f"tests/slow.txt names tests that are gone: {sorted(gone)}; run make slow-list"
         )
+
+
+def pytest_runtest_setup(item):
+    """Slow tests, and those against other libraries, may still combine arrays of unlike rank; all others may not."""
+    may = any(item.get_closest_marker(name) for name in ("slow", "peers", "parity"))
+    jax.config.update("jax_numpy_rank_promotion", "allow" if may else "raise")
 
 
 def pytest_collection_finish():
