@@ -98,7 +98,7 @@ def neurons(
     width = max(m * (BROAD if m <= FEW else NARROW), 78 * PX)
     heat = n * 11 * PX + 16 * PX if matrix else 0.0
     room = 72 * (width + GAP - 18 * PX)
-    prose = [wrapped(c, CAPTION, room) for c in captions] or [[]] * panels
+    prose = [wrapped(c, CAPTION, room - 24) for c in captions] or [[]] * panels
     deepest = max(len(lines) for lines in prose)
     pitch = TITLE + heat + stack + 26 * PX + deepest * LINE + 26 * PX
     top, bottom = _limits(W, signed)
@@ -128,7 +128,8 @@ def neurons(
                 for word, weight, start in line:
                     below = foot + 42 * PX + number * LINE
                     quote(figure, x + start / 72, below, word, CAPTION, weight=weight, color="#555555")
-        _legend(figure, size[0] - RIGHT + 22 * PX, TOP + TITLE, matrix)
+        deep = signed and bool((np.maximum(-W, 0).sum(2) > -bottom).any())
+        _legend(figure, size[0] - RIGHT + 22 * PX, TOP + TITLE, matrix, deep)
     return figure
 
 
@@ -198,8 +199,12 @@ def _stacks(axes: Axes, W: np.ndarray, colours: np.ndarray, hue: np.ndarray, sig
 def _numbers(axes: Axes, colours: np.ndarray, boxes: list[Any], owners: list[int]) -> None:
     """Write into each rectangle which feature it is, counted from 0, wherever there is room."""
     low, high = axes.get_ylim()
+    cut = {
+        box[0][0] for box in boxes if min(box[0][1], box[2][1]) < low
+    }  # their depth is written at the floor
     for box, i in zip(boxes, owners, strict=True):
-        start, end = max(box[0][1], low), max(box[2][1], low)
+        floor = low + 0.07 * (high - low) if box[0][0] in cut else low
+        start, end = max(box[0][1], floor), max(box[2][1], floor)
         if abs(end - start) > 0.036 * (high - low):
             dark = float(np.dot(colours[i][:3], (0.3, 0.59, 0.11))) < 0.5
             style: dict[str, Any] = {"ha": "center", "va": "center", "color": "white" if dark else INK}
@@ -226,8 +231,8 @@ def _title(figure: Figure, x: float, y: float, title: str | float, room: float) 
         write(figure, x, y, rf"$1-S\,=\,{density}$", 11, va="top", color="#222222")
 
 
-def _legend(figure: Figure, x: float, y: float, matrix: bool) -> None:
-    """Draw the key of the colours of rectangles, backgrounds and matrix."""
+def _legend(figure: Figure, x: float, y: float, matrix: bool, deep: bool) -> None:
+    """Draw the key of the colours of rectangles, backgrounds and matrix; deep: some stacks are cut off below."""
     write(figure, x, y, "Feature's superposition", 10, va="top")
     write(figure, x, y + 26 * PX, r"$\sum_{j \neq i}\,(\hat{W}_i \cdot W_j)^2$", 11, va="top")
     _swatches(figure, x, y + 92 * PX, SUPERPOSITION, ("0", "≥1"))
@@ -238,6 +243,16 @@ def _legend(figure: Figure, x: float, y: float, matrix: bool) -> None:
     if matrix:
         write(figure, x, y + 226 * PX, "Weight", 10, va="top")
         _swatches(figure, x, y + 272 * PX, WEIGHTS, ("−1", "1"))
+    if deep:
+        write(
+            figure,
+            x,
+            y + 316 * PX,
+            "A number at the floor:\nhow deep a cut stack goes",
+            9,
+            va="top",
+            color=MUTED,
+        )
 
 
 def _swatches(figure: Figure, x: float, y: float, colours: Any, ends: tuple[str, str]) -> None:
