@@ -156,10 +156,10 @@ def _values(name: str, flag: Flag, values: list[str], leaf: Leaf, path: str) -> 
         raise ConfigError(f"{name} takes one number; got {' '.join(values)}")
     if flag.many and flag.kind is int:
         values = [number for value in values for number in _range(name, value)]
-    own = values if flag.many else values[:1]  # the rest are words of the command
-    if flag.optional and own == ["None"]:
+    count = len(values) if flag.many else 1  # the rest are words of the command
+    if flag.optional and values[:count] == ["None"]:
         return values
-    return [_number(name, flag, value, words=leaf.words) for value in own] + values[len(own) :]
+    return [_number(name, flag, value, words=leaf.words) for value in values[:count]] + values[count:]
 
 
 def _range(name: str, text: str) -> list[str]:

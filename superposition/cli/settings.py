@@ -153,9 +153,8 @@ def check(settings: Any) -> None:
     marks = [(name, mark) for name in values for mark in marks_of(hints[name])]
     for name, mark in marks:
         if isinstance(mark, Needed) and not values[name]:
-            text = help_of(kind, name)
-            said = f"{text[0].lower()}{text[1:].rstrip('.')}; for example {mark.example}"
-            raise ConfigError(f"this command needs --{name}, {said}")
+            text = help_of(kind, name).rstrip(".")
+            raise ConfigError(f"give --{name}, {text[0].lower()}{text[1:]}; for example {mark.example}")
         for value in values[name] if isinstance(mark, OneOf) else ():
             choose(name, value, mark.names())
     for part in reversed(kind.__mro__):

@@ -52,17 +52,24 @@ def write_cache(
     size = int(np.clip(LARGEST // (ctx * widest), 1, n))
     shard = int(np.clip(SHARD_BYTES // (4 * total), 1024, 65_536))
     usable = int(tokens.usable.sum())
-    with CacheWriter(out, about or {}, widths, rows=usable, dtype=dtype, rows_per_shard=shard) as writer:
-        writer.save_tokens(tokens.tokens)
-        first = writer.sequence
-        progress(first)
-        for begin, acts in _captured(lm, list(widths), tokens, first, size, stop_at):
-            row, position = np.nonzero(tokens.usable[begin : begin + size])
-            writer.append({hook: a[row, position] for hook, a in acts.items()}, begin + row, position)
-            progress(min(size, n - begin))
-            if stop() and writer.missing:
-                return False
+    try:
+        with CacheWriter(out, about or {}, widths, rows=usable, dtype=dtype, rows_per_shard=shard) as writer:
+            writer.save_tokens(tokens.tokens)
+            first = writer.sequence
+            progress(first)
+            for begin, acts in _captured(lm, list(widths), tokens, first, size, stop_at):
+                row, position = np.nonzero(tokens.usable[begin : begin + size])
+                writer.append({hook: a[row, position] for hook, a in acts.items()}, begin + row, position)
+                progress(min(size, n - begin))
+                if stop() and writer.missing:
+                    raise _Stopped
+    except _Stopped:
+        return False
     return True
+
+
+class _Stopped(Exception):
+    """Leaves the writer without what is missing, which it would refuse to finish."""
 
 
 def _captured(

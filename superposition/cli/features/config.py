@@ -1,6 +1,7 @@
 """The settings of `superposition page | serve | steer | ablate`. Importing this does not import JAX."""
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,15 @@ from superposition.cli.settings import (
     OneOf,
     Output,
     ReadsSAEs,
+    changed,
     expect,
     free,
     group,
 )
+from superposition.errors import ConfigError
+
+TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
+NOT_TOY = ("model", "dtype", *(n for n in TEXT if n != "data_seed"), "hook", "cache", "other", "latents")
 
 
 @group("SAE")
@@ -70,6 +76,18 @@ class PageConfig(Pages, ToyData, OnSAE):
     """Cache of activations that `llm activations` wrote, in place of text."""
     other: str | None = None
     """A second SAE, in which each latent's likeness is looked for."""
+
+    def check(self) -> None:
+        """ConfigError for settings that do not go together, and for a latent that is named twice."""
+        for names, why, is_so in (
+            (NOT_TOY, "--toy has pages of a toy model", self.toy is not None),
+            (("cell", "density"), "there is no --toy", self.toy is None),
+            (TEXT, "--cache holds the activations of a text", self.toy is None and self.cache is not None),
+        ):
+            if is_so and (wrong := changed(self, names)):
+                raise ConfigError(f"{why}; leave {wrong[0]} out")
+        if repeated := [latent for latent in self.latents if self.latents.count(latent) > 1]:
+            raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
 
 
 @group("Pages")

@@ -4,14 +4,12 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
 from superposition.cli.features.config import PageConfig, ServeConfig
-from superposition.cli.llm.config import TextConfig
 from superposition.cli.llm.data import rows_note
 from superposition.cli.llm.needs import hook_for, named, open_sae, text_for
 from superposition.cli.sae.saes import load_one
@@ -28,9 +26,6 @@ from superposition.storage import formats
 from superposition.training import loop
 from superposition.training.progress import terminal
 
-TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
-NOT_TOY = ("model", "dtype", *(n for n in TEXT if n != "data_seed"), "hook", "cache", "other", "latents")
-
 
 def write_pages(config: PageConfig) -> str:
     """Write the pages and say where they are; on SIGINT, SIGTERM and SIGHUP nothing is left behind.
@@ -39,15 +34,6 @@ def write_pages(config: PageConfig) -> str:
     """
     assert config.out is not None
     out = writable(config.out)  # refused before anything is read
-    for names, why, is_so in (
-        (NOT_TOY, "--toy has pages of a toy model", config.toy is not None),
-        (("cell", "density"), "there is no --toy", config.toy is None),
-        (TEXT, "--cache holds the activations of a text", config.toy is None and config.cache is not None),
-    ):
-        if is_so and (wrong := changed(config, names)):
-            raise ConfigError(f"{why}; leave {wrong[0]} out")
-    if repeated := [latent for latent in config.latents if config.latents.count(latent) > 1]:
-        raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
     with stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
         pages = _of_llm(config) if config.toy is None else _of_toy(config)
         n = len(pages.index["columns"]["id"])
@@ -115,8 +101,8 @@ def _of_toy(config: PageConfig) -> Pages:
     toy = toy_of(config)
     if config.sae == SMALL_LM_SAE:
         return trained_pages(toy, seed=config.data_seed)
+    sae = load_one(config.sae, allow_pt=config.allow_pt).loaded
     with named(config.sae):
-        sae = load_one(config.sae, allow_pt=config.allow_pt).loaded
         return trained_pages(toy, sae, seed=config.data_seed)
 
 

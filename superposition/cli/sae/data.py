@@ -82,8 +82,7 @@ def toy_of(config: ToyData) -> Trained:
     except ConfigError as error:
         raise ConfigError(f"{config.toy}: {error}") from error
     if several:
-        named = " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-                         for name, value in one.settings.items())  # fmt: skip
+        named = " ".join(f"{name}={_label(value)}" for name, value in one.settings.items())
         print(f"{config.toy}: {named}, the lowest loss of {len(toys.axes['seed'])} seeds", file=sys.stderr)
     require_tied(one.model, "--toy")  # type: ignore[arg-type]
     if config.density is None:

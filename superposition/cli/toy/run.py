@@ -15,9 +15,7 @@ from superposition.training.toy_sweep import sweep_grid
 def sweep(config: SweepConfig) -> str:
     """Train every model of the grid and print a table; returns where the results are."""
     run, axes = config.plan()
-    hidden, features = (
-        min(axes.get(name, (getattr(run.model, name),))) for name in ("n_hidden", "n_features")
-    )
+    hidden, features = (min(axes.get(n, (getattr(run.model, n),))) for n in ("n_hidden", "n_features"))
     if hidden >= features:
         print(
             f"n_hidden={hidden} is no less than n_features={features}: every feature has room for a dimension of its own,"

@@ -9,6 +9,7 @@ from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.pages.toy.build import toy_pages
 from superposition.pages.write import Pages
+from superposition.sae import SAE
 from superposition.toy import require_tied
 from superposition.training import ToyRun, Trained
 
@@ -37,7 +38,11 @@ def trained_pages(toy: Trained, sae: Any = None, *, seed: int = 0) -> Pages:
         raise ConfigError("these pages are of a toy model; give what `fit` or `sweep` trained of a ToyRun")
     model: Any = toy.model
     require_tied(model, "a toy model's pages")
-    recipe = None if sae is None else getattr(sae, "model", None) or sae.sae
+    recipe = getattr(sae, "model", None) or getattr(sae, "sae", None)
+    if sae is not None and not isinstance(recipe, SAE):
+        raise ConfigError(
+            f"sae must be a trained SAE, as `fit` or `load` gives it; got {type(sae).__name__}: leave it out, or give one"
+        )
     if recipe is not None and (recipe.d_out is not None or recipe.d_in != run.model.n_hidden):
         raise ConfigError(
             f"the SAE reads {recipe.d_in} numbers{'' if recipe.d_out is None else ' and is a transcoder'}; pages of this"

@@ -100,7 +100,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
     place = ["--model", str(model), "--text", str(texts)]
     steers, ablates = ["steer", *where, "--latent", TOP], ["ablate", *where, "--prompt", PROMPT]
     for arguments, said in (
-        (["steer", *where], "needs --latent"),
+        (["steer", *where], "give --latent, which latent; for example --latent 7"),
         (["steer", *where, "--latent", 30], "no latent 30: the SAE has latents 0 to 29"),
         (["steer", *where, "--latent", -1], "no latent -1"),
         (["steer", *where, "--latent", DEAD], f"latent {DEAD} never fires on the"),
@@ -119,7 +119,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
         ),
         (["steer", other, *place, "--latent", 1, "--hook", HOOK], "the SAE reads 7 numbers"),
         (["steer", tmp_path / "none", *place, "--latent", 1], "no such file"),
-        (["ablate", *where], "needs --prompt"),
+        (["ablate", *where], "give --prompt, text whose next token"),
         (["ablate", *where, "--prompt", ""], "yields no token after the first"),
         ([*ablates, "--latent", 4, 4], "latent 4 is given twice"),
         ([*ablates, "--latent", 4, 31], "no latent 31"),
