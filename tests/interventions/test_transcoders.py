@@ -85,7 +85,7 @@ def test_a_skip_adds_its_part_of_the_input(lm):
     attached = AttachedTranscoder(lm, READ, WRITTEN, sae, params)
     x = lm.run_with_cache(TEXT[0], [READ])[1][READ]
     y = lm.run_with_cache(TEXT[0], [WRITTEN], edits=attached.edits(TEXT[0]))[1][WRITTEN]
-    expected = attached.encode(TEXT[0]) @ params["W_dec"] + params["b_dec"] + x
+    expected = attached.encode(TEXT[0]) @ params["W_dec"] + params["b_dec"][None, None] + x
     np.testing.assert_allclose(y[:, 1:], expected[:, 1:], rtol=1e-4, atol=1e-4)
 
 
