@@ -63,7 +63,7 @@ def bos_note(lm: LanguageModel) -> str:
     """Whether prompts and rows begin with BOS, and why, in words.
 
     >>> bos_note(LanguageModel.from_hf())
-    "BOS '<bos>' in front (a model trained here begins its rows with it)"
+    "BOS '<|endoftext|>' in front (the tokenizer puts it)"
     """
     facts = lm.token_facts
     return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
