@@ -172,7 +172,7 @@ print(f"correlation with ablation: gradient {token_agreement[0]:.2f}, integrated
 # let the model write it.
 
 # %%
-rows = 640  # in the tests: 8
+rows = 640  # in the tests: 32
 drawn = np.asarray(lm.generate(np.zeros((rows, 1), int), 63, key=jax.random.key(0), temperature=1.0))
 drawn = np.concatenate([np.zeros((rows, 1), int), drawn], 1)
 own = token_array(drawn, vocab=lm.spec.d_vocab, facts=lm.token_facts)
