@@ -1,6 +1,7 @@
 """Absorption by architecture, and hedging by the width of the SAE."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,7 +49,8 @@ def absorbed_and_hedged(
     place = -np.arange(len(names))
     with styled():
         figure = Figure(figsize=(13.0, 7.2), dpi=DPI, facecolor="white", layout="constrained")
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.02))
+        halves: Any = figure.subfigures(2, 1, height_ratios=(1, 1.02))
+        above, below = halves
         left, right = above.subplots(1, 2, width_ratios=(1, 1.1))
         mean = rate.mean(1)
         left.hlines(place, rate.min(1), rate.max(1), color=COLOURS[0], linewidth=1.8)
