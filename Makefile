@@ -6,6 +6,7 @@ BIN := .venv/bin
 # A process a core, up to four, one file to a process, so that a file's fixtures are made once. A worker that a hanging test has taken
 # along is replaced once; every test has a time to end in (pyproject.toml), and the slow ones have four times as much.
 PYTEST := -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart 1
+unexport PYTHONDONTWRITEBYTECODE  # modules are compiled once, not by every process that a test starts
 PATIENT := -o timeout=1200 -o faulthandler_timeout=1500
 OTHERS := not slow and not peers and not parity
 # What runs in seconds from every room: no process is started, no browser, nothing that compiles for long.
@@ -89,6 +90,7 @@ bench: .venv/bench
 	$(BIN)/python -m benchmarks.phase
 	$(BIN)/python -m benchmarks.sae
 	$(BIN)/python -m benchmarks.llm
+	$(BIN)/python -m benchmarks.pretraining
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.neurons
 

@@ -4,13 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiments.lab import all, files, find, gallery, lecture, report
+from experiments.lab import all, files, find, gallery, judge, lecture, report, stored
 from experiments.lab.claim import Claim
 from superposition.errors import ConfigError
 
 
 def run_all(quick: bool, jobs: int) -> int:
-    """Run every experiment; return 1 if a verdict is not the expected one."""
+    """Run every experiment; return 1 if a verdict is not the one on record."""
     folder = files.FIGURES / "quick" if quick else files.FIGURES
     claims = all.run(find.load_all(), "quick" if quick else "full", folder, jobs)
     _show(claims, folder)
@@ -18,7 +18,7 @@ def run_all(quick: bool, jobs: int) -> int:
 
 
 def run_lecture(jobs: int) -> int:
-    """Run the experiments on the lecture's slides and open the gallery; return 1 if a verdict is not the expected one."""
+    """Run the experiments on the lecture's slides and open the gallery; return 1 if a verdict is not the one on record."""
     from superposition._internal.opening import show_file
 
     folder = files.FIGURES / "lecture"
@@ -83,7 +83,28 @@ def main() -> None:
     parser.add_argument(
         "--jobs", type=int, default=2, help="processes at once, up to 2.4 GB each (default 2)"
     )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="put the verdicts of figures/ on record, with which later runs are compared, and write its report anew",
+    )
+    parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="make claims and pictures of figures/ anew from stored results, where these suffice, without running",
+    )
     arguments = parser.parse_args()
+    if arguments.judge:
+        judged = [find.name_of(module) for module in find.load_all() if judge.again(module, files.FIGURES)]
+        report.write(files.FIGURES)
+        gallery.write(files.FIGURES)
+        print(f"judged anew: {', '.join(judged)}; the others need a run")
+        return
+    if arguments.record:
+        stored.write_record(files.FIGURES)
+        report.write(files.FIGURES)
+        gallery.write(files.FIGURES)
+        return
     if arguments.jobs < 1:
         parser.error(f"--jobs must be at least 1; got {arguments.jobs}")
     if arguments.lecture:

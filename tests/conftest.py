@@ -1,11 +1,12 @@
-"""What holds for every test: a fixed seed for hypothesis, no network, bounded memory maps, and no process left behind."""
+"""What holds for every test: a fixed seed for hypothesis, no broadcasting by accident, no network, bounded memory maps,
+and no process left behind.
+"""
 
 import gc
 import ipaddress
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 # the user's own.
 os.environ.setdefault("SUPERPOSITION_CACHE", str(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
 
+import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -30,6 +32,11 @@ settings.register_profile(
 )
 settings.load_profile("fixed")
 
+# Arrays of unlike rank are not combined silently: every axis that is broadcast is written down, in the library too.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Modules, workers, later runs and the slow tests read what one of them has compiled, while it is imported too.
+compilation_cache.enable()
+
 
 if times.VARIABLE in os.environ:
     pytest_runtest_protocol = times.pytest_runtest_protocol
@@ -40,14 +47,26 @@ def pytest_collection_modifyitems(config, items):
     """Mark as slow what is in the list; a name in it that no test has is an error where all tests are collected."""
     slow, found = times.listed(), set()
     for item in items:
-        if item.nodeid in slow:
+        if names := slow & {item.nodeid, times.function(item.nodeid)}:
             item.add_marker(pytest.mark.slow)
-            found.add(item.nodeid)
+            found |= names
     everything = {"tests"} <= {Path(one).name for one in config.args} and not config.option.ignore
     if everything and (gone := slow - found):
         raise pytest.UsageError(
             f"tests/slow.txt names tests that are gone: {sorted(gone)}; run make slow-list"
         )
+
+
+def pytest_runtest_setup(item):
+    """Slow tests, and those against other libraries, may still combine arrays of unlike rank; all others may not."""
+    may = any(item.get_closest_marker(name) for name in ("slow", "peers", "parity"))
+    jax.config.update("jax_numpy_rank_promotion", "allow" if may else "raise")
+
+
+def pytest_collection_finish():
+    """What is imported by now, a million objects, stays: the garbage collector looks at younger ones alone."""
+    gc.collect()
+    gc.freeze()
 
 
 _look_up = socket.getaddrinfo
@@ -78,19 +97,12 @@ def _no_process_outlives_its_module():
     assert not left, f"processes were left running, and are killed now: {left}"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _compiled_programs_are_kept():
-    """From the first test on: modules, workers, later runs and the slow tests read what one of them has compiled."""
-    compilation_cache.enable()
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _the_programs_of_a_module_end_with_it():
     """Every compiled program holds memory, and memory maps, of which a process may have 65,530: past that XLA crashes."""
     yield
-    if "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
-        gc.collect()
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import superposition as sp
-from superposition.cli.main import COMMANDS
+from superposition.cli.main import COMMANDS, GROUPS
 from superposition.interventions import Attached
 from superposition.training.sweeps import Sweep
 
@@ -80,13 +80,9 @@ def commands(text: str) -> list[str]:
 
 def is_command(words: list[str]) -> bool:
     """Whether words after `superposition` begin with a command of the library."""
-    known: Any = COMMANDS
-    while words and not words[0].startswith("-"):
-        word, *words = words
-        if not isinstance(known, dict) or word not in known:
-            return not isinstance(known, dict)
-        known = getattr(known[word], "commands", known[word])
-    return True
+    count = 1 + (words[:1] != [] and words[0] in GROUPS)
+    begin = [word for word in words[:count] if not word.startswith("-")]
+    return not begin or " ".join(begin) in {*COMMANDS, *GROUPS}
 
 
 def paths(text: str) -> list[str]:

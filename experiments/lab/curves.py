@@ -5,19 +5,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy import stats
+
+from experiments.lab.seeds import half_interval
 
 # Okabe and Ito's palette without its yellow, which is lost on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = "osD^vP*X"
-
-
-def half_interval(values: np.ndarray) -> np.ndarray:
-    """Half of the 95 % confidence interval of the mean over the last axis (Student's t); 0 for one value."""
-    n = values.shape[-1]
-    if n < 2:
-        return np.zeros(values.shape[:-1])
-    return np.asarray(stats.t.ppf(0.975, n - 1) * values.std(-1, ddof=1) / np.sqrt(n))
 
 
 def curve(axes: Axes, x: Sequence[float], values: np.ndarray, number: int, label: str, **style: Any) -> None:

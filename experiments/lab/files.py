@@ -1,4 +1,4 @@
-"""The files that an experiment writes: where they are, how they are written, and what its JSON holds."""
+"""The files that an experiment writes: where they are, and how they are written."""
 
 import json
 import math
@@ -9,23 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Result
-
 FIGURES = Path("figures")
 DIGITS = 7  # significant digits of a number in a JSON file
-
-
-def to_json(name: str, title: str, result: Result, seconds: float) -> dict[str, Any]:
-    """Return everything the picture and the report are made from, as values that JSON has."""
-    return {
-        "experiment": name,
-        "title": title,
-        "config": plain(asdict(result.config)),
-        "claims": [asdict(c) | {"holds": bool(c.holds), "verdict": c.verdict} for c in result.claims],
-        "numbers": plain(dict(result.numbers)),
-        "arrays": {k: rounded(v) for k, v in result.arrays.items()},
-        "seconds": round(seconds, 1),
-    }
 
 
 def plain(value: Any) -> Any:

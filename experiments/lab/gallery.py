@@ -8,7 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.lab import find, lecture
+from experiments.lab import find, lecture, report, stored
+from experiments.lab.claim import MEANING, Claim, Source, Verdict
 from experiments.lab.files import write_text
 
 SLIDES = "On the lecture's slides"
@@ -24,7 +25,7 @@ article { margin: 2.5rem 0; scroll-margin-top: 1rem } article:focus { outline: 3
 img { max-width: 100%; height: auto; background: #fff } p.about { color: var(--muted) } nav ul { columns: 16rem }
 table { border-collapse: collapse; width: 100%; font-size: 15px } summary { cursor: pointer }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line) }
-td.no { color: var(--no); font-weight: bold } .scroll { overflow-x: auto }
+td.fails, td.undecided { color: var(--no); font-weight: bold } .scroll { overflow-x: auto }
 body.failing tr.holds, body.failing article.clean { display: none }
 .skip { position: absolute; left: -99rem } .skip:focus { position: static }
 """
@@ -55,7 +56,7 @@ def page(folder: Path) -> str:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     found = {name: content for name, content in found.items() if (folder / f"{name}.png").exists()}
     groups = {title: names for title, names in _grouped(found).items() if names}
-    verdicts = [claim["holds"] for content in found.values() for claim in content["claims"]]
+    claims = [stored.from_json(claim) for content in found.values() for claim in content["claims"]]
     contents = "".join(
         f"<h3>{escape(title)}</h3><ul>"
         + "".join(f'<li><a href="#{name}">{escape(_called(name))}</a></li>' for name in names)
@@ -78,10 +79,11 @@ def page(folder: Path) -> str:
 <a class="skip" href="#pictures">Skip to the pictures</a>
 <header>
 <h1>Superposition: pictures and verdicts</h1>
-<p>{len(found)} experiments hold {len(verdicts)} claims of published works, and some of our own, against measurements:
-{sum(verdicts)} hold, {len(verdicts) - sum(verdicts)} do not. A verdict is computed from the measurement.</p>
+<p>{len(found)} experiments hold {len(claims)} claims against measurements. A verdict is computed from the measurement; a claim is
+undecided where the 95 % interval of the measured number covers the bar.</p>
+{_counts(claims)}
 <p class="about">j and k go to the next and the previous picture; a picture opens at its full size.</p>
-<p><label><input type="checkbox" id="failing"> Show only claims that do not hold</label></p>
+<p><label><input type="checkbox" id="failing"> Show only claims that do not hold or are undecided</label></p>
 </header>
 <nav aria-label="Pictures">{contents}</nav>
 <main id="pictures">
@@ -104,13 +106,13 @@ def _grouped(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _article(folder: Path, name: str, content: dict[str, Any]) -> str:
-    claims: Sequence[dict[str, Any]] = content["claims"]
-    clean = "clean" if all(claim["holds"] for claim in claims) else ""
+    claims = stored.with_record(name, [stored.from_json(claim) for claim in content["claims"]])
+    clean = "clean" if all(claim.holds for claim in claims) else ""
     heading = lecture.SLIDES.get(name, content["title"])
     more = f"<p>{escape(content['title'])}</p>" if heading != content["title"] else ""
     pictures = "".join(_picture(path) for path in pictures_of(folder, name))
-    held = sum(claim["holds"] for claim in claims)
-    rows = "".join(_row(claim) for claim in claims)
+    held = sum(claim.holds for claim in claims)
+    rows = "".join(_row(claim, report.original(claim, claims)) for claim in claims)
     return f"""
 <article id="{name}" class="{clean}" tabindex="-1">
 <h3>{escape(heading)}</h3>
@@ -119,7 +121,7 @@ def _article(folder: Path, name: str, content: dict[str, Any]) -> str:
 <a href="{name}.json">numbers (JSON)</a></p>
 <details><summary>{held} of {len(claims)} claims hold</summary>
 <div class="scroll" tabindex="0" role="region" aria-label="Claims of {escape(_called(name))}"><table>
-<thead><tr><th>from</th><th>claim</th><th>paper</th><th>measured</th><th>verdict</th></tr></thead>
+<thead><tr><th>from</th><th>source</th><th>claim</th><th>paper</th><th>measured</th><th>verdict</th></tr></thead>
 <tbody>{rows}</tbody></table></div></details>
 </article>
 """
@@ -142,10 +144,24 @@ def _picture(path: Path) -> str:
     )
 
 
-def _row(claim: dict[str, Any]) -> str:
-    verdict, row, kind = ("holds", "holds", "") if claim["holds"] else ("does not hold", "fails", "no")
-    cells = "".join(f"<td>{escape(claim[key])}</td>" for key in ("figure", "claim", "paper", "measured"))
-    return f'<tr class="{row}">{cells}<td class="{kind}">{verdict}</td></tr>'
+def _row(claim: Claim, original: Claim | None) -> str:
+    text = claim.claim + (f" [restates: {original.claim}]" if original else "")
+    texts = (claim.figure, claim.source, text, claim.paper, claim.measured)
+    cells = "".join(f"<td>{escape(cell)}</td>" for cell in texts)
+    kind = {Verdict.HOLDS: "holds", Verdict.FAILS: "fails", Verdict.UNDECIDED: "undecided"}[claim.verdict]
+    recorded = f"; recorded: {claim.recorded}" if claim.changed else ""
+    return f'<tr class="{kind}">{cells}<td class="{kind}">{claim.verdict}{recorded}</td></tr>'
+
+
+def _counts(claims: Sequence[Claim]) -> str:
+    """Return how many claims of each source hold, do not, and are undecided, as a table."""
+    rows = []
+    for source in Source:
+        found = [claim.verdict for claim in claims if claim.source == source]
+        numbers = "".join(f"<td>{found.count(verdict)}</td>" for verdict in Verdict)
+        rows.append(f"<tr><td>{source}</td>{numbers}<td>{MEANING[source]}</td></tr>")
+    head = "".join(f"<th>{escape(title)}</th>" for title in ("source", *Verdict, "what it is"))
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _called(name: str) -> str:

@@ -4,9 +4,9 @@ They are the experiments themselves. One that would take long alone has a `Confi
 still mean something. All of it goes into figures/lecture, so that no committed picture is replaced by a lesser one.
 """
 
-import json
 from pathlib import Path
 
+from experiments.lab import stored
 from experiments.lab.claim import Claim
 
 SLIDES = {
@@ -22,9 +22,5 @@ SLIDES = {
 
 def claims(folder: Path) -> list[Claim]:
     """Return the claims that a run left in `folder`, in the order of the slides."""
-    found = []
-    for name in SLIDES:
-        for claim in json.loads((folder / f"{name}.json").read_text())["claims"]:
-            claim.pop("verdict")
-            found.append(Claim(**claim))
-    return found
+    left = stored.collect(folder)
+    return [claim for name in SLIDES for claim in left[name]]

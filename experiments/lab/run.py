@@ -3,11 +3,12 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments.lab import files, gallery, report
+from experiments.lab import files, gallery, report, stored
 from experiments.lab.claim import Result
 from experiments.lab.find import first_line, name_of
 from experiments.lab.settings import check
@@ -23,12 +24,13 @@ def execute(module: ModuleType, config: Any, folder: Path) -> Result:
     print(f"{name}: {title}", file=sys.stderr)
     begun = time.monotonic()
     result: Result = module.run(config)
+    result = replace(result, claims=stored.with_record(name, result.claims))
     seconds = time.monotonic() - begun
     alt = module.alt(result)
     plot.save(module.draw(result), folder / f"{name}.png", alt=alt, title=title)
     if hasattr(module, "animate"):
         plot.save_animation(module.animate(result), folder / f"{name}.gif", alt=alt, title=title)
-    files.write_json(folder / f"{name}.json", files.to_json(name, title, result, seconds))
+    files.write_json(folder / f"{name}.json", stored.result_to_json(name, title, result, seconds))
     for number, (picture, shows) in enumerate(more_pictures(module, result), 2):
         plot.save(picture, folder / f"{name}-{number}.png", alt=shows, title=title)
     report.write(folder)

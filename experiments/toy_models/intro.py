@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.lab.claim import Claim, Result
+from experiments.lab.claim import Claim, Result, Source, at_most, less_than
 from experiments.lab.run import main
 from experiments.lab.settings import Count, Positive, Sparsity
 from superposition import AdamW, ReLUOutput, ToyRun, geometry, plot
@@ -74,7 +74,8 @@ def _dense(W: np.ndarray) -> Claim:
         "0 % sparsity: the two most important features get a dimension each, the others map to zero",
         "features 0 and 1, orthogonal",
         f"features {kept}; cosine {cosine:.3f}; largest other norm {norms[2:].max():.3f}",
-        kept == [0, 1] and bool(abs(cosine) < 0.1) and bool(norms[2:].max() < 0.1),
+        (kept == [0, 1], less_than(abs(cosine), 0.1), less_than(norms[2:].max(), 0.1)),
+        source=Source.PAPER,
     )
 
 
@@ -90,7 +91,8 @@ def _pairs(W: np.ndarray) -> Claim:
         "80 % sparsity: two antipodal pairs, the least important feature is dropped",
         "4 features in 2 orthogonal pairs",
         f"features {kept}; pairs {pairs}; largest cosine between pairs {across:.3f}",
-        kept == [0, 1, 2, 3] and len(pairs) == 2 and bool(across < 0.15),
+        (kept == [0, 1, 2, 3], len(pairs) == 2, less_than(across, 0.15)),
+        source=Source.PAPER,
     )
 
 
@@ -103,7 +105,8 @@ def _pentagon(W: np.ndarray) -> Claim:
         "90 % sparsity: all five features are stored, as a pentagon (neighbours 72 +- 10 degrees apart)",
         "5 features, 72 degrees apart",
         f"{int((norms > 0.5).sum())} features, {gaps.min():.1f} to {gaps.max():.1f} degrees apart",
-        bool((norms > 0.5).all()) and bool(np.abs(gaps - 72).max() <= 10),
+        (bool((norms > 0.5).all()), at_most(np.abs(gaps - 72).max(), 10)),
+        source=Source.PAPER,
     )
 
 

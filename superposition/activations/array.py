@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.arrays import native, no_numbers
@@ -86,7 +87,9 @@ def permuted(words: Words, epoch: Array, position: Array, n: int) -> Array:
     return jax.lax.while_loop(lambda v: (v >= n).any(), walk, rounds(position))
 
 
-def array_stream(key: PRNGKey, x: np.ndarray, y: np.ndarray | None = None) -> Stream:
+def array_stream(
+    key: PRNGKey, x: Float[np.ndarray, "examples d_in"], y: Float[np.ndarray, "examples d_out"] | None = None
+) -> Stream:
     """The stream over rows of x (n_examples, d_in), with targets y (n_examples, d_out) for a transcoder.
 
     Raises ConfigError for arrays that are not 2-D numbers, empty, not finite, constant, too large or small for

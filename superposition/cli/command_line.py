@@ -4,19 +4,20 @@ Flags and commands are read off the dataclasses that the parser itself reads. Wh
 `1e4` as 10000; what is not named here is left to the parser. Importing this does not import JAX.
 """
 
-import dataclasses
 import difflib
 import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from superposition.errors import ConfigError
 
 ASKS = ("-h", "--help")
-HELP = (*ASKS, "--tyro-print-completion", "--tyro-write-completion")
+COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+HELP = (*ASKS, *COMPLETION)
 LONGEST = 10**18  # integers beyond are a slip, and could take all memory to write out
 NEGATIVE = re.compile(r"-(\.?\d|inf|nan)", re.IGNORECASE)
 RANGE = re.compile(r"(\d{1,10})\.\.(\d{1,10})")  # 0..9 is 0 1 2 3 4 5 6 7 8 9
@@ -47,66 +48,29 @@ class Leaf(NamedTuple):
     flag_of: dict[str, str]
 
 
-Tree = dict[str, Any]  # of commands: a Leaf, or another Tree, by name
-
-
-def checked(kind: Any, arguments: Sequence[str], prog: str) -> list[str]:
+def checked(kind: type, arguments: Sequence[str], prog: str) -> list[str]:
     """The arguments with numbers as the parser takes them; ConfigError for what it would not understand."""
-    node, path, rest = tree(kind), prog, list(arguments)
-    done: list[str] = []
-    while isinstance(node, dict):
-        if not rest or rest[0] in HELP:
-            return [*done, *(rest or ["--help"])]
-        word = rest.pop(0)
-        if word.startswith("-"):
-            raise ConfigError(
-                f"{word} stands before the command; write {path} {{{','.join(node)}}} {word} ..."
-            )
-        if word not in node:
-            raise ConfigError(
-                f"no command {word!r}{_near(word, node) or '.'} The commands of {path} are {', '.join(node)}"
-            )
-        node, path = node[word], f"{path} {word}"
-        done.append(word)
-    if node is None:
-        return list(arguments)
-    return [*done, *_options(node, path, rest)]
+    return _options(tree(kind), prog, list(arguments))
 
 
-def tree(kind: Any) -> Tree | Leaf | None:
-    """The commands below a type: a union of named dataclasses, or the flags of one; None for what is neither."""
-    if not dataclasses.is_dataclass(kind):
-        named = {_name_of(option): typing.get_args(option)[0] for option in typing.get_args(kind)}
-        known = bool(named) and None not in named
-        return {str(name): tree(part) for name, part in named.items()} if known else None
+def tree(kind: type) -> Leaf:
+    """The flags that set a dataclass, and those of dataclasses in its fields, as --field.name."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
-    if list(hints) == ["command"]:
-        return tree(hints["command"])
     flags: dict[str, Flag] = {}
     flag_of: dict[str, str] = {}
     words = False
-    for name, hint in hints.items():
-        plain, extras = _plain(hint)
+    for field in fields(kind):
+        plain, extras = _plain(hints[field.name])
         if any("Positional" in repr(extra) for extra in extras):
             words = True
             continue
-        called = next((extra.name for extra in extras if getattr(extra, "name", None)), name)
-        flag = flag_of[name] = f"--{called.replace('_', '-')}"
-        if dataclasses.is_dataclass(plain):
-            inner = tree(plain)
-            if not isinstance(inner, Leaf):
-                return None
-            flags |= {f"{flag}.{inside[2:]}": part for inside, part in inner.flags.items()}
-        elif any(dataclasses.is_dataclass(part) for part in typing.get_args(plain)):
-            return None  # a choice between recipes has commands of its own
+        name = next((extra.name for extra in extras if getattr(extra, "name", None)), field.name)
+        flag = flag_of[field.name] = f"--{name.replace('_', '-')}"
+        if is_dataclass(plain):
+            flags |= {f"{flag}.{inside[2:]}": part for inside, part in tree(plain).flags.items()}  # type: ignore[arg-type]
         else:
             flags |= _flags(flag, plain, optional=None in extras)
     return Leaf(flags, words, flag_of)
-
-
-def _name_of(option: Any) -> str | None:
-    return next((extra.name for extra in _plain(option)[1] if getattr(extra, "name", None)), None)
 
 
 def _plain(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -141,6 +105,7 @@ def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
     done: list[str] = []
     flag: Flag | None = None
     name, values = "", []  # type: str, list[str]
+    switches: dict[str, str] = {}
     for word in [*rest, None]:  # None ends the last flag
         if word is not None and not _is_flag(word):
             if flag is None:
@@ -162,12 +127,13 @@ def _options(leaf: Leaf, path: str, rest: list[str]) -> list[str]:
         if name not in leaf.flags:
             raise ConfigError(f"{path} has no {name}{_instead(name, leaf.flags)} (see {path} --help)")
         flag, values = leaf.flags[name], [value] if equals else []
-        if (
-            flag.kind is bool
-            and flag.optional
-            and name.rpartition(".")[2].removeprefix("--").startswith("no-")
-        ):
-            name, values, flag = name.replace("no-", "", 1), ["False"], Flag(None)
+        if flag.kind is bool:
+            on = name.replace("no-", "", 1)
+            is_off = on in leaf.flags and on != name
+            if (other := switches.setdefault(on if is_off else name, name)) != name:
+                raise ConfigError(f"{other} and {name} contradict each other; give one of them")
+            if is_off and flag.optional:
+                name, values, flag = on, ["False"], Flag(None)
         done.append(name)
     return done
 
@@ -190,10 +156,10 @@ def _values(name: str, flag: Flag, values: list[str], leaf: Leaf, path: str) -> 
         raise ConfigError(f"{name} takes one number; got {' '.join(values)}")
     if flag.many and flag.kind is int:
         values = [number for value in values for number in _range(name, value)]
-    own = values if flag.many else values[:1]  # the rest are words of the command
-    if flag.optional and own == ["None"]:
+    count = len(values) if flag.many else 1  # the rest are words of the command
+    if flag.optional and values[:count] == ["None"]:
         return values
-    return [_number(name, flag, value, words=leaf.words) for value in own] + values[len(own) :]
+    return [_number(name, flag, value, words=leaf.words) for value in values[:count]] + values[count:]
 
 
 def _range(name: str, text: str) -> list[str]:
@@ -259,7 +225,7 @@ def _instead(name: str, flags: Iterable[str]) -> str:
         if other in known:
             note = " (density = 1 - sparsity)" if "sparsi" in name and "densi" in other else ""
             return f"; did you mean {other}{note}?{_meaning(name, known)}"
-    return _near(name, known)
+    return near(name, known)
 
 
 def _meaning(name: str, known: list[str]) -> str:
@@ -271,7 +237,7 @@ def _meaning(name: str, known: list[str]) -> str:
     return ""
 
 
-def _near(word: str, known: Iterable[str]) -> str:
+def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` with at most three of the known words that are like it."""
     names = list(known)
     starts = [name for name in names if len(word) > 4 and name.startswith(word)]

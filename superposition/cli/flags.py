@@ -6,10 +6,9 @@ recipe's own default.
 
 from collections.abc import Callable, Mapping
 from dataclasses import Field, field, fields, make_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_origin
 
 from superposition._internal import recipe_fields
-from superposition._internal.registry import listed
 
 Floats = tuple[float, ...]
 Flag = tuple[str, Any, Any]  # name, type and field, as make_dataclass takes them
@@ -55,6 +54,7 @@ def recipe_flags(
     recipes: Mapping[str, Mapping[str, recipe_fields.Field]],
     text: Mapping[str, str] | None = None,
     *,
+    choices: Mapping[str, Any] | None = None,
     int_axes: bool = False,
     plain: bool = False,
     first: tuple[str, ...] = (),
@@ -62,17 +62,15 @@ def recipe_flags(
     """A flag for every field with a docstring that one of the recipes (name -> fields) has.
 
     group: the heading in help. part: by which `given` finds them. text: help that stands for the docstrings, also of
-    fields without. int_axes: an integer's flag takes several values too. plain: every flag takes one value, and has the
-    recipe's default. first: names that stand before the others.
+    fields without. choices: what a flag accepts by name. int_axes: an integer's flag takes several values too. plain:
+    every flag takes one value, and has the recipe's default. first: names that stand before the others.
     """
     text = text or {}
     having: dict[str, list[str]] = {}
     for recipe, named in recipes.items():
         for name, it in named.items():
-            known = it.annotation in {*KINDS, "Any"} or it.annotation.startswith(
-                "Literal"
-            )  # no recipe of its own
-            if known and (it.doc or name in text):
+            is_recipe = it.annotation not in {*KINDS, "Any"} and not it.annotation.startswith("Literal")
+            if not is_recipe and (it.doc or name in text):
                 having.setdefault(name, []).append(recipe)
     made = []
     for name in sorted(having, key=lambda name: first.index(name) if name in first else len(first)):
@@ -86,34 +84,22 @@ def recipe_flags(
         elif int_axes and hint == int | None:
             hint = tuple[int, ...]
         words = text.get(name) or _told(of, len(recipes))
-        default = (
-            value_of(it.default) if plain else () if getattr(hint, "__origin__", None) is tuple else None
-        )
+        empty = () if get_origin(hint) is tuple else None
         about = {"group": group, "part": part, "help": words if plain else f"{words}{_default(of)}"}
-        made.append((name, hint, field(default=default, metadata=about)))
+        hint = Annotated[hint, choices[name]] if choices and name in choices else hint
+        made.append((name, hint, field(default=value_of(it.default) if plain else empty, metadata=about)))
     return made
 
 
 def given(config: Any, part: str) -> dict[str, Any]:
     """The flags of one part that were given, those of another default too."""
-    values = {f.name: getattr(config, f.name) for f in fields(config) if f.metadata.get("part") == part}
+    values = {f.name: getattr(config, f.name) for f in of_part(config, part)}
     return {name: value for name, value in values.items() if value is not None and value != ()}
 
 
 def of_part(kind: Any, part: str) -> tuple["Field[Any]", ...]:
     """The fields that are flags of one part."""
     return tuple(f for f in fields(kind) if f.metadata.get("part") == part)
-
-
-def trained() -> tuple[str, ...]:
-    """The names of the architectures that are trained."""
-    baselines = listed("sae", "BASELINES")
-    return tuple(name for name in listed("sae", "ARCHITECTURES") if name not in baselines)
-
-
-def one_of(names: tuple[str, ...]) -> str:
-    """The names as a sentence: a, b or c."""
-    return f"{', '.join(names[:-1])} or {names[-1]}."
 
 
 def value_of(text: str) -> Any:

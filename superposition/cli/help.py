@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
-from superposition._internal.recipe_fields import class_fields
+from superposition.cli.command_line import tree
+from superposition.cli.settings import Needed, help_of, marks_of
 
 ORDER = (
     "Arguments", "Model", "SAE", "Text", "Activations", "Data", "Architecture", "Training", "Steering", "Ablation", "Pages",
@@ -21,12 +22,12 @@ OPTIONS = (
 )
 
 
-def of_command(path: str, settings: type, examples: Sequence[str], flag_of: Mapping[str, str]) -> str:
-    """Help of the command that has these settings; flag_of: field -> flag, of fields that are no arguments."""
+def of_command(path: str, settings: type) -> str:
+    """Help of the command that has these settings."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    arguments = []
+    arguments, flag_of = [], tree(settings).flag_of
     hints = typing.get_type_hints(settings)
-    for field in _ordered(settings):
+    for field in sorted(fields(settings), key=lambda field: "part" in field.metadata):  # of recipes last
         line = _help(settings, field)
         if field.name in flag_of:
             head = _flag(flag_of[field.name], hints[field.name], field.default)
@@ -35,10 +36,22 @@ def of_command(path: str, settings: type, examples: Sequence[str], flag_of: Mapp
             word = field.name.upper() + (" ..." if _many(hints[field.name]) else "")
             arguments.append(word if field.default is MISSING else f"[{word}]")
             groups.setdefault("Arguments", []).append((word, line))
-    about = inspect.cleandoc(settings.__doc__ or "")
-    parts = [" ".join(["usage:", path, *arguments, "[flags]"]), about, _examples(examples)]
+    about = inspect.cleandoc(settings.__doc__ or "").partition("\n$ ")[0].strip()
+    usage = " ".join(["usage:", path, *arguments, "[flags]"])
+    parts = [usage, about, _examples(examples_of(settings))]
     parts += [_section(name, groups[name]) for name in sorted(groups, key=ORDER.index)]
     return "\n\n".join([*parts, _section("Options", OPTIONS)]) + "\n"
+
+
+def first_line(settings: type) -> str:
+    """The first line of what a command does."""
+    return inspect.cleandoc(settings.__doc__ or "").partition("\n")[0]
+
+
+def examples_of(settings: type) -> list[str]:
+    """The command lines in the docstring of a command's settings, after `$ `."""
+    lines = inspect.cleandoc(settings.__doc__ or "").splitlines()
+    return [line[2:] for line in lines if line.startswith("$ ")]
 
 
 def of_commands(path: str, about: str, commands: Mapping[str, str], examples: Sequence[str]) -> str:
@@ -53,11 +66,6 @@ def of_commands(path: str, about: str, commands: Mapping[str, str], examples: Se
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _ordered(settings: type) -> "list[Field[Any]]":
-    """Its own flags before those of recipes."""
-    return sorted(fields(settings), key=lambda field: "part" in field.metadata)
-
-
 def _group(settings: type, field: "Field[Any]") -> str:
     """The heading that the recipe's flags, or the class that first has the field, stand under."""
     if "group" in field.metadata:
@@ -68,11 +76,10 @@ def _group(settings: type, field: "Field[Any]") -> str:
 
 def _help(settings: type, field: "Field[Any]") -> str:
     """What a flag's help says, with the default where the words do not name it."""
-    text = field.metadata.get("help")
-    if text is None:
-        text = class_fields(settings.__module__, settings.__name__)[field.name].doc
-    text = " ".join(text.split())
-    value = field.default
+    text, value = help_of(settings, field.name), field.default
+    marks = marks_of(typing.get_type_hints(settings, include_extras=True)[field.name])
+    if any(isinstance(mark, Needed) for mark in marks):
+        return f"{text} Required."
     if "Default" in text or value is False or value is None or value in (MISSING, (), ""):
         return text
     shown = value if isinstance(value, tuple) else (value,)

@@ -1,6 +1,7 @@
 """What is measured of several SAEs together: which latents they share, and which of one split in another."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -57,6 +58,22 @@ def splitting(
     W_narrow, W_wide = (np.asarray(p["W_dec"]) for _, p in (narrow, wide))
     result = metrics.split_features(W_narrow, W_wide, total)
     return {"split_fraction": result.split_fraction, "novel_fraction": result.novel_fraction}
+
+
+def compared(
+    saes: Mapping[str, tuple[SAE, Params]], batches: Callable[[int], Iterable[Batch]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Universality of every pair of SAEs, and splitting from each one to the next where that is wider, both as rows.
+
+    batches: the examples, given the width of what is computed from them. Splitting is measured where decoders are of
+    one space.
+    """
+    pairs = universality([*saes], [np.asarray(params["W_dec"]) for _, params in saes.values()])
+    split: list[dict[str, Any]] = []
+    for (a, narrow), (b, wide) in itertools.pairwise(saes.items()) if pairs else ():
+        if narrow[0].d_sae < wide[0].d_sae:
+            split.append({"narrow": a, "wide": b, **splitting(narrow, wide, batches(wide[0].d_sae))})
+    return {"universality": pairs, "splitting": split}
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -22,6 +22,7 @@ from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.expected_loss import arguments, enumeration, quadrature, series, sets
 from superposition.features import FeatureLaw, Sets, SparseUniform
+from superposition.typing import PerFeature, Scalar
 
 ACTIVATIONS = ("linear", "relu", "leaky-relu", *quadrature.SMOOTH)
 LEAK = 0.1  # slope of the leaky ReLU below zero
@@ -45,7 +46,7 @@ def expected_loss(
     method: str = "auto",
     nodes: int | None = None,
     signed: bool = False,
-) -> Array:
+) -> Scalar:
     r"""Expected loss, summed over features.
 
     $$L = \sum_i I_i \, E (x_i - x'_i)^2$$
@@ -73,7 +74,7 @@ def expected_losses(
     method: str = "auto",
     nodes: int | None = None,
     signed: bool = False,
-) -> Array:
+) -> PerFeature:
     r"""Expected squared error of every feature, not weighted by importance.
 
     $$L_i = E (x_i - x'_i)^2 = E x_i^2 - 2 E x_i (z_i)_+ + E (z_i)_+^2$$

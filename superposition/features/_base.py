@@ -13,13 +13,14 @@ from typing import Any, ClassVar, NamedTuple, Self
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float64
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.features._draw import key_words
 from superposition.features.rates import Rates
-from superposition.typing import PRNGKey, PyTree, Words
+from superposition.typing import HostVector, PRNGKey, PyTree, Step, Words
 
 Numbers = float | Sequence[float] | np.ndarray | Array
 FIRST_MOMENT = 0.5  # of U[0, 1]
@@ -100,7 +101,7 @@ class FeatureLaw(Recipe, ABC):
         """The number of densities that n_features have: one per feature, unless a law says otherwise."""
         return n_features
 
-    def densities(self, n_features: int) -> np.ndarray:
+    def densities(self, n_features: int) -> HostVector:
         """Density of every unit, float64 (n_units,). ConfigError where their number does not fit n_features."""
         units = self.n_units(n_features)
         if isinstance(self.density, Rates):
@@ -122,7 +123,7 @@ class FeatureLaw(Recipe, ABC):
         """The number of uniform numbers that one example takes."""
 
     @abstractmethod
-    def constants(self, density: np.ndarray | Array) -> PyTree:
+    def constants(self, density: Float[np.ndarray, "n_units"] | Float[Array, "n_units"]) -> PyTree:
         """The arrays that `draw` needs, from the densities (n_units,), which may be traced."""
 
     @abstractmethod
@@ -130,18 +131,20 @@ class FeatureLaw(Recipe, ABC):
         self,
         constants: PyTree,
         words: Words,
-        step: Array,
+        step: Step,
         n_features: int,
         batch_size: int,
         *,
         conditional: bool = False,
-    ) -> Array:
+    ) -> Float[Array, "{n_features} {batch_size}"]:
         """Batch number `step` of the stream of `words` (2,): x (n_features, batch_size), features first.
 
         `conditional` draws given that at least one unit is active; only a law that declares `conditional` can.
         """
 
-    def sample(self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False) -> Array:
+    def sample(
+        self, key: PRNGKey, n_features: int, batch_size: int, *, conditional: bool = False
+    ) -> Float[Array, "{batch_size} {n_features}"]:
         """Draw x, (batch_size, n_features).
 
         `conditional` draws given that at least one unit is active. Raises ConfigError for sizes that do not fit, and for
@@ -157,8 +160,14 @@ class FeatureLaw(Recipe, ABC):
         return self.draw(constants, words, jnp.uint32(0), n_features, batch_size, conditional=conditional).T
 
     def activations(
-        self, constants: PyTree, dictionary: Array, bias: Array, words: Words, step: Array, batch_size: int
-    ) -> tuple[Array, Array]:
+        self,
+        constants: PyTree,
+        dictionary: Float[Array, "n_features d_in"],
+        bias: Float[Array, "d_in"],
+        words: Words,
+        step: Step,
+        batch_size: int,
+    ) -> tuple[Float[Array, "{batch_size} d_in"], Float[Array, "{batch_size} n_features"]]:
         """A planted batch: x @ dictionary + bias (batch_size, d_in), and x (batch_size, n_features).
 
         dictionary (n_features, d_in), bias (d_in,).
@@ -167,11 +176,11 @@ class FeatureLaw(Recipe, ABC):
         return x @ dictionary + bias[None], x
 
     @abstractmethod
-    def mean(self, n_features: int) -> np.ndarray:
+    def mean(self, n_features: int) -> HostVector:
         """E x, float64 (n_features,). ConfigError where there is no closed form."""
 
     @abstractmethod
-    def second_moment(self, n_features: int) -> np.ndarray:
+    def second_moment(self, n_features: int) -> Float64[np.ndarray, "n_features n_features"]:
         """E x x^T, float64 (n_features, n_features). ConfigError where there is no closed form."""
 
     def independent_sets(self, n_features: int) -> Sets | None:

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.rank import lead
-from superposition.typing import PRNGKey, Words
+from superposition.typing import PRNGKey, Step, Words
 
 GOLDEN = np.uint32(0x9E3779B9)
 BELOW_ONE = np.float32(1 - 2**-24)
@@ -38,7 +39,9 @@ def key_words(key: PRNGKey) -> Words:
     return jax.random.key_data(key).reshape(-1)[-2:].astype(jnp.uint32)
 
 
-def uniform(words: Words, step: Array, shape: tuple[int, ...], *, cells_last: bool = False) -> Array:
+def uniform(
+    words: Words, step: Step, shape: tuple[int, ...], *, cells_last: bool = False
+) -> Float[Array, "..."]:
     """U[0, 1) of `shape`, with words (2,) or, to draw for many cells at once, words (cell, 2).
 
     Result `shape`, (cell, *shape) or (*shape, cell). Values near 0 keep float32's full relative

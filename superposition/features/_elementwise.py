@@ -12,10 +12,11 @@ from typing import ClassVar, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition.features._base import FIRST_MOMENT, SECOND_MOMENT, FeatureLaw
 from superposition.features._draw import BELOW_ONE, uniform
-from superposition.typing import Words
+from superposition.typing import Examples, Step, Uniforms, Words
 
 
 class Thresholds(NamedTuple):
@@ -38,7 +39,7 @@ class Thresholds(NamedTuple):
     any: Array
 
 
-def thresholds(density: Array) -> Thresholds:
+def thresholds(density: Float[Array, "n_units *rest"]) -> Thresholds:
     """Thresholds of units with these densities, (n_units, *rest).
 
     >>> import jax.numpy as jnp
@@ -81,14 +82,16 @@ class ElementwiseLaw(FeatureLaw):
     conditional: ClassVar[bool] = True
 
     @abstractmethod
-    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool) -> Examples:
         """Uniforms u (n_uniforms, *batch) and thresholds (n_units, *batch) -> x (n_features, *batch)."""
 
-    def rows(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
+    def rows(
+        self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool
+    ) -> list[Float[Array, "*batch"]]:
         """The same as a list of n_features arrays; a law may compute them apart, so that XLA fuses each into its use."""
         return list(self.transform(u, limits, n_features, conditional=conditional))
 
-    def constants(self, density: np.ndarray | Array) -> Thresholds:
+    def constants(self, density: Float[np.ndarray, "n_units"] | Float[Array, "n_units"]) -> Thresholds:
         """The thresholds of densities (n_units,), each (n_units, 1)."""
         return thresholds(jnp.asarray(density, float)[:, None])
 
@@ -96,17 +99,17 @@ class ElementwiseLaw(FeatureLaw):
         self,
         constants: Thresholds,
         words: Words,
-        step: Array,
+        step: Step,
         n_features: int,
         batch_size: int,
         *,
         conditional: bool = False,
-    ) -> Array:
+    ) -> Float[Array, "{n_features} {batch_size}"]:
         """Features x (n_features, batch_size) of one step, `transform` of that step's uniforms."""
         u = uniform(words, step, (self.n_uniforms(n_features), batch_size))
         return self.transform(u, constants, n_features, conditional=conditional)
 
-    def values(self, u: Array) -> Array:
+    def values(self, u: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """An active feature's magnitude from u in [0, 1): U[0, 1], or U[-1, 1] when signed."""
         return 2 * u - 1 if self.signed else u
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition.features.sparse_uniform import SparseUniform
 
@@ -22,7 +23,7 @@ class Bernoulli(SparseUniform):
     ([0.25, 0.25], [[0.25, 0.0625], [0.0625, 0.25]])
     """
 
-    def values(self, u: Array) -> Array:
+    def values(self, u: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
         """1, or the sign of 2 u - 1 when signed."""
         one = jnp.ones_like(u)
         return jnp.where(u < 0.5, -one, one) if self.signed else one

@@ -6,11 +6,13 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float64
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.features._base import Sets
 from superposition.features._elementwise import ElementwiseLaw, Thresholds, firing
+from superposition.typing import Examples, HostVector, Uniforms
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Correlated(_Sets):
 
     exact: ClassVar[bool] = True
 
-    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool) -> Examples:
         """Features x (n_features, *batch); all features of an active set are active."""
         fires, _, size = self._fires(u, limits, conditional)
         return jnp.where(jnp.repeat(fires, size, 0), self.values(u[self.n_sets : -1]), 0.0)
@@ -65,12 +67,12 @@ class Correlated(_Sets):
         """n_sets sets, in which all features are active together."""
         return Sets(self.n_units(n_features), n_features // self.n_sets, True, self.signed)
 
-    def mean(self, n_features: int) -> np.ndarray:
+    def mean(self, n_features: int) -> HostVector:
         """E x_i = p_set E v."""
         p, first, _ = self._first_moments(n_features)
         return np.repeat(p, n_features // self.n_sets) * first
 
-    def second_moment(self, n_features: int) -> np.ndarray:
+    def second_moment(self, n_features: int) -> Float64[np.ndarray, "n_features n_features"]:
         """E x x^T: p E[v]^2 inside a set, p_s p_t E[v]^2 across sets s and t."""
         p, first, second = self._first_moments(n_features)
         size = n_features // self.n_sets
@@ -95,7 +97,7 @@ class Anticorrelated(_Sets):
 
     exact: ClassVar[bool] = True
 
-    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool) -> Examples:
         """Features x (n_features, *batch); u / p of the set's uniform chooses the member."""
         fires, value, size = self._fires(u, limits, conditional)
         chosen = jnp.repeat(jnp.minimum(jnp.floor(value * size), size - 1), size, 0)
@@ -108,13 +110,13 @@ class Anticorrelated(_Sets):
         """n_sets sets, in which one feature is active at a time."""
         return Sets(self.n_units(n_features), n_features // self.n_sets, False, self.signed)
 
-    def mean(self, n_features: int) -> np.ndarray:
+    def mean(self, n_features: int) -> HostVector:
         """E x_i = p_set E v / k."""
         p, first, _ = self._first_moments(n_features)
         size = n_features // self.n_sets
         return np.repeat(p, size) * first / size
 
-    def second_moment(self, n_features: int) -> np.ndarray:
+    def second_moment(self, n_features: int) -> Float64[np.ndarray, "n_features n_features"]:
         """Zero between members of a set, independent across sets."""
         p, _, second = self._first_moments(n_features)
         size = n_features // self.n_sets

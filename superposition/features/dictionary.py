@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
-from superposition.typing import PRNGKey
+from superposition.typing import PRNGKey, Scalar
 
 KINDS = ("random", "orthogonalized", "orthogonal")
 LARGEST = 1e15  # of a learning rate
@@ -52,7 +53,7 @@ class Dictionary(Recipe):
         if self.kind == "orthogonal":
             _fits(self.n_features, self.d_in)
 
-    def build(self, key: PRNGKey) -> Array:
+    def build(self, key: PRNGKey) -> Float[Array, "n_features d_in"]:
         """The rows, (n_features, d_in)."""
         n, d = self.n_features, self.d_in
         if self.kind == "orthogonalized":
@@ -60,7 +61,7 @@ class Dictionary(Recipe):
         return (orthogonal if self.kind == "orthogonal" else random_unit)(key, n, d)
 
 
-def random_unit(key: PRNGKey, n: int, d: int) -> Array:
+def random_unit(key: PRNGKey, n: int, d: int) -> Float[Array, "{n} {d}"]:
     """Rows uniform on the sphere: v_i = g_i / ||g_i||, g_i ~ N(0, I), shape (n, d). ConfigError for sizes < 1.
 
     >>> import jax
@@ -74,7 +75,7 @@ def random_unit(key: PRNGKey, n: int, d: int) -> Array:
     return _unit(jax.random.normal(key, (n, d)))
 
 
-def orthogonal(key: PRNGKey, n: int, d: int) -> Array:
+def orthogonal(key: PRNGKey, n: int, d: int) -> Float[Array, "{n} {d}"]:
     """Exactly orthonormal rows, Haar distributed: V V^T = I, shape (n, d). ConfigError when n > d.
 
     >>> import jax
@@ -87,7 +88,9 @@ def orthogonal(key: PRNGKey, n: int, d: int) -> Array:
     return (q * jnp.sign(jnp.diagonal(r))[None]).T
 
 
-def orthogonalized(key: PRNGKey, n: int, d: int, steps: int = 100, learning_rate: float = 3e-4) -> Array:
+def orthogonalized(
+    key: PRNGKey, n: int, d: int, steps: int = 100, learning_rate: float = 3e-4
+) -> Float[Array, "{n} {d}"]:
     """Random unit rows pushed apart by Adam, then normalised again, shape (n, d).
 
     Loss: sum_{i != j} (v_i . v_j)^2 + n sum_i (||v_i||^2 - 1)^2. Its gradient needs only the d x d Gram matrix:
@@ -122,7 +125,7 @@ def _push_apart(rows: Array, learning_rate: Array, *, steps: int) -> Array:
     return _unit(jax.lax.fori_loop(0, steps, step, (rows, adam.init(rows)))[0])
 
 
-def mean_max_cosine(dictionary: Array, block: int = 1024) -> Array:
+def mean_max_cosine(dictionary: Float[Array, "n d"], block: int = 1024) -> Scalar:
     """rho_mm = mean_i max_{j != i} |cos(v_i, v_j)|, how much superposition there is; a scalar.
 
     dictionary (n, d), n >= 2; computed `block` rows at a time, so memory is O(block n). For many random rows
@@ -149,7 +152,7 @@ def _mean_max_cosine(dictionary: Array, block: int) -> Array:
     def largest(start: Array) -> Array:
         row = jnp.minimum(start + jnp.arange(min(block, n)), n - 1)
         cosine = jnp.abs(v[row] @ v.T)
-        return jnp.max(jnp.where(row[:, None] == jnp.arange(n), 0.0, cosine), 1)
+        return jnp.max(jnp.where(row[:, None] == jnp.arange(n)[None], 0.0, cosine), 1)
 
     return jnp.mean(jax.lax.map(largest, jnp.arange(0, n, min(block, n))).reshape(-1)[:n])
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float64
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -22,7 +23,7 @@ from superposition.features._gated_draw import GatedConstants, Rules
 from superposition.features.copula import Copula, check, copula, given_common, joint
 from superposition.features.hierarchy import Forest
 from superposition.features.magnitudes import Magnitudes, UniformMagnitudes
-from superposition.typing import Words
+from superposition.typing import HostVector, Step, Words
 
 COINS, COMMON, SIBLINGS, MAGNITUDES, SIGNS = range(5)  # one stream of uniforms for each
 ROWS = 256  # features whose coins fall together
@@ -89,12 +90,12 @@ class GatedLaw(FeatureLaw):
         self,
         constants: GatedConstants,
         words: Words,
-        step: Array,
+        step: Step,
         n_features: int,
         batch_size: int,
         *,
         conditional: bool = False,
-    ) -> Array:
+    ) -> Float[Array, "{n_features} {batch_size}"]:
         """Features x (n_features, batch_size) of one step, drawn densely."""
         del n_features, conditional
         return _gated_draw.dense(constants, self.rules, words, step, batch_size)
@@ -142,7 +143,7 @@ class GatedLaw(FeatureLaw):
             tossed += given.sum(0)
         return np.concatenate([coin[:nodes] * fired / tossed, coin[nodes:]])
 
-    def mean(self, n_features: int) -> np.ndarray:
+    def mean(self, n_features: int) -> HostVector:
         """E x_i = P_i E[m_i | m_i > 0], times E m_a / mean_a of every ancestor a that scales it; 0 when signed."""
         self._require_closed_form()
         if self.signed:
@@ -150,7 +151,7 @@ class GatedLaw(FeatureLaw):
         first, _, own = self._moments(n_features)
         return self.firing_probabilities(n_features) * first * own
 
-    def second_moment(self, n_features: int) -> np.ndarray:
+    def second_moment(self, n_features: int) -> Float64[np.ndarray, "n_features n_features"]:
         """E x x^T, (n_features, n_features): P(i and j fire) times the moment of their values, given that both do."""
         self._require_closed_form()
         p = self.firing_probabilities(n_features)

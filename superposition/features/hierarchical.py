@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
-from jax import Array
+from jaxtyping import Float64
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -12,6 +12,7 @@ from superposition.features._gated_draw import Rules
 from superposition.features.gated import GatedLaw
 from superposition.features.hierarchy import Forest
 from superposition.features.rates import Rates
+from superposition.typing import HostVector, Rate
 
 COMPENSATIONS = ("no", "published", "exact")
 
@@ -34,7 +35,7 @@ class Levels(Rates):
         super().__post_init__()
         validate.in_range("ratio", self.ratio, 0.0, 1e15, open_low=True)
 
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """Raise ConfigError: a law without trees has no levels."""
         raise ConfigError(
             "densities by Levels are for Hierarchical, which has trees; give other rates, or numbers"
@@ -102,7 +103,7 @@ class Hierarchical(GatedLaw):
         """What a batch is compiled for."""
         return super().rules._replace(scale_children=self.scale_children and self.roots > 0)
 
-    def densities(self, n_features: int) -> np.ndarray:
+    def densities(self, n_features: int) -> HostVector:
         """The densities asked for, float64 (n_features,)."""
         if isinstance(self.density, Levels):
             return self.forest.level_rates(
@@ -110,7 +111,7 @@ class Hierarchical(GatedLaw):
             )
         return super().densities(n_features)
 
-    def coins(self, density: np.ndarray | Array) -> np.ndarray | Array:
+    def coins(self, density: Rate) -> Rate:
         """P(a feature's own coin falls heads) after compensation, (n_features,), from the densities."""
         if self.compensate == "no" or not self.roots:
             return density

@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Float64, Int32
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
+from superposition.typing import Rate
 
 TRACED_ROUNDS = (
     200  # of the fixed-point iteration where nothing can be looked at; converges to float32 but for crowds
@@ -53,7 +55,9 @@ class Forest(Recipe):
             result.append([] if p < 0 else [int(p), *result[p]])
         return result
 
-    def joint(self, marginal: np.ndarray) -> np.ndarray:
+    def joint(
+        self, marginal: Float[np.ndarray, "n_features"]
+    ) -> Float64[np.ndarray, "n_features n_features"]:
         """P(i and j fire), float64 (n_features, n_features), where own coins are independent; from P(i fires), (n,).
 
         Of features that meet in a common ancestor a it is P_i P_j / P_a, or 0 where their branches exclude each other;
@@ -92,7 +96,7 @@ class Forest(Recipe):
             yield slice(start, middle), slice(middle, middle + size)
             start, count = middle, size
 
-    def parents(self, n_features: int) -> np.ndarray:
+    def parents(self, n_features: int) -> Int32[np.ndarray, "{n_features}"]:
         """The parent of every feature, -1 for roots and loose features; int32 (n_features,)."""
         if self.n_nodes > n_features:
             raise ConfigError(
@@ -104,7 +108,9 @@ class Forest(Recipe):
             parent[below] = np.repeat(np.arange(above.start, above.stop), self.branching)
         return parent
 
-    def level_rates(self, n_features: int, high: float, ratio: float, loose: float) -> np.ndarray:
+    def level_rates(
+        self, n_features: int, high: float, ratio: float, loose: float
+    ) -> Float64[np.ndarray, "{n_features}"]:
         """High ratio^level for nodes (roots are level 0) and `loose` for the rest, float64 (n_features,)."""
         rates = np.full(n_features, float(loose))
         rates[: self.roots] = high
@@ -112,7 +118,9 @@ class Forest(Recipe):
             rates[below] = np.repeat(rates[above] * ratio, self.branching)
         return rates
 
-    def gate(self, coins: Array, u: Array) -> Array:
+    def gate(
+        self, coins: Bool[Array, "n_features batch"], u: Float[Array, "inner batch"]
+    ) -> Bool[Array, "n_features batch"]:
         """Which features fire, bool (n_features, batch), from their own coins, bool (n_features, batch).
 
         u (inner nodes, batch), uniform: it chooses among exclusive siblings, the floor(u K)-th of K heads.
@@ -127,7 +135,9 @@ class Forest(Recipe):
             fires.append(level.reshape(-1, coins.shape[1]))
         return jnp.concatenate([*fires, coins[self.n_nodes :]])
 
-    def marginals(self, coins: np.ndarray) -> np.ndarray:
+    def marginals(
+        self, coins: Float[np.ndarray, "*batch n_features"]
+    ) -> Float64[np.ndarray, "*batch n_features"]:
         """P(feature fires) when coins with P(heads) = coins (..., n_features) are independent; exact, float64.
 
         P_child = P_parent c_child w_child with w = E 1/(1 + heads among its siblings), 1 when not exclusive.
@@ -139,7 +149,7 @@ class Forest(Recipe):
             result[..., below] = (chosen * result[..., above, None]).reshape(result[..., below].shape)
         return result
 
-    def published(self, rates: np.ndarray | Array) -> np.ndarray | Array:
+    def published(self, rates: Rate) -> Rate:
         """SynthSAEBench's compensated coins, (n_features,): c = (p / P) (1 + sum_siblings p / P), at most 1.
 
         P is the parent's p. Exact for siblings that do not exclude each other (the bracket is then absent). For
@@ -154,7 +164,7 @@ class Forest(Recipe):
 
         return self._level_by_level(rates, coins)
 
-    def compensated(self, rates: np.ndarray | Array) -> np.ndarray | Array:
+    def compensated(self, rates: Rate) -> Rate:
         """Coins whose marginals are `rates` exactly (independent coins); rates and result (n_features,).
 
         Solves c w(c) = p / P for every set of siblings by fixed-point iteration. Raises ConfigError where no coins
@@ -217,7 +227,7 @@ def _undefeated(coins: Any) -> Any:
     xp: Any = jnp if validate.is_traced(coins) else np
     branching = coins.shape[-1]
     node, weight = np.polynomial.legendre.leggauss((branching + 1) // 2)
-    factors = 1 - coins[..., None] * (0.5 - 0.5 * node)
+    factors = 1 - coins[..., None] * (0.5 - 0.5 * node).reshape(*(1 for _ in coins.shape), -1)
     others = [[j for j in range(branching) if j != child] for child in range(branching)]
     return xp.stack(
         [xp.prod(xp.take(factors, np.array(rest, int), -2), -2) @ (0.5 * weight) for rest in others], -1

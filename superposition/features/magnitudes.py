@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Integer
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
-from superposition.typing import PRNGKey
+from superposition.typing import HostVector, PRNGKey
 
 LARGEST = 1e15  # of a magnitude or scale: squares and sums of them stay within float32
 SMALLEST = np.float32(1e-30)
@@ -50,11 +51,13 @@ class Magnitudes(Recipe, ABC):
         """The parameters of every feature's magnitude, drawn once."""
 
     @abstractmethod
-    def from_uniform(self, u: Array, arrays: MagnitudeArrays, feature: Array) -> Array:
+    def from_uniform(
+        self, u: Float[Array, "*batch"], arrays: MagnitudeArrays, feature: Integer[Array, "*batch"]
+    ) -> Float[Array, "*batch"]:
         """Magnitudes given that they are positive, from u uniform in (0, 1); u and feature (indices) of one shape."""
 
     @abstractmethod
-    def moments(self, arrays: MagnitudeArrays) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, arrays: MagnitudeArrays) -> tuple[HostVector, HostVector]:
         """E m and E m^2 given m > 0, float64 (n_features,) each."""
 
 
@@ -72,12 +75,14 @@ class UniformMagnitudes(Magnitudes):
         half, std = jnp.full(n_features, 0.5, jnp.float32), jnp.full(n_features, 12**-0.5, jnp.float32)
         return MagnitudeArrays(half, std, jnp.ones(n_features, jnp.float32))
 
-    def from_uniform(self, u: Array, arrays: MagnitudeArrays, feature: Array) -> Array:
+    def from_uniform(
+        self, u: Float[Array, "*batch"], arrays: MagnitudeArrays, feature: Integer[Array, "*batch"]
+    ) -> Float[Array, "*batch"]:
         """The uniform number itself."""
         del arrays, feature
         return u
 
-    def moments(self, arrays: MagnitudeArrays) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, arrays: MagnitudeArrays) -> tuple[HostVector, HostVector]:
         """1/2 and 1/3."""
         return np.full(len(arrays.mean), 0.5), np.full(len(arrays.mean), 1 / 3)
 
@@ -112,12 +117,14 @@ class NormalMagnitudes(Magnitudes):
         std = jnp.abs(self.std_mean + self.std_std * normal)
         return MagnitudeArrays(mean, std, jax.scipy.special.ndtr(mean / std))
 
-    def from_uniform(self, u: Array, arrays: MagnitudeArrays, feature: Array) -> Array:
+    def from_uniform(
+        self, u: Float[Array, "*batch"], arrays: MagnitudeArrays, feature: Integer[Array, "*batch"]
+    ) -> Float[Array, "*batch"]:
         """The quantile mean - std Phi^-1(u P(positive)), positive."""
         normal = jax.scipy.special.ndtri(u * arrays.positive[feature])
         return jnp.maximum(arrays.mean[feature] - arrays.std[feature] * normal, SMALLEST)
 
-    def moments(self, arrays: MagnitudeArrays) -> tuple[np.ndarray, np.ndarray]:
+    def moments(self, arrays: MagnitudeArrays) -> tuple[HostVector, HostVector]:
         """E m = mean + std r and E m^2 = mean^2 + std^2 + mean std r, r = phi(z) / Phi(z) at z = mean / std."""
         mean, std = np.asarray(arrays.mean, float), np.asarray(arrays.std, float)
         z = np.minimum(mean / np.maximum(std, np.finfo(float).tiny), 40.0)  # where phi is 0 already

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
@@ -16,7 +17,7 @@ from superposition.errors import ConfigError
 from superposition.features._base import FeatureLaw
 from superposition.features.dictionary import Dictionary, random_unit
 from superposition.features.sparse_uniform import SparseUniform
-from superposition.typing import PyTree, Words
+from superposition.typing import PyTree, Step, Words
 
 LARGEST = 1e15  # of the bias: squares and sums of them stay within float32
 
@@ -99,7 +100,9 @@ class Planted(Recipe):
             constants=self.features.constants(self.features.densities(self.n_features)),
         )
 
-    def draw(self, world: World, words: Words, step: Array | int, batch_size: int) -> tuple[Array, Array]:
+    def draw(
+        self, world: World, words: Words, step: Step | int, batch_size: int
+    ) -> tuple[Float[Array, "{batch_size} d_in"], Float[Array, "{batch_size} n_features"]]:
         """Activations x @ dictionary + bias (batch_size, d_in), and the features x (batch_size, n_features).
 
         A pure function of (world, words, step) for words = key_words(key); `self` and batch_size are static under

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
@@ -85,7 +86,7 @@ class Rates(Recipe, ABC):
             validate.positive(name, getattr(self, name))  # upper ends depend on the number of features
 
     @abstractmethod
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """P(x_i != 0) of n features, float64 (n,)."""
 
 
@@ -102,7 +103,7 @@ class Zipf(Rates):
     low: float = 5e-4
     high: float = 0.4
 
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """`zipf(n, exponent, low, high)`."""
         return zipf(n, self.exponent, self.low, self.high)
 
@@ -118,7 +119,7 @@ class LinearRates(Rates):
     low: float = 5e-4
     high: float = 0.4
 
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """`linear(n, low, high)`."""
         return linear(n, self.low, self.high)
 
@@ -134,7 +135,7 @@ class Geometric(Rates):
     decay: float = 0.99
     mean_active: float = 5.0
 
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """`geometric(n, decay, mean_active)`."""
         return geometric(n, self.decay, self.mean_active)
 
@@ -149,7 +150,7 @@ class Constant(Rates):
 
     mean_active: float = 1.0
 
-    def vector(self, n: int) -> np.ndarray:
+    def vector(self, n: int) -> Float64[np.ndarray, "{n}"]:
         """`constant(n, mean_active)`."""
         return constant(n, self.mean_active)
 

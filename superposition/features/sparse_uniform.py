@@ -6,10 +6,12 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Float64
 
 from superposition._internal.rank import lead
 from superposition.features._draw import BELOW_ONE
 from superposition.features._elementwise import ElementwiseLaw, Thresholds, firing
+from superposition.typing import Examples, HostVector, Uniforms
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,14 @@ class SparseUniform(ElementwiseLaw):
         """One per feature gives mask and magnitude; one more chooses the first active feature."""
         return n_features + 1
 
-    def transform(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> Array:
+    def transform(self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool) -> Examples:
         """Features x (n_features, *batch) from u (n_features + 1, *batch) and thresholds (n_features, *batch)."""
         fires, value = firing(u[:n_features], limits, u[n_features] if conditional else None)
         return jnp.where(fires, self.values(value), 0.0)
 
-    def rows(self, u: Array, limits: Thresholds, n_features: int, *, conditional: bool) -> list[Array]:
+    def rows(
+        self, u: Uniforms, limits: Thresholds, n_features: int, *, conditional: bool
+    ) -> list[Float[Array, "*batch"]]:
         """One array a feature, so that a narrow model's step becomes one fused loop."""
         if not conditional:
             fired = [
@@ -62,12 +66,12 @@ class SparseUniform(ElementwiseLaw):
         """None: features are independent, one by one."""
         del n_features
 
-    def mean(self, n_features: int) -> np.ndarray:
+    def mean(self, n_features: int) -> HostVector:
         """E x_i = p_i E v, (n_features,)."""
         p, first, _ = self._first_moments(n_features)
         return p * first
 
-    def second_moment(self, n_features: int) -> np.ndarray:
+    def second_moment(self, n_features: int) -> Float64[np.ndarray, "n_features n_features"]:
         """E x x^T, (n_features, n_features): off the diagonal the product of the means, on it p_i E v^2."""
         p, first, second = self._first_moments(n_features)
         moment = np.outer(p * first, p * first)

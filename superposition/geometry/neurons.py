@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -71,7 +72,7 @@ class Neurons(NamedTuple):
 
 def feature_codes(
     W: Any, *, threshold: float = 0.5, represented: float = 0.5, sign: str = "positive"
-) -> np.ndarray:
+) -> Bool[np.ndarray, "n_hidden n_features"]:
     """The binary code of every feature over the neurons, bool (n_hidden, n_features), from W (the same shape).
 
     Neuron k is in the code of feature i if W_ki > `threshold` max_k W_ki and the feature is represented: the norm
@@ -122,7 +123,7 @@ def neurons(W: Any, *, threshold: float = 0.5, represented: float = 0.5, sign: s
     )
 
 
-def concentration(W: Any) -> np.ndarray:
+def concentration(W: Any) -> Float[np.ndarray, "*cell n_hidden"]:
     """max_i W_ki^2 / sum_i W_ki^2 of every neuron, (..., n_hidden) from W (..., n_hidden, n_features).
 
     1 for a neuron that one feature has for itself, 1 / n for one shared by n alike; 0 for a neuron without weights,

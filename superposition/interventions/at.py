@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition.llm.hooks import Context
 
@@ -24,7 +25,9 @@ class At:
     edit: Any
     where: Array
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """The activation (batch, pos, ...)."""
         return _where(self.where, self.edit(x, context), x)
 
@@ -47,7 +50,9 @@ class From:
     first: Any
     last: Any = None
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """The activation (batch, pos, ...)."""
         inside = context.positions >= jnp.asarray(self.first)
         if self.last is not None:
@@ -68,7 +73,9 @@ class Replace:
 
     value: Any
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """value, in the shape of x."""
         del context
         return jnp.broadcast_to(jnp.asarray(self.value, x.dtype), x.shape)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import notebook
 from superposition.errors import ConfigError
@@ -69,6 +70,19 @@ class Attached(Editing):
         object.__setattr__(self, "hook", self.lm.resolve(self.hook))
         object.__setattr__(self, "params", {name: jnp.asarray(v) for name, v in self.params.items()})
 
+    def refuse_other_activations(self, first: "Attached", asked: str = "the second") -> None:
+        """ConfigError where this SAE and `first` read other activations; asked: how the user named this one."""
+        if self.hook != first.hook:
+            raise ConfigError(
+                f"{self.name} is for {self.hook}, and {first.name} for {first.hook}; give {asked} of that hook point"
+            )
+        theirs, ours = self.requirements.processed(self.hook), first.requirements.processed(first.hook)
+        if theirs != ours:
+            raise ConfigError(
+                f"{self.name} and {first.name} differ in {theirs or ours}, so that they read other activations; give {asked} of"
+                " a model that was loaded alike"
+            )
+
     @property
     def target(self) -> str:
         """The hook point that it writes: the one that it reads."""
@@ -88,7 +102,7 @@ class Attached(Editing):
         """Tokens as they are, which say themselves where they are usable; prompts and ids as `tokens` makes them."""
         return tokens if isinstance(tokens, Tokens) else self.tokens(tokens)
 
-    def encode(self, tokens: Any, *, mask: Any = None) -> Array:
+    def encode(self, tokens: Any, *, mask: Any = None) -> Float[Array, "batch pos d_sae"]:
         """Latents f (batch, pos, d_sae) at every position, BOS and padding among them."""
         return latents_of(self, tokens, mask=mask)
 
@@ -149,7 +163,7 @@ class Attached(Editing):
         where: Any = None,
         at: str | None = None,
         mask: Any = None,
-    ) -> Array:
+    ) -> Float[Array, "k"]:
         """What the metric loses when a latent is ablated, one latent at a time: (k,)."""
         return ablation_effects(
             self, tokens, metric, latents, baseline=baseline, where=where, at=at, mask=mask

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Integer
 
 from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
@@ -29,6 +30,7 @@ from superposition.llm.model import LanguageModel
 from superposition.llm.prompts import is_text, target_ids
 from superposition.llm.spec import Spec
 from superposition.sae import SAE, Params
+from superposition.typing import Scalar
 
 if TYPE_CHECKING:
     from superposition.interventions.attach import Attached
@@ -55,7 +57,7 @@ class Logit:
         """The same with ids in place of text; ConfigError for a text that is not one token."""
         return Logit(target_ids(lm, self.target), None if self.other is None else target_ids(lm, self.other))
 
-    def __call__(self, logits: Array) -> Array:
+    def __call__(self, logits: Float[Array, "batch pos d_vocab"]) -> Scalar:
         """Of logits (batch, pos, d_vocab)."""
         if text := [a for a in (self.target, self.other) if is_text(a)]:
             raise ConfigError(f"the target {text[0]!r} is text; Logit(...).of(lm) looks its token up")
@@ -73,13 +75,13 @@ class Attribution(NamedTuple):
     Attribution(1 x 1 tokens, 3 latents, metric 1.5, at the baseline 2.5; most rests on latents 2, 0)
     """
 
-    latents: Array
-    gradient: Array
-    integrated: Array
-    metric: Array
-    at_baseline: Array
+    latents: Float[Array, "batch pos d_sae"]
+    gradient: Float[Array, "batch pos d_sae"]
+    integrated: Float[Array, "batch pos d_sae"]
+    metric: Scalar
+    at_baseline: Scalar
 
-    def heaviest(self, top: int = 10) -> np.ndarray:
+    def heaviest(self, top: int = 10) -> Integer[np.ndarray, "latents"]:
         """The latents of most weight, by |sum over rows and positions of `integrated`|; those of weight 0 left out."""
         weight = np.asarray(self.integrated, np.float64).sum((0, 1))
         order = np.argsort(-np.abs(weight), kind="stable")[:top]
@@ -152,7 +154,7 @@ def ablation_effects(
     where: Any = None,
     at: str | None = None,
     mask: Any = None,
-) -> Array:
+) -> Float[Array, "k"]:
     """The true effects beside `attribute`: m(f) - m(f with one latent at its baseline wherever it counts), (k,).
 
     Arguments and errors are those of `attribute`; latents: an index or several (k,), each ablated alone.

@@ -31,6 +31,18 @@ class Continuation(NamedTuple):
     activations: np.ndarray
     kl: float
 
+    def numbers(self, begin: int) -> dict[str, Any]:
+        """All of it as JSON, with the largest and the mean activation after the first `begin` tokens, the prompt's."""
+        new = self.activations[begin:].tolist()
+        return {
+            "continuation": self.text,
+            "tokens": self.tokens,
+            "kl": self.kl,
+            "activations": self.activations.tolist(),
+            "max": max(new, default=None),
+            "mean": float(np.mean(new)) if new else None,
+        }
+
 
 class Steering(NamedTuple):
     """Continuations of one prompt (ids), one for each amount that a latent was moved by or set to.

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import notebook
 from superposition.errors import ConfigError
@@ -95,7 +96,7 @@ def token_stats(logits: Any, target: Any) -> TokenStats:
     return TokenStats((logits > logit).sum(-1), logit[..., 0], jnp.exp(log_p), log_p)
 
 
-def kl(logits: Any, reference: Any) -> Array:
+def kl(logits: Any, reference: Any) -> Float[Array, "*batch"]:
     """KL(p || q) = sum p (log p - log q) in nats, p the softmax of logits (..., d_vocab), q that of the reference.
 
     >>> float(kl([0.0, 0.0], [0.0, 0.0])), round(float(kl([10.0, 0.0], [0.0, 0.0])), 3)  # the second is nearly log 2

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
@@ -63,7 +64,7 @@ class Contrast(NamedTuple):
 
 def latents_of(
     attached: "Attached | AttachedTranscoder", tokens: Any, *, mask: Any = None, edits: Any = None
-) -> Array:
+) -> Float[Array, "batch pos d_sae"]:
     """Latents f (batch, pos, d_sae) at every position of tokens.
 
     Args:
@@ -114,7 +115,7 @@ def firing(attached: "Attached", tokens: Any) -> Firing:
     return Firing(largest.astype(np.float32), (total / n).astype(np.float32), (on / n).astype(np.float32), n)
 
 
-def max_activations(attached: "Attached", tokens: Any) -> np.ndarray:
+def max_activations(attached: "Attached", tokens: Any) -> Float[np.ndarray, "d_sae"]:
     """The largest activation of each latent over the usable tokens, (d_sae,); 0 for one that never fires.
 
     >>> from superposition.llm import LanguageModel
@@ -126,7 +127,7 @@ def max_activations(attached: "Attached", tokens: Any) -> np.ndarray:
     return firing(attached, tokens).largest
 
 
-def activations_of(attached: "Attached", tokens: Any, latents: Any) -> np.ndarray:
+def activations_of(attached: "Attached", tokens: Any, latents: Any) -> Float[np.ndarray, "usable k"]:
     """Activations (usable tokens, k) of some latents, in the order of tokens[usable]; a pool to resample from.
 
     Raises ConfigError as `firing` does, and for latents that do not exist.

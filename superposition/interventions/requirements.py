@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Integer
 
 from superposition.errors import ConfigError
 from superposition.llm.model import LanguageModel
@@ -96,7 +97,9 @@ class Requirements:
             )
         return tokens._replace(usable=usable)
 
-    def trained_on(self, lm: LanguageModel, ids: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    def trained_on(
+        self, lm: LanguageModel, ids: Integer[np.ndarray, "rows pos"], usable: Bool[np.ndarray, "rows pos"]
+    ) -> Bool[np.ndarray, "rows pos"]:
         """Where the SAE was trained in rows of ids, (rows, pos): by what the metadata say, else where `usable` is."""
         excluded, positions = self.exclude_special_tokens, self.seqpos_slice
         if (positions is None and excluded in (None, True)) or (
@@ -108,6 +111,21 @@ class Requirements:
         if excluded is not False:
             inside &= ~np.isin(ids, list(excluded if isinstance(excluded, tuple) else lm.token_facts.special))
         return inside
+
+    def restrictions(self) -> list[str]:
+        """What the metadata say of positions that do not count, in words."""
+        said = []
+        if self.seqpos_slice not in (None, slice(None)):
+            said.append(f"seqpos_slice {self.slice_text()}")
+        return said + ["exclude_special_tokens"] * (self.exclude_special_tokens not in (None, False))
+
+    def rows_against_bos(self, lm: LanguageModel, tokens: Tokens) -> int:
+        """How many rows begin otherwise than prepend_bos says; 0 where it says nothing, or the model has no BOS."""
+        bos, ids = lm.token_facts.bos_id, tokens.tokens
+        if self.prepend_bos is None or bos is None:
+            return 0
+        first = 0 if tokens.valid is None else tokens.valid.argmax(1)
+        return int(((ids[np.arange(len(ids)), first] == bos) != self.prepend_bos).sum())
 
     def slice_text(self) -> str:
         """The positions as SAELens writes them."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition.errors import ConfigError
 from superposition.llm.hooks import Context
@@ -40,7 +41,9 @@ class Splice:
     edit: Any = None
     error_term: bool = field(default=False, metadata={"static": True})
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """The activation (batch, pos, ...), its trailing axes flattened for the SAE."""
         del context
         flat = x.reshape(*x.shape[:2], -1).astype(jnp.float32)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -38,7 +39,9 @@ class Steer:
     direction: Array
     sae: SAE = field(metadata={"static": True})
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """The activation (batch, pos, ...), its trailing axes flattened for the SAE."""
         del context
         flat = x.reshape(*x.shape[:2], -1).astype(jnp.float32)
@@ -70,7 +73,9 @@ class Clamp:
     values: Any
     error_term: bool = field(default=True, metadata={"static": True})
 
-    def __call__(self, x: Array, context: Context) -> Array:
+    def __call__(
+        self, x: Float[Array, "batch pos *width"], context: Context
+    ) -> Float[Array, "batch pos *width"]:
         """The activation (batch, pos, ...)."""
         values = self.values(context, x.shape[:2]) if callable(self.values) else self.values
 
@@ -96,7 +101,7 @@ class Draw:
     pool: Array
     key: PRNGKey
 
-    def __call__(self, context: Context, shape: tuple[int, int]) -> Array:
+    def __call__(self, context: Context, shape: tuple[int, int]) -> Float[Array, "batch pos k"]:
         """(batch, pos, k)."""
         rows, positions = jnp.broadcast_arrays(jnp.arange(shape[0])[:, None], context.positions)
 

@@ -178,17 +178,17 @@ def _measure(
     h = matmul(x, W.T)
 
     def output(h: Array) -> tuple[Array, Array]:
-        z = matmul(h, W) + b
+        z = matmul(h, W) + b[None]
         return (jnp.maximum(z, 0), z > 0) if relu else (z, jnp.ones_like(z, bool))
 
     before, was_open = output(h)
 
     def one(of: tuple[Array, Array, Array, Array]) -> dict[str, Array]:
         d, a, delta, i = of
-        after, is_open = output(h + a[:, None] * d)
+        after, is_open = output(h + a[:, None] * d[None])
         change = after - before
-        true = output(h + delta[:, None] * W[:, i])[0] - before
-        predicted = a[:, None] * matmul(d, W)
+        true = output(h + delta[:, None] * W[:, i][None])[0] - before
+        predicted = a[:, None] * matmul(d, W)[None]
         held = was_open & is_open
         absolute = jnp.abs(change).mean(0)
         largest, effect = jnp.abs(predicted).max(), (true**2).sum()

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.llm.rotary import rotate
 from superposition.llm.spec import Layer, Spec
 
@@ -78,7 +79,7 @@ class Parameters(nnx.Module):
     def linear(self, x: Array, name: str) -> Array:
         """The product x @ W_name (+ b_name)."""
         y, bias = x @ self.array(f"W_{name}"), self.get(f"b_{name}")
-        return y if bias is None else y + bias
+        return y if bias is None else y + lead(bias, y)
 
 
 def normalise(spec: Spec, params: Parameters, x: Array, tap: Tap = through, name: str = "") -> Array:
@@ -87,14 +88,14 @@ def normalise(spec: Spec, params: Parameters, x: Array, tap: Tap = through, name
     $(x - mean) / sqrt(var + eps) w + b$, or $x / sqrt(mean(x^2) + eps) w$. As in TransformerLens,
     hook_normalized comes before w and b.
     """
-    dtype, x, w = x.dtype, x.astype(jnp.float32), params.array("w")
+    dtype, x, w = x.dtype, x.astype(jnp.float32), lead(params.array("w"), x)
     if spec.norm == "layer":
         x = x - x.mean(-1, keepdims=True)  # two passes: E[x^2] - E[x]^2 loses the digits of a large mean
     scale = jnp.sqrt(jnp.square(x).mean(-1, keepdims=True) + spec.norm_eps)
     x = x / tap(f"{name}.hook_scale", scale)
     x = tap(f"{name}.hook_normalized", x)
     if spec.norm == "layer":
-        return (x * w + params.array("b")).astype(dtype)
+        return (x * w + lead(params.array("b"), x)).astype(dtype)
     if spec.norm == "rms":
         return x.astype(dtype) * w
     return (x * (1.0 + w.astype(jnp.float32))).astype(dtype)
@@ -165,8 +166,11 @@ class Decoder(nnx.Module):
     def logits(self, x: Array, tap: Tap = through) -> Array:
         """Final norm, unembedding, softcap."""
         x = normalise(self.spec, self.ln_final, x, tap, "ln_final")
-        W = self.embed.array("W").T if self.unembed is None else self.unembed.array("W")
-        return softcap(x @ W, self.spec.logit_softcap)
+        return softcap(x @ self.unembedding(), self.spec.logit_softcap)
+
+    def unembedding(self) -> Array:
+        """The matrix (d_model, d_vocab) that logits are read with: the embedding's transpose where they are tied."""
+        return self.embed.array("W").T if self.unembed is None else self.unembed.array("W")
 
     def block(
         self, i: int, x: Array, positions: Array, visible: Array, tap: Tap, cache: Cache | None

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.llm.decoder import Decoder
 from superposition.llm.model import LanguageModel
@@ -111,4 +112,4 @@ def _weighted(spec: Spec, w: Array, x: Array) -> Array:
     """A norm's linear part without its scale: the mean removed where it removes it, times its weight."""
     if spec.norm == "layer":
         x = x - x.mean(-1, keepdims=True)
-    return x * (w.astype(x.dtype) + (spec.norm == "rms_unit_offset"))
+    return x * lead(w.astype(x.dtype) + (spec.norm == "rms_unit_offset"), x)

@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float, Integer
 
 from superposition.llm.decoder import Decoder
 from superposition.llm.hooks import Edit, Taps
@@ -27,14 +28,14 @@ def positions(tokens: Array, valid: Array | None) -> Array:
 def capture(
     spec: Spec,
     params: Mapping[str, Array],
-    tokens: Array,
-    positions: Array,
-    valid: Array | None,
+    tokens: Integer[Array, "batch pos"],
+    positions: Integer[Array, "#batch pos"],
+    valid: Bool[Array, "batch pos"] | None,
     names: Iterable[str],
     *,
     edits: Mapping[str, Edit] | None = None,
     stop_at_layer: int | None = None,
-) -> tuple[Array, dict[str, Array]]:
+) -> tuple[Float[Array, "batch pos width"], dict[str, Float[Array, "batch pos *shape"]]]:
     """The forward pass: output, and activations by (resolved) name.
 
     The output is the logits (batch, pos, d_vocab), or with stop_at_layer the residual stream before that block.

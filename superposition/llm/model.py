@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
+from jaxtyping import Bool, Float, Integer
 
 from superposition._internal import notebook, validate
 from superposition.errors import ConfigError
@@ -193,7 +194,9 @@ class LanguageModel:
         """The hook point a name or alias means; ConfigError lists near ones."""
         return hooks.resolve(name, self.hook_names(), self.aliases, self.spec.n_layers)
 
-    def __call__(self, tokens: Any, *, mask: Any = None, edits: Mapping[str, Edit] | None = None) -> Array:
+    def __call__(
+        self, tokens: Any, *, mask: Any = None, edits: Mapping[str, Edit] | None = None
+    ) -> Float[Array, "batch pos d_vocab"]:
         """Logits (batch, pos, d_vocab); arguments and errors as for `run_with_cache`."""
         return self.run_with_cache(tokens, (), mask=mask, edits=edits)[0]  # type: ignore[return-value]
 
@@ -205,7 +208,7 @@ class LanguageModel:
         stop_at_layer: int | None = None,
         mask: Any = None,
         edits: Mapping[str, Edit] | None = None,
-    ) -> tuple[Array | None, dict[str, Array]]:
+    ) -> tuple[Float[Array, "batch pos d_vocab"] | None, dict[str, Float[Array, "batch pos *width"]]]:
         """Logits (batch, pos, d_vocab), and activations by the names asked for.
 
         Args:
@@ -253,7 +256,7 @@ class LanguageModel:
         mask: Any = None,
         edits: Mapping[str, Edit] | None = None,
         end: int | Sequence[int] | None = None,
-    ) -> np.ndarray:
+    ) -> Integer[np.ndarray, "batch length"]:
         """`n` tokens after each row of tokens, as ids (batch, n).
 
         Args:
@@ -273,7 +276,9 @@ class LanguageModel:
             self, tokens, n, key, temperature=temperature, top_p=top_p, mask=mask, edits=edits, end=end
         )
 
-    def prepared(self, tokens: Any, mask: Any = None, more: int = 0) -> tuple[Array, Array, Array | None]:
+    def prepared(
+        self, tokens: Any, mask: Any = None, more: int = 0
+    ) -> tuple[Integer[Array, "batch pos"], Integer[Array, "batch pos"], Bool[Array, "batch pos"] | None]:
         """Tokens as int32 (batch, pos), their positions and validity, or ConfigError for what cannot be run."""
         return prompts.prepared(self, tokens, mask, more)
 

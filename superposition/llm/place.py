@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from superposition.errors import ConfigError
 from superposition.llm.hub import SHIPPED
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
@@ -56,6 +57,44 @@ def placed(place: dict[str, Any], hook: str, target: str | None) -> dict[str, An
     result = {**place, "hook_name": hook}
     result |= {} if target is None else {"hook_name_out": target}
     return result | ({"reshape_activations": "hook_z"} if hook.endswith("hook_z") else {})
+
+
+def bos_note(lm: LanguageModel) -> str:
+    """Whether prompts and rows begin with BOS, and why, in words.
+
+    >>> bos_note(LanguageModel.from_hf())
+    "BOS '<bos>' in front (a model trained here begins its rows with it)"
+    """
+    facts = lm.token_facts
+    return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
+
+
+def rows_note(lm: LanguageModel) -> str:
+    """How rows are made of documents, in words."""
+    facts, separator = lm.token_facts, lm.token_facts.separator_id
+    joined = "nothing" if separator is None else f"{facts.separator.upper()} {_spelled(lm, separator)}"
+    return f"rows with {bos_note(lm)}, documents joined by {joined}"
+
+
+def _spelled(lm: LanguageModel, id: int) -> str:
+    """A special token as it is written, or its id without a tokenizer."""
+    try:
+        return repr(lm.tokenizer.convert_ids_to_tokens(id))
+    except ConfigError:
+        return str(id)
+
+
+def digests(lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
+    """JSON by which a run that is resumed knows its model and its rows of tokens, whatever they are called."""
+    rows, ctx = tokens.tokens.shape
+    return {
+        "model_sha256": digest(lm),
+        "rows": rows,
+        "ctx": ctx,
+        "usable": int(tokens.usable.sum()),
+        "tokens_sha256": hashlib.sha256(np.ascontiguousarray(tokens.tokens).tobytes()).hexdigest(),
+        "sources": list(tokens.sources),
+    }
 
 
 def digest(lm: LanguageModel) -> str:

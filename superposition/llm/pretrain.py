@@ -11,7 +11,8 @@ import optax
 from jax import Array
 
 from superposition._internal import validate
-from superposition.llm.decoder import Decoder, shapes
+from superposition.llm.cross_entropy import mean_cross_entropy
+from superposition.llm.decoder import Decoder, normalise, shapes
 from superposition.llm.spec import Spec
 from superposition.typing import PRNGKey, PyTree
 
@@ -62,11 +63,7 @@ class Pretraining:
         """One optimizer step on batch number i."""
         body = inputs.stream[inputs.starts[i][:, None] + jnp.arange(self.spec.n_ctx - 1)].astype(jnp.int32)
         tokens = jnp.concatenate([jnp.broadcast_to(inputs.bos, (len(body), 1)), body], 1)
-
-        def mean_loss(params: dict[str, Array]) -> Array:
-            return losses(self.spec, params, tokens).mean()
-
-        loss, grads = jax.value_and_grad(mean_loss)(state.params)
+        loss, grads = jax.value_and_grad(mean_loss, 1)(self.spec, state.params, tokens)
         updates, opt_state = self._optimizer().update(grads, state.opt_state, state.params)
         every = -(-self.steps // LOGS)
         history = jnp.where(i % every == 0, state.history.at[i // every].set(loss), state.history)
@@ -87,6 +84,16 @@ def losses(spec: Spec, params: Mapping[str, Array], tokens: Array) -> Array:
     positions = jnp.arange(tokens.shape[1] - 1)[None]
     logits, _ = Decoder(spec, params)(tokens[:, :-1], positions)
     return optax.softmax_cross_entropy_with_integer_labels(logits.astype(jnp.float32), tokens[:, 1:])
+
+
+def mean_loss(spec: Spec, params: Mapping[str, Array], tokens: Array) -> Array:
+    """The mean of `losses`, in nats a token: the same number, and a gradient that takes half the time."""
+    if spec.logit_softcap is not None:
+        return losses(spec, params, tokens).mean()
+    decoder, positions = Decoder(spec, params), jnp.arange(tokens.shape[1] - 1)[None]
+    x, _ = decoder(tokens[:, :-1], positions, stop_at_layer=spec.n_layers)
+    read = normalise(spec, decoder.ln_final, x).reshape(-1, spec.d_model)
+    return mean_cross_entropy(read, decoder.unembedding(), tokens[:, 1:].reshape(-1))
 
 
 def initial(key: PRNGKey, spec: Spec) -> dict[str, Array]:

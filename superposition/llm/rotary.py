@@ -35,7 +35,8 @@ def frequencies(rotary: Rotary) -> np.ndarray:
 
 def rotate(x: Array, positions: Array, rotary: Rotary) -> Array:
     """X (batch, pos, head, d_head) turned by its positions (batch, pos); dimensions beyond `dims` stay."""
-    angles = positions.astype(jnp.float32)[..., None] * frequencies(rotary)  # a product, never a matmul
+    # A product, never a matmul.
+    angles = positions.astype(jnp.float32)[..., None] * frequencies(rotary)[None, None]
     cos, sin = (f(angles).astype(x.dtype)[:, :, None, :] for f in (jnp.cos, jnp.sin))
     half = rotary.dims // 2
     a, b = x[..., :half], x[..., half : rotary.dims]

@@ -3,8 +3,9 @@
 import codecs
 import gzip
 import json
+import lzma
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ MARKS = {  # UTF-32's begin as UTF-16's do
     codecs.BOM_UTF16_BE: "utf-16",
 }
 
+PACKED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
+
 
 class Texts(dict[str, list[str]]):
     """Documents by source; origin: the file of each source."""
@@ -43,7 +46,7 @@ def read_text(paths: str | Path | Sequence[str | Path], *, skip: Sequence[str] =
 
     A folder is searched through (hidden files, and names matching `skip` in lower case, left out). .json and
     .jsonl hold strings or objects with a text field, one document each; any other file is one document of
-    UTF-8 text (or of UTF-16 or UTF-32 with a byte order mark); .gz is unpacked. Raises ConfigError for what is
+    UTF-8 text (or of UTF-16 or UTF-32 with a byte order mark); .gz and .xz are unpacked. Raises ConfigError for what is
     missing, empty, binary or of another encoding.
     """
     texts = Texts()
@@ -61,7 +64,7 @@ def read_text(paths: str | Path | Sequence[str | Path], *, skip: Sequence[str] =
 def read_documents(path: Path) -> list[str]:
     """The documents of one file, none of them empty."""
     text = _decode(path, _read(path))
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    suffix = Path(_unpacked_name(path)).suffix.lower()
     if suffix == ".jsonl":
         lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
         found = [_record(f"{path}, line {n}", _json(path, line, n)) for n, line in lines]
@@ -130,15 +133,19 @@ def _left_out(path: Path, skip: Sequence[str]) -> bool:
 
 
 def _name(path: Path) -> str:
-    bare = path.with_name(path.name.removesuffix(".gz"))
+    bare = path.with_name(_unpacked_name(path))
     return bare.with_suffix("").as_posix()
+
+
+def _unpacked_name(path: Path) -> str:
+    return path.stem if path.suffix in PACKED else path.name
 
 
 def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
+        return PACKED[path.suffix](data) if path.suffix in PACKED else data
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

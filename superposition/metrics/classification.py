@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -130,7 +131,7 @@ def f1_by_frequency_from(sums: Sums, edges: Sequence[float] = BANDS) -> Bands:
     return Bands(ordered, np.array(f1), np.array([m.sum() for m in members]))
 
 
-def activation_correlation_from(sums: Sums) -> np.ndarray:
+def activation_correlation_from(sums: Sums) -> Float[np.ndarray, "d_sae"]:
     """`activation_correlation` of a stream.
 
     >>> from superposition import metrics
@@ -213,7 +214,7 @@ def f1_by_frequency(
 
 def activation_correlation(
     latents: Any, coefficients: Any, W_dec: Any, dictionary: Any, *, one_to_one: bool = True
-) -> np.ndarray:
+) -> Float[np.ndarray, "d_sae"]:
     """Pearson correlation of each latent with its feature's coefficient over all examples, (d_sae,).
 
     0 for a latent without a feature, and where either never varies. Arguments as for `classify`.

@@ -9,6 +9,7 @@ examples and `judge` them on others: the best of thousands is flattered by the d
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -56,7 +57,7 @@ class Detector(NamedTuple):
     specificity: np.ndarray
 
 
-def thresholds_of(maximum: Any, fractions: Any = FRACTIONS) -> np.ndarray:
+def thresholds_of(maximum: Any, fractions: Any = FRACTIONS) -> Float[np.ndarray, "n_thresholds n_units"]:
     """Thresholds (n_thresholds, n_units) from each unit's greatest activation (n_units,).
 
     >>> from superposition import metrics

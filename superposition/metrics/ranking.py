@@ -3,13 +3,16 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 
 
-def average_precision(scores: Any, labels: Any, *, share: float | None = None) -> np.ndarray:
+def average_precision(
+    scores: Any, labels: Any, *, share: float | None = None
+) -> Float[np.ndarray, "n_units"]:
     r"""Average precision of each unit as a detector of one label, (n_units,); 1 is a perfect ranking.
 
     $AP = \sum_t (R_t - R_{t-1}) P_t$ over the unit's values t from the largest down: of the examples at or above t,

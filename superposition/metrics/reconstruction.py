@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -139,7 +140,7 @@ def relative_norm(x: Any, x_hat: Any) -> float:
     return _over_nonzero(accumulate(x, x_hat, None), "norm_ratio")
 
 
-def densities(latents: Any) -> np.ndarray:
+def densities(latents: Any) -> Float[np.ndarray, "d_sae"]:
     """Fraction of examples on which each latent fires (is not 0), (d_sae,). latents (batch, d_sae).
 
     >>> from superposition import metrics

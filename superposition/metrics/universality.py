@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float, Num
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.metrics import _arrays
 from superposition.metrics.moments import Comoments, add, correlation, cross_moments
 from superposition.metrics.recovery import cosines, mmcs
+from superposition.typing import PRNGKey
 
 
 class Shared(NamedTuple):
@@ -103,7 +105,7 @@ def correlation_sums(latents_a: Any, latents_b: Any) -> Comoments:
     return cross_moments(a, b)
 
 
-def correlations(sums: Comoments) -> np.ndarray:
+def correlations(sums: Comoments) -> Float[np.ndarray, "d_a d_b"]:
     """Pearson correlation of every latent of a with every one of b, (d_a, d_b); 0 where one never varies.
 
     >>> from superposition import metrics
@@ -224,7 +226,7 @@ def _agree(n: int, has: Callable[[int, int], np.ndarray]) -> Consensus:
     return Consensus(everywhere, np.array([mask.mean() for mask in everywhere]))
 
 
-def rotated(key: Any, W_dec: Any) -> np.ndarray:
+def rotated(key: PRNGKey, W_dec: Any) -> Float[np.ndarray, "d_sae d_in"]:
     """W_dec (d_sae, d_in) turned by one uniformly random rotation or reflection: same geometry, no meaning.
 
     >>> import jax
@@ -242,7 +244,7 @@ def rotated(key: Any, W_dec: Any) -> np.ndarray:
     return rows @ (q * signs)
 
 
-def shuffled(key: Any, latents: Any) -> np.ndarray:
+def shuffled(key: PRNGKey, latents: Any) -> Num[np.ndarray, "batch d_sae"]:
     """Latents (batch, d_sae) with the examples in random order: same statistics, other occasions.
 
     >>> import jax

@@ -156,6 +156,16 @@ def replaceable(path: Path, overwrite: bool) -> bool:
     return bool(names)
 
 
+def writable(out: str | os.PathLike[str]) -> Path:
+    """Where pages go, as an absolute path; StoreError where they could not be written, whatever they replace."""
+    path = Path(os.path.abspath(out))
+    replaceable(path, overwrite=True)
+    parent = next(folder for folder in path.parents if os.path.lexists(folder))
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise StoreError(f"{out}: cannot write in {parent}; give another folder")
+    return path
+
+
 def _sibling(path: Path) -> bool:
     return _SIBLING.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 

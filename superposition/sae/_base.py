@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from superposition._internal import validate
 from superposition._internal.rank import lead
@@ -24,7 +24,7 @@ from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
 from superposition.sae import _parts
 from superposition.sae._parts import Info, Params, State, tally, unit_rows
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PerLatent, PRNGKey, Scalar, TargetBatch
 
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
 MATMUL_DTYPES = ("float32", "bfloat16")
@@ -99,7 +99,7 @@ class SAE(Recipe, ABC):
     # -- parameters
 
     @abstractmethod
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Parameters before training; x (batch, d_in) and y (batch, d_out) are a sample of the data."""
 
     def init_state(self) -> State:
@@ -122,30 +122,28 @@ class SAE(Recipe, ABC):
     # -- the map
 
     @abstractmethod
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """What `activate` takes, of inputs (..., d_in); of most architectures (x - b_dec) W_enc + b_enc (..., d_sae)."""
 
     @abstractmethod
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """Latents from pre-activations, (..., d_sae), as used after training."""
 
     @abstractmethod
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """y_hat (..., d_out) of latents (..., d_sae), and of x for a skip connection; no run-time norm is undone."""
 
     @abstractmethod
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Mean loss of a batch x (batch, d_in), y (batch, d_out), with the next state and what it saw."""
 
-    def encode(self, params: Params, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_sae"]:
+    def encode(self, params: Params, x: Inputs) -> Latents:
         """Latents f, (..., d_in) -> (..., d_sae)."""
         return self.activate(params, self.pre_acts(params, self.norm_in(x)[0]))
 
-    def reconstruct(
-        self, params: Params, x: Float[Array, "*batch d_in"]
-    ) -> tuple[Float[Array, "*batch d_sae"], Float[Array, "*batch d_out"]]:
+    def reconstruct(self, params: Params, x: Inputs) -> tuple[Latents, Outputs]:
         """Latents and y_hat of x, run-time norm applied and undone."""
         inside, undo = self.norm_in(x)
         latents = self.activate(params, self.pre_acts(params, inside))
@@ -159,11 +157,11 @@ class SAE(Recipe, ABC):
 
     # -- parts of the maps
 
-    def linear_pre_acts(self, params: Params, x: Float[Array, "*batch d_in"]) -> Float[Array, "*batch d_sae"]:
+    def linear_pre_acts(self, params: Params, x: Inputs) -> Latents:
         """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae); latents beyond `width` are masked."""
         return self.mask(self.matmul(x, params["W_enc"]) + lead(self.bias(params), x))
 
-    def linear_decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def linear_decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
         y = self.matmul(latents, params["W_dec"]) + lead(params["b_dec"], latents)
         if not self.skip:
@@ -172,26 +170,26 @@ class SAE(Recipe, ABC):
             raise ConfigError("a skip transcoder decodes with its input; give x")
         return y + self.matmul(x, params["W_skip"].T)
 
-    def bias(self, params: Params) -> Array:
+    def bias(self, params: Params) -> PerLatent:
         """b_enc - b_dec W_enc: one product a batch, and the gradient of b_dec is one more."""
         if not self.apply_b_dec_to_input:
             return params["b_enc"]
         return params["b_enc"] - self.matmul(params["b_dec"], params["W_enc"])
 
-    def mask(self, pre: Array) -> Array:
+    def mask(self, pre: Latents) -> Latents:
         """Silence latents at and beyond `width`."""
         if self.width is None:
             return pre
         return jnp.where(jnp.arange(self.d_sae) < self.width, pre, MASKED_PRE_ACT)
 
-    def matmul(self, a: Array, b: Array) -> Array:
+    def matmul(self, a: Float[Array, "*batch k"], b: Float[Array, "k width"]) -> Float[Array, "*batch width"]:
         """A b in matmul_dtype, accumulated in float32."""
         if self.matmul_dtype == "float32":
             return a @ b
         low = jnp.bfloat16
         return jnp.matmul(a.astype(low), b.astype(low), preferred_element_type=jnp.float32)
 
-    def norm_in(self, x: Array) -> tuple[Array, Any]:
+    def norm_in(self, x: Inputs) -> tuple[Inputs, Any]:
         """Normalised x, and the function that undoes it on y_hat."""
         if self.normalize_activations == "constant_norm_rescale":
             factor = jnp.sqrt(x.shape[-1]) / jnp.linalg.norm(x, axis=-1, keepdims=True)
@@ -202,14 +200,14 @@ class SAE(Recipe, ABC):
             return (x - mean) / (std + 1e-5), lambda y: y * std + mean
         return x, lambda y: y
 
-    def count(self, state: State, fired: Array, batch: int) -> State:
+    def count(self, state: State, fired: Bool[Array, "d_sae"], batch: int) -> State:
         """The next state: latents that fired start again from 0, the others are `batch` samples older."""
         older = jnp.minimum(state["silent"], COUNTER_CAP - batch) + batch
         return {**state, "silent": jnp.where(fired, 0, older)}
 
     def report(
-        self, state: State, latents: Array, terms: dict[str, Array], error: Array
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, state: State, latents: Float[Array, "batch d_sae"], terms: dict[str, Scalar], error: TargetBatch
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Sum of the terms, next state and Info, from dense latents (batch, d_sae)."""
         count = tally(latents > 0)
         info = Info(terms, count.sum() / latents.shape[0], count > 0, error)

@@ -13,7 +13,7 @@ from superposition._internal import validate
 from superposition.sae import _select, _sparse
 from superposition.sae._base import SAE
 from superposition.sae._parts import Info, Params, State, batch_sum, squared_error, tally
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PerLatent, PRNGKey, Scalar, TargetBatch
 
 LARGE = 2**20  # pre-activations of a batch under which choosing is not worth it
 SMALL = 2**14  # weights of SAEs that share their steps, where both branches of a choice would run
@@ -30,21 +30,21 @@ class L1Family(SAE, ABC):
     penalty: float = 5.0
     """Weight of the sparsity term."""
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
         return self.linear_pre_acts(params, x)
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """relu(pre)."""
         return jax.nn.relu(pre)
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
         return self.linear_decode(params, latents, x)
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Squared error and weighted L1, over active latents alone once few enough are active."""
         del key
         batch, capacity = x.shape[0], x.shape[0] * self.d_sae // SPARSE_BELOW
@@ -60,7 +60,7 @@ class L1Family(SAE, ABC):
         return sum(terms.values(), jnp.float32(0)), (self.count(state, seen, batch), info)
 
     @abstractmethod
-    def weights(self, params: Params) -> Array:
+    def weights(self, params: Params) -> PerLatent:
         """What the penalty multiplies every latent by, (d_sae,)."""
 
     def _dense(self, params: Params, x: Array, y: Array, pre: Array) -> tuple[Array, Array, Array, Array]:
@@ -75,7 +75,7 @@ class L1Family(SAE, ABC):
         slots = _select.slots(pre, *_select.positive(pre, capacity))
         values = _sparse.encode(slots, x, *self._encoder(params))
         latents = slots._replace(values=jax.nn.relu(values))
-        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+        y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"][None]
         if self.skip:
             y_hat = y_hat + self.matmul(x, params["W_skip"].T)
         totals = jnp.zeros(self.d_sae).at[slots.columns].add(latents.values)

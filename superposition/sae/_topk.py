@@ -16,6 +16,7 @@ from superposition.sae import _auxk, _parts, _sparse
 from superposition.sae._base import SAE
 from superposition.sae._parts import Params, State, decoder_norms
 from superposition.sae.jumprelu import JumpReLU
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PRNGKey, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,12 @@ class TopKFamily(SAE, ABC):
         """True unless selection is rescaled by the norms, which are then free."""
         return not self.rescale_acts_by_decoder_norm
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """Pre-activations, times ||W_dec,i|| where rescaled."""
         pre = self.matmul(x, params["W_enc"]) + lead(self.bias(params), x)
         return self.mask(pre * lead(decoder_norms(params), pre) if self.rescale_acts_by_decoder_norm else pre)
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """y_hat, from latents divided by ||W_dec,i|| where rescaled."""
         return self.linear_decode(params, unscaled(self, params, latents), x)
 
@@ -110,7 +111,7 @@ def reconstruct_slots(sae: TopKFamily, params: Params, x: Array, slots: _sparse.
     b_dec = _input_bias(sae, params)
     raw = _sparse.encode(slots._replace(values=raw), x, params["W_enc"], params["b_enc"], b_dec)
     latents = slots._replace(values=jnp.where(slots.values != 0, raw, 0.0))
-    y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"]
+    y_hat = _sparse.decode(latents, params["W_dec"], x) + params["b_dec"][None]
     if sae.skip:
         y_hat = y_hat + sae.matmul(x, params["W_skip"].T)
     return y_hat, _sparse.fired(slots, sae.d_sae)
@@ -133,7 +134,7 @@ class BatchTopKFamily(TopKFamily, ABC):
     threshold_rate: float = 0.01
     """Rate of the running threshold."""
 
-    def init_params(self, key: Array, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Unit decoder rows, b_dec at the geometric median of the target; threshold 0 until the first step."""
         return _parts.median_start(self, key, x, y) | {"threshold": jnp.float32(0)}
 
@@ -142,7 +143,7 @@ class BatchTopKFamily(TopKFamily, ABC):
         del params
         return {"threshold": jax.nn.relu(state["threshold"])}
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """Pre where positive and above the threshold."""
         return jnp.where(pre > params["threshold"], jax.nn.relu(pre), 0.0)
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from jax import Array
 
 from superposition.errors import ConfigError
 from superposition.sae import _l1
 from superposition.sae._base import SAE
 from superposition.sae._parts import Info, Params, State, squared_error, start, without_unused
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PerLatent, PRNGKey, Scalar, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,15 @@ class _LinearCode(SAE, ABC):
         """False: nothing is trained."""
         return False
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
         return self.linear_pre_acts(params, x)
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """Pre, signs kept; 0 beyond a masked width."""
         return jnp.where(pre > -1e29, pre, 0.0)
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec, (..., d_sae) -> (..., d_in)."""
         return self.linear_decode(params, latents, x)
 
@@ -56,8 +55,8 @@ class _LinearCode(SAE, ABC):
         return {} if linear else None
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Squared error; an active latent is one that is not 0."""
         del key
         latents = self.activate(params, self.pre_acts(params, x))
@@ -83,7 +82,7 @@ class Identity(_LinearCode):
         if self.d_in is not None and self.d_sae != self.d_in:
             raise ConfigError(f"identity has one latent per input: d_sae={self.d_in}; got {self.d_sae}")
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """W_enc = W_dec = 1."""
         one = jnp.eye(self.d_in)
         return {"W_enc": one, "b_enc": jnp.zeros(self.d_in), "W_dec": one, "b_dec": jnp.zeros(self.d_in)}
@@ -113,7 +112,7 @@ class PCA(_LinearCode):
         if self.d_in is not None and self.d_sae > self.d_in:
             raise ConfigError(f"pca has at most d_in={self.d_in} components; got d_sae={self.d_sae}")
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Components from the sample x, largest variance first."""
         if x is None:
             raise ConfigError("pca is made from data; give init_params a sample x (examples, d_in)")
@@ -146,11 +145,11 @@ class Random(_l1.L1Family):
         """False: nothing is trained."""
         return False
 
-    def weights(self, params: Params) -> Array:
+    def weights(self, params: Params) -> PerLatent:
         """||W_dec,i||, (d_sae,)."""
         return jnp.linalg.norm(params["W_dec"], axis=-1)
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Random unit directions."""
         params = start(
             key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None

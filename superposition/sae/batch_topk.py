@@ -5,13 +5,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from superposition._internal import validate
 from superposition.sae import _select, _sparse, _topk
 from superposition.sae._auxk import auxk
 from superposition.sae._parts import Info, Params, State, normalized_error, tally
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, PRNGKey, Scalar, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class BatchTopK(_topk.BatchTopKFamily):
         _topk.check_batch(self)
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Normalised squared error and AuxK."""
         del key
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))

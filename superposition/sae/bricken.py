@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float, Integer
 
 from superposition._internal import validate
 from superposition.sae import _l1
 from superposition.sae._parts import Params, State, median_start, unit_rows
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, PerLatent, PRNGKey, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ class Bricken(_l1.L1Family):
         """Whether decoder rows are kept at norm 1."""
         return True
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Unit decoder rows, tied encoder; b_dec at the geometric median of the target."""
         return median_start(self, key, x, y)
 
-    def weights(self, params: Params) -> Array:
+    def weights(self, params: Params) -> PerLatent:
         """1: decoder rows have norm 1."""
         return jnp.ones(self.d_sae)
 
@@ -66,17 +67,19 @@ class Bricken(_l1.L1Family):
         """Whether it resamples at all."""
         return self.resample_times > 0
 
-    def resamples_at(self, step: Array) -> Array:
+    def resamples_at(self, step: Integer[Array, ""]) -> Bool[Array, ""]:
         """Whether the step just made, counted from 0, is followed by a resampling."""
         done = step + 1
         return (done % self.resample_every == 0) & (done <= self.resample_every * self.resample_times)
 
-    def losses(self, params: Params, x: Array, y: Array) -> Array:
+    def losses(self, params: Params, x: InputBatch, y: TargetBatch) -> Float[Array, "batch"]:
         """||y - y_hat||^2 of every example, (batch,): what resampling weighs inputs by."""
         latents = self.activate(params, self.pre_acts(params, x))
         return jnp.sum((y - self.decode(params, latents, x)) ** 2, -1)
 
-    def resample(self, params: Params, state: State, x: Array, y: Array) -> tuple[Params, State, Array]:
+    def resample(
+        self, params: Params, state: State, x: Float[Array, "d_sae d_in"], y: Float[Array, "d_sae d_out"]
+    ) -> tuple[Params, State, Bool[Array, "d_sae"]]:
         """Parameters and state with dead latents started again, and which they were, (d_sae,) bool.
 
         x (d_sae, d_in), y (d_sae, d_out): the example drawn for each latent (b_dec is taken off them first).
@@ -85,11 +88,11 @@ class Bricken(_l1.L1Family):
         alive = ~dead & (jnp.arange(self.d_sae) < (self.d_sae if self.width is None else self.width))
         norms = jnp.linalg.norm(params["W_enc"], axis=0)
         size = 0.2 * jnp.sum(norms * alive) / jnp.maximum(alive.sum(), 1)
-        inside = x - params["b_dec"] if self.apply_b_dec_to_input else x
-        outside = y - params["b_dec"]
+        inside = x - params["b_dec"][None] if self.apply_b_dec_to_input else x
+        outside = y - params["b_dec"][None]
         renewed = {
             **params,
-            "W_enc": jnp.where(dead, size * unit_rows(inside).T, params["W_enc"]),
+            "W_enc": jnp.where(dead[None], size * unit_rows(inside).T, params["W_enc"]),
             "W_dec": jnp.where(dead[:, None], unit_rows(outside), params["W_dec"]),
             "b_enc": jnp.where(dead, 0.0, params["b_enc"]),
         }

@@ -5,13 +5,20 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from superposition._internal import validate
 from superposition._internal.rank import lead
 from superposition.sae._base import SAE
 from superposition.sae._parts import Info, Params, State, squared_error, start
-from superposition.typing import PRNGKey
+from superposition.typing import (
+    InputBatch,
+    Inputs,
+    Latents,
+    Outputs,
+    PRNGKey,
+    Scalar,
+    TargetBatch,
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Gated(SAE):
         """Whether decoder rows are kept at norm 1."""
         return True
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Unit decoder rows, tied encoder, r_mag and biases 0."""
         params = start(
             key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None
@@ -56,18 +63,18 @@ class Gated(SAE):
         unused = ("b_enc",) if self.skip else ("b_enc", "W_skip")
         return {k: v for k, v in params.items() if k not in unused} | gates
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """(x - b_dec) W_enc, before the gate's and the magnitude's own biases."""
         inside = x - lead(params["b_dec"], x) if self.apply_b_dec_to_input else x
         return self.mask(self.matmul(inside, params["W_enc"]))
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """1[pre + b_gate > 0] relu(exp(r_mag) pre + b_mag)."""
         b_gate, b_mag, r_mag = (lead(params[name], pre) for name in ("b_gate", "b_mag", "r_mag"))
         magnitude = jax.nn.relu(self.mask(pre * jnp.exp(r_mag) + b_mag))
         return jnp.where(pre + b_gate > 0, magnitude, 0.0)
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
         return self.linear_decode(params, latents, x)
 
@@ -78,8 +85,8 @@ class Gated(SAE):
         return {**params, "b_gate": params["b_gate"] - shift, "b_mag": b_mag}
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Squared error, L1 of the gate, and the frozen decoder's squared error."""
         del key
         pre = self.pre_acts(params, x)

@@ -12,7 +12,7 @@ from superposition._internal.rank import lead
 from superposition.errors import ConfigError
 from superposition.sae._base import MASKED_PRE_ACT, SAE
 from superposition.sae._parts import Info, Params, State, squared_error, start, without_unused
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PRNGKey, Scalar, TargetBatch
 
 SPARSITY_LOSSES = ("step", "tanh", "quadratic")
 
@@ -129,7 +129,7 @@ class JumpReLU(SAE):
         """Decoder rows of norm 1 (Rajamanoharan et al. 2024), except where "tanh" weighs by the norm."""
         return self.sparsity_loss != "tanh"
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Tied start, decoder rows of norm 1 ("tanh": 0.1), every threshold at `threshold`."""
         norm, tied = 1.0 if self.unit_norm else 0.1, self.d_out is None
         params = start(key, self.d_in, self.d_sae, self.target_width, decoder_norm=norm, tied=tied)
@@ -141,15 +141,15 @@ class JumpReLU(SAE):
         del state
         return {"threshold": jax.nn.relu(params["threshold"])}
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Latents:
         """(x - b_dec) W_enc + b_enc, (..., d_in) -> (..., d_sae)."""
         return self.linear_pre_acts(params, x)
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """Pre where it exceeds its threshold."""
         return jumprelu(pre, params["threshold"], *self._estimator)
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec (+ W_skip x), (..., d_sae) -> (..., d_out)."""
         return self.linear_decode(params, latents, x)
 
@@ -158,8 +158,8 @@ class JumpReLU(SAE):
         return jnp.asarray(self.bandwidth, jnp.float32), jnp.asarray(self.to_input, jnp.float32)
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Squared error and one of three sparsity terms."""
         del key
         pre, batch = self.pre_acts(params, x), x.shape[0]
@@ -175,8 +175,7 @@ class JumpReLU(SAE):
                 sparsity = jnp.mean((l0 - self.l0_target) ** 2) * 2 / self.l0_target
         terms = {"mse": squared_error(error), "sparsity": self.penalty * sparsity}
         if not validate.is_concrete(self.pre_act_penalty) or self.pre_act_penalty > 0:
-            below = (
-                jnp.where(pre > MASKED_PRE_ACT, jax.nn.relu(params["threshold"] - pre), 0.0).sum(0) @ norms
-            )
+            missing = jax.nn.relu(lead(params["threshold"], pre) - pre)
+            below = jnp.where(pre > MASKED_PRE_ACT, missing, 0.0).sum(0) @ norms
             terms["pre_act"] = self.pre_act_penalty * below / batch
         return self.report(state, latents, terms, error)

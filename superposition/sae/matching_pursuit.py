@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.rank import lead
@@ -14,7 +15,7 @@ from superposition.errors import ConfigError
 from superposition.sae import _parts
 from superposition.sae._base import SAE
 from superposition.sae._parts import Info, Params, State, squared_error, start, unit_rows
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Inputs, Latents, Outputs, PRNGKey, Scalar, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class MatchingPursuit(SAE):
         """Whether decoder rows are kept at norm 1."""
         return self.d_out is None
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Unit rows; b_dec 0."""
         params = start(
             key, self.d_in, self.d_sae, self.target_width, decoder_norm=1.0, tied=self.d_out is None
@@ -74,19 +75,19 @@ class MatchingPursuit(SAE):
         del state
         return {} if self.d_out is None else {"W_enc": unit_rows(params["W_enc"].T).T}
 
-    def pre_acts(self, params: Params, x: Array) -> Array:
+    def pre_acts(self, params: Params, x: Inputs) -> Inputs:
         """X - b_dec: pursuit has residuals, not pre-activations; (..., d_in) -> (..., d_in)."""
         return x - lead(params["b_dec"], x) if self.apply_b_dec_to_input else x
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Inputs) -> Latents:
         """Latents by pursuit of pre, (..., d_in) -> (..., d_sae)."""
         return self.pursue(params, pre.reshape(-1, self.d_in)).reshape(*pre.shape[:-1], self.d_sae)
 
-    def dictionary(self, params: Params) -> Array:
+    def dictionary(self, params: Params) -> Float[Array, "d_sae d_in"]:
         """D (d_sae, d_in)."""
         return jnp.asarray(params["W_dec"] if self.d_out is None else params["W_enc"].T)
 
-    def pursue(self, params: Params, x: Array) -> Array:
+    def pursue(self, params: Params, x: InputBatch) -> Float[Array, "batch d_sae"]:
         """Latents (batch, d_sae) of residuals x (batch, d_in). Stops for the batch when every example has."""
         D, batch = self.dictionary(params), jnp.arange(x.shape[0])
         chosen, live = _choose(self, jax.lax.stop_gradient(D), jax.lax.stop_gradient(x))
@@ -101,7 +102,7 @@ class MatchingPursuit(SAE):
         start = (x, jnp.zeros((x.shape[0], self.d_sae)))
         return jax.lax.scan(follow, start, (chosen, live))[0][1]
 
-    def decode(self, params: Params, latents: Array, x: Array | None = None) -> Array:
+    def decode(self, params: Params, latents: Latents, x: Inputs | None = None) -> Outputs:
         """F W_dec + b_dec; b_dec only where it was subtracted, as the encoder is tied (SAELens)."""
         if self.d_out is None and not self.apply_b_dec_to_input:
             return self.matmul(latents, params["W_dec"])
@@ -125,8 +126,8 @@ class MatchingPursuit(SAE):
         return replace(self, residual_threshold=self.residual_threshold / scale_in), folded
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Squared error."""
         del key
         latents = self.pursue(params, self.pre_acts(params, x))

@@ -13,7 +13,7 @@ from superposition.errors import ConfigError
 from superposition.sae import _select, _topk
 from superposition.sae._auxk import auxk
 from superposition.sae._parts import Info, Params, State, normalized_error, tally
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, PRNGKey, Scalar, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Matryoshka(_topk.BatchTopKFamily):
         return self.prefixes or ()
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Mean normalised squared error of the prefixes, and AuxK on the whole."""
         pre = jax.lax.stop_gradient(self.pre_acts(params, x))
         least = _select.least_kept(pre, self.k)

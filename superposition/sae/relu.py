@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jax import Array
 
 from superposition.sae import _l1
 from superposition.sae._parts import Params, start, without_unused
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, PerLatent, PRNGKey, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ class ReLU(_l1.L1Family):
         """False: the penalty has the norms."""
         return False
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Random decoder directions of norm 0.1, tied encoder (an SAE's), biases 0."""
         del x, y
         tied = self.d_out is None
         return without_unused(self, start(key, self.d_in, self.d_sae, self.target_width, tied=tied))
 
-    def weights(self, params: Params) -> Array:
+    def weights(self, params: Params) -> PerLatent:
         """||W_dec,i||, (d_sae,)."""
         return jnp.linalg.norm(params["W_dec"], axis=-1)

@@ -6,12 +6,11 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from superposition.sae import _select, _sparse, _topk
 from superposition.sae._auxk import auxk
 from superposition.sae._parts import Info, Params, State, median_start, normalized_error, tally
-from superposition.typing import PRNGKey
+from superposition.typing import InputBatch, Latents, PRNGKey, Scalar, TargetBatch
 
 
 @dataclass(frozen=True)
@@ -38,11 +37,11 @@ class TopK(_topk.TopKFamily):
         """Raise ConfigError for settings out of range."""
         _topk.check(self)
 
-    def init_params(self, key: PRNGKey, x: Array | None = None, y: Array | None = None) -> Params:
+    def init_params(self, key: PRNGKey, x: InputBatch | None = None, y: TargetBatch | None = None) -> Params:
         """Unit decoder rows; b_dec at the geometric median of the target (x for an SAE)."""
         return median_start(self, key, x, y)
 
-    def activate(self, params: Params, pre: Array) -> Array:
+    def activate(self, params: Params, pre: Latents) -> Latents:
         """The k largest, where positive."""
         slots = _topk.slots_per_example(self)
         values, columns = jax.lax.top_k(pre, slots)
@@ -50,8 +49,8 @@ class TopK(_topk.TopKFamily):
         return jnp.put_along_axis(jnp.zeros_like(pre), columns, values, -1, inplace=False)
 
     def loss(
-        self, params: Params, state: State, x: Array, y: Array, key: PRNGKey
-    ) -> tuple[Array, tuple[State, Info]]:
+        self, params: Params, state: State, x: InputBatch, y: TargetBatch, key: PRNGKey
+    ) -> tuple[Scalar, tuple[State, Info]]:
         """Normalised squared error and AuxK, over active latents alone where that is faster."""
         del key
         pre, width = jax.lax.stop_gradient(self.pre_acts(params, x)), _topk.slots_per_example(self)

@@ -4,11 +4,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from superposition._internal.strict_json import strict_json
 from superposition.errors import ConfigError, CorruptError
 
 RESULTS, HISTORY, DICTIONARY = "results.json", "history.json", "dictionary.npy"
 FORMAT = 1
+MEASURED = {"l0", "fvu", "dead"}  # curves beside the terms of the loss
 
 
 def read_results(directory: Path) -> dict[str, Any]:
@@ -61,3 +64,32 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_history(directory: Path) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Training curves of a run's SAEs, name -> (steps, term -> values), as `plot.history` takes them; {} for none.
+
+    The loss is the sum of its terms. Raises CorruptError for a file that cannot be read.
+    """
+    path = directory / HISTORY
+    if not path.is_file():
+        return {}
+    curves = {}
+    try:
+        for name, entry in strict_json(path, path.read_bytes()).items():
+            steps = np.array(entry["steps"], float)
+            if not len(steps):
+                continue
+            values = {k: np.array(v, float) for k, v in entry.items() if k != "steps"}
+            if wrong := [k for k, v in values.items() if steps.ndim != 1 or v.shape != steps.shape]:
+                raise ValueError(f"expected a number a step, got others of {wrong[:8]}")
+            if missing := MEASURED - values.keys():
+                raise ValueError(f"{sorted(missing)} are missing")
+            terms = [v for k, v in values.items() if k not in (*MEASURED, "penalty")]
+            values["loss"] = np.sum(terms, 0) + 0 * steps
+            curves[name] = (steps, values)
+    except ConfigError:
+        raise
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path} is damaged: {error}; remove it, or train again") from error
+    return curves

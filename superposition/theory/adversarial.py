@@ -147,7 +147,7 @@ def _along_rows(model: ToyModel, params: Any, x: Array, weight: Array, norm: Arr
 
     def worst(one: Array) -> tuple[Array, Array]:
         unit, outputs = attack(one, norm)
-        losses = ((model.target(one) - outputs) ** 2) @ weight
+        losses = ((model.target(one)[None] - outputs) ** 2) @ weight
         at = jnp.argmax(losses)
         n = len(unit)
         return jnp.where(at < n, norm, -norm) * unit[at % n], losses[at]
@@ -162,7 +162,7 @@ def _of_sums(model: Tied, params: Any) -> Rows:
     moved = unit @ A
 
     def attack(one: Array, norm: Array) -> tuple[Array, Array]:
-        z = A @ one + params.b + norm * jnp.concatenate([moved, -moved])
+        z = (A @ one + params.b)[None] + norm * jnp.concatenate([moved, -moved])
         return unit, jax.nn.relu(z) if model.activation == "relu" else z
 
     return attack

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
@@ -102,7 +103,7 @@ TRIANGLE = Phase("triangle", np.array([[1.0, -0.5, -0.5], [0, _ROOT, -_ROOT]]), 
 """W perpendicular to (1, 1, 1), which the paper leaves out."""
 
 
-def phase_losses(phases: Sequence[Phase], r: Any, p: Any) -> np.ndarray:
+def phase_losses(phases: Sequence[Phase], r: Any, p: Any) -> Float[np.ndarray, "phase *shape"]:
     """Loss of every phase, (phase, ...), r and p broadcast against each other.
 
     >>> from superposition import theory
@@ -114,7 +115,7 @@ def phase_losses(phases: Sequence[Phase], r: Any, p: Any) -> np.ndarray:
     return np.stack([phase.loss(r, p) for phase in phases])
 
 
-def boundary_2_1(r: Any) -> np.ndarray:
+def boundary_2_1(r: Any) -> Float[np.ndarray, "*shape"]:
     """Density below which superposition wins at n=2, m=1: 4r / (2 + 5r) for r <= 1, 4 / (5 + 2r) above. r >= 0.
 
     >>> from superposition import theory
@@ -126,7 +127,7 @@ def boundary_2_1(r: Any) -> np.ndarray:
     return np.where(r <= 1, 4 * r / (2 + 5 * r), 4 / (5 + 2 * r))
 
 
-def boundary_3_2(r: Any) -> np.ndarray:
+def boundary_3_2(r: Any) -> Float[np.ndarray, "*shape"]:
     """The same at n=3, m=2: 4r / (2 + 5r) for r <= 1, and 4/7 above, where the others pair up. r >= 0.
 
     >>> from superposition import theory

@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition._internal.recipe import Recipe
 from superposition.errors import ConfigError
-from superposition.typing import PRNGKey, PyTree
+from superposition.typing import Examples, Importance, PerFeature, PerHidden, PRNGKey, PyTree, Scalar
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,16 @@ class ToyModel(Recipe, ABC):
         """Fresh parameters from a key."""
 
     @abstractmethod
-    def encode(self, params: Any, x: Array) -> Array:
+    def encode(self, params: Any, x: PerFeature) -> PerHidden:
         """Features (n_features,) -> hidden activations h (n_hidden,)."""
 
     @abstractmethod
-    def apply(self, params: Any, x: Array) -> Array:
+    def apply(self, params: Any, x: PerFeature) -> PerFeature:
         """Features (n_features,) -> outputs (n_features,)."""
 
-    def __call__(self, params: Any, x: Array) -> Array:
+    def __call__(
+        self, params: Any, x: Float[Array, "*batch n_features"]
+    ) -> Float[Array, "*batch n_features"]:
         """As `apply`, with any leading batch axes: features (..., n_features) -> outputs (..., n_features)."""
         x = validate.array("x", x)
         if x.ndim == 0 or x.shape[-1] != self.n_features:
@@ -76,15 +79,15 @@ class ToyModel(Recipe, ABC):
         rows = x.reshape(-1, self.n_features)
         return jax.vmap(self.apply, in_axes=(None, 0))(params, rows).reshape(x.shape)
 
-    def target(self, x: Array) -> Array:
+    def target(self, x: PerFeature) -> PerFeature:
         """What the outputs should be; the features themselves unless a model computes something."""
         return x
 
-    def loss(self, params: Any, x: Array, importance: Array) -> Array:
+    def loss(self, params: Any, x: PerFeature, importance: PerFeature) -> Scalar:
         """sum_i I_i (target_i - x'_i)^2 for one example (Elhage et al. 2022, "Loss")."""
         return jnp.sum(importance * (self.target(x) - self.apply(params, x)) ** 2)
 
-    def gradient(self, params: Any, importance: Array, x: Array) -> Any:
+    def gradient(self, params: Any, importance: PerFeature, x: Examples) -> Any:
         """Gradient of the mean loss of one model on a batch: importance (n,), x (n, batch)."""
 
         def mean_loss(p: PyTree) -> Array:
@@ -92,13 +95,15 @@ class ToyModel(Recipe, ABC):
 
         return jax.grad(mean_loss)(params)
 
-    def narrow_gradient(self, params: Any, importance: Array, x: Sequence[Array]) -> Any:
+    def narrow_gradient(
+        self, params: Any, importance: Importance, x: Sequence[Float[Array, "batch cell"]]
+    ) -> Any:
         """Gradients of many models: parameters (cell, ...), importance (cell, n), x n arrays (batch, cell).
 
         Called where `narrow` holds.
         """
         raise NotImplementedError(f"{type(self).__name__} has no layout with models last")
 
-    def gradient_at_zero(self, params: Any, importance: Array) -> Any:
+    def gradient_at_zero(self, params: Any, importance: PerFeature) -> Any:
         """Gradient of one model's loss on the all-zero example."""
         return jax.grad(self.loss)(params, jnp.zeros(self.n_features), importance)

@@ -8,12 +8,13 @@ from typing import ClassVar, Literal
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.errors import ConfigError
 from superposition.toy import gradient
 from superposition.toy._base import ToyModel
-from superposition.typing import PRNGKey, ToyParams
+from superposition.typing import Examples, Importance, PerFeature, PerHidden, PRNGKey, ToyParams
 
 INITS = ("xavier", "anthropic")
 NARROW_FEATURES = 4
@@ -65,31 +66,33 @@ class Tied(ToyModel):
             W = xavier(key, self.n_hidden, self.n_features)
         return ToyParams(W, jnp.zeros(self.n_features))
 
-    def encode(self, params: ToyParams, x: Array) -> Array:
+    def encode(self, params: ToyParams, x: PerFeature) -> PerHidden:
         """H = W x, (n_features,) -> (n_hidden,)."""
         return params.W @ x
 
-    def apply(self, params: ToyParams, x: Array) -> Array:
+    def apply(self, params: ToyParams, x: PerFeature) -> PerFeature:
         """X' = f(W^T W x + b), (n_features,) -> (n_features,)."""
         z = params.W.T @ self.encode(params, x) + params.b
         return jax.nn.relu(z) if self.activation == "relu" else z
 
-    def gradient(self, params: ToyParams, importance: Array, x: Array) -> ToyParams:
+    def gradient(self, params: ToyParams, importance: PerFeature, x: Examples) -> ToyParams:
         """By superposition.toy.gradient.wide."""
         return gradient.wide(self.activation, params, importance, x)
 
-    def narrow_gradient(self, params: ToyParams, importance: Array, x: Sequence[Array]) -> ToyParams:
+    def narrow_gradient(
+        self, params: ToyParams, importance: Importance, x: Sequence[Float[Array, "batch cell"]]
+    ) -> ToyParams:
         """By superposition.toy.gradient.narrow."""
         return gradient.narrow(self.activation, params, importance, x)
 
-    def gradient_at_zero(self, params: ToyParams, importance: Array) -> ToyParams:
+    def gradient_at_zero(self, params: ToyParams, importance: PerFeature) -> ToyParams:
         """dL/db = 2 I_i f(b_i): on the all-zero example x' = f(b)."""
         return ToyParams(
             jnp.zeros_like(params.W), gradient.silent_bias_gradient(self.activation, params, importance)
         )
 
 
-def xavier(key: PRNGKey, rows: int, columns: int) -> Array:
+def xavier(key: PRNGKey, rows: int, columns: int) -> Float[Array, "{rows} {columns}"]:
     """A (rows, columns) matrix of U(-r, r), r = sqrt(6 / (rows + columns))."""
     bound = math.sqrt(6 / (rows + columns))
     return jax.random.uniform(key, (rows, columns), minval=-bound, maxval=bound)

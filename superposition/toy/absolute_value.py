@@ -6,12 +6,13 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from superposition._internal import validate
 from superposition.toy import unrolled
 from superposition.toy._base import ToyModel
 from superposition.toy._tied import xavier
-from superposition.typing import ComputationParams, PRNGKey
+from superposition.typing import ComputationParams, Examples, PerFeature, PerHidden, PRNGKey
 
 INITS = ("open", "xavier")
 
@@ -57,23 +58,23 @@ class AbsoluteValue(ToyModel):
         W_out = jnp.abs(W_in.T) / 4 if self.init == "open" else xavier(out, n, m)
         return ComputationParams(W_in, W_out, jnp.zeros(n))
 
-    def encode(self, params: ComputationParams, x: Array) -> Array:
+    def encode(self, params: ComputationParams, x: PerFeature) -> PerHidden:
         """H = ReLU(W_in x), (n_features,) -> (n_hidden,)."""
         return jax.nn.relu(params.W_in @ x)
 
-    def apply(self, params: ComputationParams, x: Array) -> Array:
+    def apply(self, params: ComputationParams, x: PerFeature) -> PerFeature:
         """Y = ReLU(W_out h + b), (n_features,) -> (n_features,)."""
         return jax.nn.relu(params.W_out @ self.encode(params, x) + params.b)
 
-    def target(self, x: Array) -> Array:
+    def target(self, x: Float[Array, "n_features *batch"]) -> Float[Array, "n_features *batch"]:
         """|x|."""
         return jnp.abs(x)
 
-    def gradient(self, params: ComputationParams, importance: Array, x: Array) -> ComputationParams:
+    def gradient(self, params: ComputationParams, importance: PerFeature, x: Examples) -> ComputationParams:
         """As autodiff, by superposition.toy.unrolled.hidden_relu."""
         return ComputationParams(*unrolled.hidden_relu(*params, importance, x, jnp.abs(x)))
 
-    def gradient_at_zero(self, params: ComputationParams, importance: Array) -> ComputationParams:
+    def gradient_at_zero(self, params: ComputationParams, importance: PerFeature) -> ComputationParams:
         """dL/db = 2 I_i ReLU(b_i): on the all-zero example y = ReLU(b)."""
         W_in, W_out, b = params
         return ComputationParams(jnp.zeros_like(W_in), jnp.zeros_like(W_out), 2 * importance * jax.nn.relu(b))

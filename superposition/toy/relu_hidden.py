@@ -5,12 +5,11 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax import Array
 
 from superposition.toy import unrolled
 from superposition.toy._base import ToyModel
 from superposition.toy._tied import xavier
-from superposition.typing import PRNGKey, ToyParams
+from superposition.typing import Examples, PerFeature, PerHidden, PRNGKey, ToyParams
 
 
 @dataclass(frozen=True)
@@ -33,21 +32,21 @@ class ReLUHidden(ToyModel):
         """Fresh parameters from a key."""
         return ToyParams(xavier(key, self.n_hidden, self.n_features), jnp.zeros(self.n_features))
 
-    def encode(self, params: ToyParams, x: Array) -> Array:
+    def encode(self, params: ToyParams, x: PerFeature) -> PerHidden:
         """H = ReLU(W x), (n_features,) -> (n_hidden,)."""
         return jax.nn.relu(params.W @ x)
 
-    def apply(self, params: ToyParams, x: Array) -> Array:
+    def apply(self, params: ToyParams, x: PerFeature) -> PerFeature:
         """X' = ReLU(W^T h + b), (n_features,) -> (n_features,)."""
         return jax.nn.relu(params.W.T @ self.encode(params, x) + params.b)
 
-    def gradient(self, params: ToyParams, importance: Array, x: Array) -> ToyParams:
+    def gradient(self, params: ToyParams, importance: PerFeature, x: Examples) -> ToyParams:
         """As autodiff: W is used twice, so dL/dW = h g^T + u x^T (superposition.toy.unrolled)."""
         W, b = params
         into, out, db = unrolled.hidden_relu(W, W.T, b, importance, x, x)
         return ToyParams(into + out.T, db)
 
-    def gradient_at_zero(self, params: ToyParams, importance: Array) -> ToyParams:
+    def gradient_at_zero(self, params: ToyParams, importance: PerFeature) -> ToyParams:
         """dL/db = 2 I_i ReLU(b_i): on the all-zero example x' = ReLU(b)."""
         W, b = params
         return ToyParams(jnp.zeros_like(W), 2 * importance * jax.nn.relu(b))

@@ -31,11 +31,17 @@ class AdamW(Recipe):
     """
 
     learning_rate: float = 1e-3
+    """AdamW's learning rate."""
     weight_decay: float = 0.01
+    """AdamW's weight decay."""
     b1: float = 0.9
+    """AdamW's first decay rate."""
     b2: float = 0.999
+    """AdamW's second decay rate."""
     eps: float = 1e-8
+    """AdamW's epsilon."""
     schedule: str = "constant"
+    """Learning-rate schedule: constant, linear or cosine (to 0)."""
 
     def __post_init__(self) -> None:
         validate.settle(self)
@@ -95,12 +101,19 @@ class Adam(Recipe):
     """
 
     learning_rate: float = 3e-4
+    """Adam's learning rate."""
     b1: float = 0.9
+    """Adam's first decay rate."""
     b2: float = 0.999
+    """Adam's second decay rate."""
     eps: float = 1e-8
+    """Adam's epsilon."""
     warmup: float = 0.0
+    """Fraction of the steps over which the rate rises."""
     decay: float = 0.2
+    """Fraction of the steps over which the rate falls to 0."""
     clip: float = 1.0
+    """Global norm that gradients are cut to."""
 
     def __post_init__(self) -> None:
         validate.settle(self)

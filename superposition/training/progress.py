@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeAlias
@@ -31,26 +32,39 @@ def quiet(total: int) -> Iterator[Bar]:
 
 
 @contextmanager
-def terminal(total: int) -> Iterator[Bar]:
-    """A bar on standard error with the time that is left; plain and rare when that is not a terminal."""
+def terminal(total: int, each: int = 0, unit: str = "", doing: str = "training") -> Iterator[Bar]:
+    """A bar on standard error with the time that is left; plain and rare when that is not a terminal.
+
+    each, unit: what a step is made of; steps and units a second are shown where a unit is named.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("training"),
+        TextColumn(doing),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("steps"),
+        TextColumn("steps {task.fields[rate]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("training", total=total)
-        lock = threading.Lock()
+        task = bar.add_task(doing, total=total, rate="")
+        lock = threading.Lock()  # blocks train in threads of their own
 
         class _Terminal:
+            done, start, begin = 0, 0, 0.0
+
             def advance(self, steps: int) -> None:
                 with lock:
-                    bar.advance(task, steps)
+                    if (
+                        self.done == 0
+                    ):  # a resumed start, or the first chunk, whose time is mostly compilation
+                        self.begin, self.start = time.monotonic(), steps
+                    self.done += steps
+                    rate = (self.done - self.start) / max(time.monotonic() - self.begin, 1e-9)
+                    shown = unit and self.done > self.start
+                    speed = f"{rate:.4g} steps/s {rate * each:.3g} {unit}/s" if shown else ""
+                    bar.update(task, completed=self.done, rate=speed)
 
         yield _Terminal()
 

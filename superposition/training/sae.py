@@ -47,11 +47,15 @@ class SAERun(Recipe):
     data: Any = field(default=None, repr=False, compare=False)
     optimizer: Optimizer = field(default_factory=Adam)
     steps: int = 10_000
+    """Optimizer steps."""
     batch_size: int = 1024
+    """Examples a step."""
     penalty_warmup: float = 0.05
+    """Fraction of the steps over which a penalty rises."""
     l0_target: float | None = None
     controller: Controller | None = None
     normalize: bool = True
+    """Train on activations scaled to norm sqrt(d_in); folded into the weights at the end."""
 
     def __post_init__(self) -> None:
         if isinstance(self.data, OPTIMIZERS):
@@ -256,7 +260,7 @@ class Program:
         return replace(self.run.sae, **{**mine, **idle_settings(self.run)})  # type: ignore[arg-type]
 
     def _log_row(self, info: Any, y: Array, penalty: Array, silent: Array, sae: SAE) -> Array:
-        spread = jnp.sum((y - y.mean(0)) ** 2)
+        spread = jnp.sum((y - y.mean(0, keepdims=True)) ** 2)
         fvu = jnp.sum(info.error**2) / jnp.where(spread > 0, spread, 1.0)
         width = sae.d_sae if sae.width is None else sae.width
         inside = jnp.arange(sae.d_sae) < width

@@ -59,12 +59,18 @@ class ToyRun(Recipe):
     model: ToyModel = ReLUOutput()
     features: FeatureLaw = SparseUniform(density=1.0)
     importance: float | tuple[float, ...] = 1.0
+    """Importance of every feature, n_features numbers >= 0."""
     importance_base: float = 1.0
+    """Base r: feature i has its importance multiplied by r^i."""
     optimizer: Optimizer = field(default_factory=AdamW)
     steps: int = 10_000
+    """Optimizer steps."""
     batch_size: int = 1024
+    """Examples a step."""
     objective: str = "sampled"
+    """sampled: random batches; exact: the exact expected loss, without sampling."""
     sampling: str = "conditional"
+    """conditional: only examples in which something fires, the rest exactly; plain: as the notebook."""
     loss: Callable[[Any, Any, Any], Array] | None = field(default=None, metadata={"optional": True})
 
     def __post_init__(self) -> None:

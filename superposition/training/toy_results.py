@@ -53,6 +53,12 @@ def stored(results: xr.Dataset) -> tuple[ToyRun, dict[str, tuple[Any, ...]]]:
     return stored_recipe(results.attrs, rebuilt_run)
 
 
+def title_of(results: xr.Dataset) -> str:
+    """The model, its sizes and the steps of a sweep of toy models, in a few words."""
+    run, _ = stored(results)
+    return f"{type(run.model).__name__} n={run.model.n_features} m={run.model.n_hidden}, {run.steps} steps"
+
+
 def rebuilt_run(stored: Mapping[str, Any]) -> ToyRun:
     """The run that `recipe` made JSON of. Raises KeyError, TypeError and ConfigError for what is none."""
     kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in (*RECIPES, ToyRun)}

@@ -11,10 +11,12 @@ import pytest
 import safetensors
 
 from superposition.activations import array_stream, mixed_stream
+from superposition.activations import opened as opening
 from superposition.activations.cache import Cache, is_cache, open_cache
-from superposition.cli.sae import data as sae_data
 from superposition.cli.sae.config import DataConfig
+from superposition.cli.sae.data import open_data
 from superposition.errors import ConfigError, StoreError
+from superposition.evaluation.sae_directory import batches_of
 from superposition.sae import ReLU
 from superposition.storage import checkpoint
 from superposition.training import SAERun, fit, loop
@@ -255,7 +257,7 @@ def test_an_interrupted_fit_on_a_cache_goes_on_to_the_bit(tmp_path, monkeypatch)
 
 
 def opened(**settings):
-    return sae_data.open_data(DataConfig(**settings), train=True)
+    return open_data(DataConfig(**settings), train=True)
 
 
 def test_the_command_line_trains_on_a_cache(tmp_path):
@@ -263,7 +265,7 @@ def test_the_command_line_trains_on_a_cache(tmp_path):
     data = opened(activations=directory, array=RESID, targets_array=MLP)
     assert (data.d_in, data.d_out, data.available) == (5, 3, ROWS)
     assert data.about["cache"] == ABOUT
-    x = np.concatenate([batch.x for batch in data.batches(10**6)])
+    x = np.concatenate([batch.x for batch in batches_of(data, 10**6)])
     assert len({row.tobytes() for row in x}) == ROWS  # an epoch
     stream = opened(activations=directory, array=RESID).stream
     batch, _ = stream.next(stream.start(4), 0, 4)  # mixed: not neighbours
@@ -282,7 +284,7 @@ def test_large_arrays_are_read_from_their_file(tmp_path, monkeypatch):
     files_of = {"activations": tmp_path / "x.npy", "targets": tmp_path / "y.npy"}
     small = opened(**files_of)
     assert type(small.stream.source) is type(array_stream(KEY, x).source)
-    monkeypatch.setattr(sae_data, "LOADED", 1000)
+    monkeypatch.setattr(opening, "LOADED", 1000)
     batch, _ = (stream := opened(**files_of).stream).next(stream.start(10), 0, 10)
     np.testing.assert_array_equal(batch.y, 2 * batch.x[:, :3])
     assert {row.tobytes() for row in np.asarray(batch.x)} <= {row.tobytes() for row in x}

@@ -6,6 +6,7 @@ import pytest
 
 from superposition.cli import main
 from superposition.cli.command_line import tree
+from superposition.cli.help import examples_of
 from superposition.features import FEATURES, Zipf
 from superposition.toy import TOY_MODELS
 from superposition.training import open_sweep
@@ -42,21 +43,12 @@ def test_help_does_not_import_jax():
         "    assert cli.main([*words, '--help']) == 0\n"
         "heavy = {'jax', 'numpy', 'xarray', 'zarr', 'matplotlib', 'optax'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    done = python("-c", code, input="\n".join(path for path, _ in commands()))
+    done = python("-c", code, input="\n".join(main.COMMANDS))
     assert done.returncode == 0, done.stderr
     assert "--importance-base" in done.stdout
 
 
-def commands(table=main.COMMANDS, path=""):
-    """Every command, by its words."""
-    for name, entry in table.items():
-        if isinstance(entry, main.Group):
-            yield from commands(entry.commands, f"{path}{name} ")
-        else:
-            yield f"{path}{name}", entry
-
-
-@pytest.mark.parametrize(("path", "command"), list(commands()))
+@pytest.mark.parametrize(("path", "command"), main.COMMANDS.items())
 def test_help_has_every_flag_under_a_heading_and_examples_that_are_read(path, command, capsys):
     status, shown, errors = run(*path.split(), "--help", capsys=capsys)
     assert (status, errors) == (0, "")
@@ -67,11 +59,12 @@ def test_help_has_every_flag_under_a_heading_and_examples_that_are_read(path, co
     assert [flag for flag in leaf.flag_of.values() if f"\n  {flag}" not in shown] == []
     assert not {"None", "(default", "()", "{"} & set(shown.split())
     assert "default:" not in shown
-    for line in command.examples:
+    examples = examples_of(command.settings)
+    assert examples
+    for line in examples:
         assert f"\n  {line}\n" in shown
         assert f"{line} ".startswith(f"superposition {path} ")
-        main.parse(main.settings_type(main.COMMANDS), shlex.split(line)[1:], prog="superposition",
-                   config=(main.tyro.conf.OmitArgPrefixes,))  # fmt: skip
+        main.read(shlex.split(line)[1:])
 
 
 def test_every_setting_of_a_toy_run_has_a_flag():

@@ -7,11 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+from superposition.activations.read import read_array
 from superposition.cli import main
-from superposition.cli.sae import figures
 from superposition.errors import ConfigError, SuperpositionError
 from superposition.pages.server.served import first_page, read_index
 from superposition.pages.write import write
+from superposition.plot import overview
 from superposition.storage.sae_runs import read_results
 from tests.oracles.pages import pages
 from tests.oracles.unsealed import unsealed
@@ -41,9 +42,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def copy(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        figures, "_figures", lambda *args, **kwargs: figures._history(args[1], {"seed=0"}) and []
-    )
+    monkeypatch.setattr(overview, "save_saes", lambda *args, **kwargs: [])
     return shutil.copytree(trained, tmp_path / "run")
 
 
@@ -146,7 +145,7 @@ def test_no_change_of_a_runs_dictionary_ends_in_a_traceback(trained, tmp_path):
     expected, same = np.load(path), 0
     for i in range(300):
         path.write_bytes(torn(good[:128], choose) + good[128:] if i % 2 else torn(good, choose))
-        found = read(figures.read_array, path)
+        found = read(read_array, path)
         same += np.array_equal(found, expected)
         assert found is None or found.size == expected.size
     assert same > 0

@@ -7,9 +7,9 @@ import pytest
 
 from superposition.cli import main
 from superposition.cli.features.config import OnSAE
-from superposition.cli.features.on_sae import open_sae
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.text import read_tokens
+from superposition.cli.llm.data import read_tokens
+from superposition.cli.llm.needs import open_sae
 from superposition.interventions import firing, latents_of
 from superposition.llm import LanguageModel
 from superposition.pages.server.live import answers

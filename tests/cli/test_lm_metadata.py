@@ -7,8 +7,7 @@ import pytest
 
 from superposition.cli import settings
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.data import open_model, place_of
-from superposition.cli.llm.text import read_tokens
+from superposition.cli.llm.data import open_model, place_of, read_tokens
 from superposition.errors import ConfigError
 from superposition.llm.packing import token_array
 from superposition.llm.text import read_text
@@ -57,7 +56,7 @@ def test_rows_of_tokens(folder, ids, options, begins, slice_, excluded):
     [
         ({}, False, [1, None], "eos"),
         ({"bos": True}, True, [None], "eos"),
-        ({"no_bos": True, "sequence_separator": "bos"}, False, [1, None], "bos"),
+        ({"bos": False, "sequence_separator": "bos"}, False, [1, None], "bos"),
         ({"sequence_separator": "none"}, False, [1, None], None),
     ],
 )
@@ -82,10 +81,10 @@ def test_a_folder_is_no_model_of_transformer_lens(folder):
 
 def test_settings_that_contradict_each_other_are_refused(folder, tmp_path):
     for options, said in (
-        ({"bos": True, "no_bos": True}, "contradict each other"),
         ({"sequence_separator": "sep"}, "sequence_separator must be one of"),
         ({"tokens": tmp_path / "x.npy", "sequence_separator": "bos"}, "leave --sequence-separator out"),
         ({"tokens": tmp_path / "x.npy", "bos": True}, "leave --bos out"),
+        ({"tokens": tmp_path / "x.npy", "bos": False}, "leave --no-bos out"),
     ):
         config = TextConfig(model=str(folder), **options)
         with pytest.raises(ConfigError, match=said):

@@ -5,7 +5,7 @@ import pytest
 
 from superposition._internal import registry
 from superposition.cli import main
-from superposition.cli.command_line import Leaf, checked, tree
+from superposition.cli.command_line import checked, tree
 from superposition.errors import ConfigError
 from tests.support.processes import python
 
@@ -93,6 +93,9 @@ serve --pages none | none: no such file
 steer | --latent
 steer none --latent 3 | none: no such file
 ablate | --prompt
+llm generate --bos --no-bos | --bos and --no-bos contradict each other; give one of them
+steer --latent 1 --no-keep-bos --keep-bos | --no-keep-bos and --keep-bos contradict each other
+llm train-sae --out HERE --resume | HERE is not the directory of a run; choose another --out
 llm train-sae | --out
 llm train-sae --out X --steps 0 | steps must be
 llm train-sae --out X --architecture rleu | did you mean relu?
@@ -156,28 +159,19 @@ def test_no_slip_waits_for_jax(tmp_path):
     ],
 )
 def test_what_can_be_understood_is(given, understood):
-    assert checked(main.settings_type(main.COMMANDS), given.split(), "superposition") == understood.split()
+    path = main.command_named(given.split())
+    words = given.removeprefix(path).split()
+    assert [*path.split(), *checked(main.COMMANDS[path].settings, words, "x")] == understood.split()
 
 
 def test_the_table_of_flags_is_the_parsers():
     """Every flag that the parser's help names is known, and no other."""
-
-    def leaves(node, path=()):
-        if isinstance(node, Leaf):
-            yield path, node
-        else:
-            for name, part in node.items():
-                yield from leaves(part, (*path, name))
-
-    for path, leaf in leaves(tree(main.settings_type(main.COMMANDS))):
-        for flag, kind in leaf.flags.items():
+    for command in main.COMMANDS.values():
+        for flag, kind in tree(command.settings).flags.items():
             if kind.kind is bool:
                 continue
             value = "2" if kind.kind is not None else "None" if kind.optional else "x"
-            assert checked(main.settings_type(main.COMMANDS), [*path, flag, value], "superposition")[-2:] == [
-                flag,
-                value,
-            ]
+            assert checked(command.settings, [flag, value], "x") == [flag, value]
 
 
 def test_a_bare_command_shows_its_help_and_version_is_said(capsys):

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from superposition.cli import main, settings
-from superposition.cli.features.ablation import ablate
+from superposition.cli.features.acts import ablate, steer
 from superposition.cli.features.config import AblateConfig, OnSAE, PageConfig, SteerConfig
-from superposition.cli.features.on_sae import open_sae
 from superposition.cli.features.page import write_pages
-from superposition.cli.features.steering import steer
 from superposition.cli.llm.config import LMEvalConfig
-from superposition.cli.llm.evaluation import eval_saes
-from superposition.cli.llm.needs import text_for
+from superposition.cli.llm.needs import open_sae, text_for
+from superposition.cli.llm.run import eval_saes
 from superposition.errors import ConfigError
 from superposition.llm import LanguageModel
 from superposition.pages.server.live import answers
@@ -171,12 +169,10 @@ def test_special_tokens_count_where_the_sae_was_trained_on_them(tmp_path, model,
     assert tokens.usable.all()
     assert "special tokens count as text does" in capsys.readouterr().err
     _, tokens = rows_of(
-        tmp_path, model, text, {"exclude_special_tokens": False, "context_size": 8}, no_keep_bos=True
+        tmp_path, model, text, {"exclude_special_tokens": False, "context_size": 8}, keep_bos=False
     )
     assert not tokens.usable[:, 0].any()
     assert "--no-keep-bos wins over exclude_special_tokens false in its metadata" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="--keep-bos and --no-keep-bos contradict each other"):
-        measured([tmp_path / "sae"], model, text, keep_bos=True, no_keep_bos=True)
 
 
 def test_rows_of_ids_are_compared_with_what_the_sae_was_trained_on(tmp_path, model, capsys):
@@ -207,7 +203,7 @@ def test_latents_are_ablated_and_shown_where_the_sae_was_trained(tmp_path, model
     common = {"sae": attached.name, "model": model, "text": text, "steps": 1, "top": 2}
     few = attached.lm.tokenizer.decode(attached.lm.token_ids(PROMPT)[:2])
     with pytest.raises(
-        ConfigError, match=r"was trained on the positions \[3, null, null\], and the prompt has 3 tokens"
+        ConfigError, match=r"the prompt has 3 tokens, and yields no token at the positions \[3, null, null\]"
     ):
         ablate(AblateConfig(**common, prompt=few))
 

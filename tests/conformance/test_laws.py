@@ -89,7 +89,7 @@ def test_every_law_can_be_planted(name):
     world = Planted(FEATURES[name](density=0.5), Dictionary(N, 4), bias_norm=0.5)
     built = world.build()
     acts, x = world.draw(built, key_words(jax.random.key(0)), 0, 32)
-    np.testing.assert_allclose(acts, x @ built.dictionary + built.bias, atol=1e-5)
+    np.testing.assert_allclose(acts, x @ built.dictionary + built.bias[None], atol=1e-5)
 
 
 def test_a_trained_tree_scales_its_density_with_the_sweep():

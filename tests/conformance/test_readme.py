@@ -70,8 +70,7 @@ def test_python_blocks_run(code, tmp_path, monkeypatch):
 def test_commands_are_read_by_the_programs_they_call(line):
     words = shlex.split(line, comments=True)
     if words[0] == "superposition":
-        main.parse(main.settings_type(main.COMMANDS), words[1:], prog="superposition",
-                   config=(main.tyro.conf.OmitArgPrefixes,))  # fmt: skip
+        main.read(words[1:])
     elif words[0] == "make":
         assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
     elif words[:3] == ["python", "-m", "experiments"]:

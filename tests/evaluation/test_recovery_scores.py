@@ -40,7 +40,7 @@ def test_every_architecture_scores_the_same_from_python_as_from_the_command_line
     (record,) = json.loads((tmp_path / "o" / "results.json").read_text())["records"]
 
     stream = planted_stream(jax.random.key(5), world)
-    config = main.parse(TrainConfig, arguments, prog="x", config=(main.tyro.conf.OmitArgPrefixes,))
+    config = main.parse(TrainConfig, arguments, prog="x")
     trained = fit(config.plan(WIDTH, None, 7)[0], stream, seed=3)
     read = formats.load(tmp_path / "o" / record["name"])
     truth = stream.dictionary

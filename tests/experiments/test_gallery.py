@@ -14,14 +14,14 @@ CLAIM = {
     "claim": "a < b",
     "paper": "says",
     "measured": "3",
-    "holds": True,
-    "verdict": "holds",
+    "source": "the paper's sentence",
+    "evidence": True,
 }
 
 
 @pytest.fixture
 def folder(tmp_path):
-    claims = [CLAIM, {**CLAIM, "claim": "fails <b>", "holds": False, "verdict": "does not hold"}]
+    claims = [CLAIM, {**CLAIM, "claim": "fails <b>", "evidence": False}]
     content = {"experiment": "mine", "title": "A & B", "claims": claims, "seconds": 2.0}
     (tmp_path / "mine.json").write_text(json.dumps(content))
     about = PngImagePlugin.PngInfo()
@@ -39,20 +39,22 @@ def test_the_committed_gallery_is_of_the_committed_figures():
 def test_every_picture_stands_with_its_claims_and_nothing_is_taken_for_markup(folder):
     html = gallery.page(folder)
     assert "1 experiments hold 2 claims" in html.replace("\n", " ")
-    assert "1 hold, 1 do not" in html
+    assert "<td>the paper's sentence</td><td>1</td><td>1</td><td>0</td>" in html
     assert html.count("<img ") == 2  # mine.png and mine-2.png
     assert 'src="mine-2.png" width="5" height="3"' in html
     assert 'alt="says &quot;this&quot;"' in html
     assert "<h3>A &amp; B</h3>" in html
     assert "fails &lt;b&gt;" in html
-    assert '<td class="no">does not hold</td>' in html
+    assert '<td class="fails">does not hold</td>' in html
     assert "http" not in html
 
 
 def test_the_lectures_slides_are_experiments_and_their_claims_come_in_the_order_of_the_slides(tmp_path):
     for name in lecture.SLIDES:
         assert hasattr(find.load(name), "draw")
-        (tmp_path / f"{name}.json").write_text(json.dumps({"claims": [{**CLAIM, "claim": name}]}))
+        (tmp_path / f"{name}.json").write_text(
+            json.dumps({"experiment": name, "claims": [{**CLAIM, "claim": name}]})
+        )
     assert [claim.claim for claim in lecture.claims(tmp_path)] == list(lecture.SLIDES)
 
 

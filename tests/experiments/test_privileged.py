@@ -95,7 +95,7 @@ def test_another_structure_breaks_the_claims_about_it_and_no_other(density, word
 
 def test_six_in_four_may_be_second_by_less_than_one_percent():
     other = {0.12: from_codes([(0,), (1, 4), (1, 2), (1, 3), (2, 3), (2, 4), (4,)])}
-    assert broken(WINNERS | other, gap=0.009) == {4}
+    assert broken(WINNERS | other, gap=0.009, error=0.001) == {4}
 
 
 def test_dropping_an_important_feature_is_no_binary_code_of_the_paper():
@@ -122,6 +122,17 @@ def test_the_statistics_follow_the_counts():
     ]
     assert holds(error=0.04) == [True, True, True, False]
     assert holds(error=0.04, alone=True) == [True] * 4
+
+
+@pytest.mark.parametrize(("gap", "verdict"), [(0.1, "holds"), (0.015, "undecided")])
+def test_a_structure_wins_if_the_next_is_further_off_than_the_error(gap, verdict):
+    (one,) = found({0.12: WINNERS[0.12]}, gap=gap, error=0.01)
+    assert one.rival
+    assert regimes._wins(one, one.neurons.name).verdict == verdict
+    assert regimes._wins(one, one.rival).verdict == (
+        "undecided" if verdict == "undecided" else "does not hold"
+    )
+    assert regimes._wins(one, "another") is False
 
 
 def test_gaps_are_of_paired_draws():

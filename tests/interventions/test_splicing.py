@@ -118,7 +118,9 @@ def test_gradients_flow_through_the_activation_and_the_latents():
 
     def total(x, v):
         (one,) = splice(
-            Attached(LM, LAST, sae, params), jax.tree_util.Partial(lambda v, f: f + v, v), error_term=True
+            Attached(LM, LAST, sae, params),
+            jax.tree_util.Partial(lambda v, f: f + v[None, None], v),
+            error_term=True,
         ).values()
         return one(x, None).sum()
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from superposition.errors import ConfigError
-from superposition.llm import LanguageModel, Layer, Rotary, Spec
+from superposition.llm import LanguageModel, Layer, Rotary, Spec, cross_entropy
 from superposition.llm.export import gpt2_config, save_gpt2
-from superposition.llm.pretrain import Inputs, Pretraining, losses
+from superposition.llm.pretrain import Inputs, Pretraining, losses, mean_loss
 from superposition.llm.sampled import sampled_tokens
 from superposition.training import loop
 
@@ -117,3 +117,16 @@ def test_the_model_card_reports_a_loss_below_the_bigram_on_every_source_it_was_t
         for source in record["train_tokens"]:
             assert record["loss"][source] < record["bigram"][source] - 0.3, source
         assert (resolve(name) / "model.safetensors").stat().st_size <= 2.5e6
+
+
+@pytest.mark.parametrize("block", [2**21, 130])  # one block, and several of which the last is not full
+def test_the_gradient_in_one_pass_is_that_of_the_losses(monkeypatch, block):
+    monkeypatch.setattr(cross_entropy, "BLOCK", block)
+    params = Pretraining(SPEC, 10).start(jax.random.key(1)).params
+    tokens = jax.random.randint(jax.random.key(2), (3, 16), 0, 40)
+    one, by_one = jax.value_and_grad(lambda p: mean_loss(SPEC, p, tokens))(params)
+    other, by_other = jax.value_and_grad(lambda p: losses(SPEC, p, tokens).mean())(params)
+    assert float(one) == pytest.approx(float(other), rel=1e-6)
+    assert float(mean_loss(SPEC, params, tokens)) == pytest.approx(float(other), rel=1e-6)
+    for name, gradient in by_other.items():
+        np.testing.assert_allclose(by_one[name], gradient, rtol=1e-4, atol=1e-7, err_msg=name)

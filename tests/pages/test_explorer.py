@@ -92,7 +92,7 @@ def test_the_page_waits_for_neither_jax_nor_matplotlib_nor_anywidget():
 
 def test_the_command_writes_the_page_and_opens_it(tmp_path, monkeypatch, capsys):
     opened = []
-    monkeypatch.setattr("superposition.cli.explore.run.show_file", lambda path: opened.append(path) or True)
+    monkeypatch.setattr("superposition.cli.toy.explore.show_file", lambda path: opened.append(path) or True)
     path = tmp_path / "live.html"
     assert main.main(["explore", "--view", "phase", "--out", str(path), "--no-open"]) == 0
     assert path.read_text("utf-8") == Explorer(view="phase").html()

@@ -75,9 +75,10 @@ def test_jumprelu_follows_the_straight_through_gradient(sparsity_loss, to_input,
     )
     params, (x, y) = params_of(sae), data(sae)
     z = sae_loss.pre_acts(sae, sae_loss.doubles(params), np.asarray(x))
-    window = np.abs(z - np.asarray(params["threshold"])) < sae.bandwidth / 2
-    assert (window & (z > params["threshold"])).any()
-    assert (window & (z <= params["threshold"])).any()  # both sides of it
+    threshold = np.asarray(params["threshold"])
+    window = np.abs(z - threshold) < sae.bandwidth / 2
+    assert (window & (z > threshold)).any()
+    assert (window & (z <= threshold)).any()  # both sides of it
     value, info, grads = graded(sae, params, state_of(sae), x, y)
     terms = sae_loss.loss("jumprelu", sae, params, x, y, None)
     for term, expected in terms.items():

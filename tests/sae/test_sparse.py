@@ -101,10 +101,10 @@ def masked(sae, params, x, y):
     on = sae_loss.selected(sae, sae_loss.doubles(params), np.asarray(x, float)) > 0
 
     def loss(p):
-        inside = x if sae.d_out else x - p["b_dec"]
-        f = jnp.where(on, inside @ p["W_enc"] + p["b_enc"], 0.0)
-        y_hat = f @ p["W_dec"] + p["b_dec"] + (x @ p["W_skip"].T if sae.skip else 0.0)
-        return jnp.sum((y - y_hat) ** 2) / jnp.sum((y - y.mean(0)) ** 2)
+        inside = x if sae.d_out else x - p["b_dec"][None]
+        f = jnp.where(on, inside @ p["W_enc"] + p["b_enc"][None], 0.0)
+        y_hat = f @ p["W_dec"] + p["b_dec"][None] + (x @ p["W_skip"].T if sae.skip else 0.0)
+        return jnp.sum((y - y_hat) ** 2) / jnp.sum((y - y.mean(0, keepdims=True)) ** 2)
 
     return jax.value_and_grad(loss)(params), on
 

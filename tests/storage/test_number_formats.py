@@ -70,7 +70,7 @@ def test_training_on_either_order_gives_the_same_sae(tmp_path, capsys, dtype):
 @pytest.mark.parametrize("kind", [".npy", ".npz", ".zarr", "F.npy"])
 @pytest.mark.parametrize("limit", [1, 2**30])
 def test_streams_of_files_are_the_same_in_memory_and_out_of_it(tmp_path, monkeypatch, kind, limit):
-    monkeypatch.setattr("superposition.cli.sae.data.LOADED", limit)
+    monkeypatch.setattr("superposition.activations.opened.LOADED", limit)
     streams = []
     for name, turn in (("native", np.asarray), ("other", other)):
         x, path = turn(ROWS.astype(np.float32)), tmp_path / f"{name}{kind}"

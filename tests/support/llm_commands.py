@@ -1,7 +1,7 @@
 """The commands of `superposition llm`, run in this process."""
 
 from superposition.cli import main, settings
-from superposition.cli.llm import text
+from superposition.cli.llm import data
 from superposition.cli.llm.config import TextConfig
 
 POST = "blocks.0.mlp.hook_post"
@@ -20,7 +20,7 @@ def run(*arguments, capsys):
 def tokens_of(lm, **options):
     config = TextConfig(**options)
     settings.check(config)
-    return text.read_tokens(config, lm)
+    return data.read_tokens(config, lm)
 
 
 def one_line(status, printed, errors, said, expected=2):

@@ -163,6 +163,47 @@ def minima():
     )
 
 
+def edits():
+    """Edits of a language model's activations, at a hook point whose heads are flattened for the SAE."""
+    from superposition import interventions as on
+    from superposition.llm import Context
+
+    model = sp.sae.ReLU(d_in=8, d_sae=5)
+    params = trace(model.init_params, jax.random.key(0))
+    where = jax.ShapeDtypeStruct((2, 3), bool)
+
+    def edited(x, positions, where, params, row, pool):
+        context = Context("blocks.0.attn.hook_z", positions, None)
+        steered = on.Steer(row, model)
+        clamped = on.Clamp(params, model, jnp.array([1, 4]), on.Draw(pool, jax.random.key(0)))
+        for edit in (steered, clamped, on.At(clamped, where), on.From(steered, 1), on.Replace(0.0)):
+            x = edit(x, context)
+        for error_term in (False, True):
+            x = on.Splice(params, model, lambda f: 2 * f, error_term)(x, context)
+        return x
+
+    trace(edited, floats(2, 3, 4, 2), integers(2, 3), where, params, floats(8), floats(7, 2))
+    trace(on.Logit(2, other=1), floats(2, 3, 9))
+    trace(on.kl, floats(2, 3, 9), floats(2, 3, 9))
+
+
+def language_models():
+    """The forward pass of a decoder with hook points, whole and stopped early, with padding and without."""
+    from superposition.llm import capture
+    from superposition.llm.decoder import shapes
+    from tests.oracles import tiny_lm
+
+    spec = tiny_lm.spec(vocab=40)
+    params = {name: floats(*shape) for name, shape in shapes(spec).items()}
+    names = ("hook_embed", "blocks.0.attn.hook_z", "blocks.0.attn.hook_pattern", "blocks.0.hook_resid_post")
+    for stop in (None, 1):
+        forward = partial(capture, spec, names=names, stop_at_layer=stop)
+        trace(forward, params, integers(2, 5), integers(2, 5), jax.ShapeDtypeStruct((2, 5), bool))
+        trace(
+            lambda p, t, at, forward=forward: forward(p, t, at, None), params, integers(2, 5), integers(1, 5)
+        )
+
+
 def everything():
     """(name, call) of all of the above."""
     yield from ((f"toy {name}", lambda kind=kind: toys(kind)) for name, kind in sp.toy.TOY_MODELS.items())
@@ -173,3 +214,4 @@ def everything():
         for name, kind in sp.sae.ARCHITECTURES.items()
     )
     yield from (("metrics", metrics), ("geometry", geometry), ("losses", losses), ("minima", minima))
+    yield from (("edits", edits), ("language models", language_models))

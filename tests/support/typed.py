@@ -9,7 +9,7 @@ import beartype
 from beartype.roar import BeartypeDecorHintPep673Exception
 from jaxtyping import install_import_hook
 
-ROOMS = ("toy", "features", "sae", "metrics", "geometry", "theory", "expected_loss")
+ROOMS = ("toy", "features", "sae", "metrics", "geometry", "theory", "expected_loss", "interventions", "llm")
 # An int is a float where a float is asked for (PEP 484), as everywhere in the library.
 _checked = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 

@@ -49,8 +49,8 @@ def absorbed_and_hedged(
     place = -np.arange(len(names))
     with styled():
         figure = Figure(figsize=(13.0, 7.2), dpi=DPI, facecolor="white", layout="constrained")
-        halves: Any = figure.subfigures(2, 1, height_ratios=(1, 1.02))
-        above, below = halves
+        rows: Any = figure.subfigures(2, 1, height_ratios=(1, 1.02))
+        above, below = rows
         left, right = above.subplots(1, 2, width_ratios=(1, 1.1))
         mean = rate.mean(1)
         left.hlines(place, rate.min(1), rate.max(1), color=COLOURS[0], linewidth=1.8)

@@ -63,7 +63,6 @@ def run(config: Config) -> Result:
             "matching pursuit has the worst F1, best reconstruction or not",
             0,
             best=False,
-            expected=False,
         ),
         behind_claim(f1),
     ]

@@ -4,7 +4,7 @@ import numpy as np
 
 from experiments.autoencoders.sae_zoo.config import PAPER
 from experiments.lab.architectures import NAMES
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source
 from experiments.lab.seeds import above, spread
 
 
@@ -13,16 +13,21 @@ def _listed(values: dict[str, np.ndarray]) -> str:
     return "; ".join(f"{NAMES[n]} {spread(values[n])}" for n in ordered)
 
 
-def first_claim(
-    values: dict[str, np.ndarray], name: str, text: str, column: int, *, best: bool, expected: bool = True
-) -> Claim:
+def first_claim(values: dict[str, np.ndarray], name: str, text: str, column: int, *, best: bool) -> Claim:
     """One architecture has the best, or the worst, value in a column of the benchmark."""
     others = [v for n, v in values.items() if n != name]
-    holds = all(above(values[name], v) if best else above(v, values[name]) for v in others)
+    ahead = [above(values[name], v) if best else above(v, values[name]) for v in others]
     paper = "; ".join(
         f"{NAMES[n]} {PAPER[n][column]:.3f}" for n in sorted(PAPER, key=lambda n: -PAPER[n][column])
     )
-    return Claim("SynthSAEBench", text, paper, _listed(values), holds, expected)
+    return Claim(
+        "SynthSAEBench",
+        text,
+        paper,
+        _listed(values),
+        ahead,
+        source=Source.PAPER,
+    )
 
 
 def behind_claim(f1: dict[str, np.ndarray]) -> Claim:
@@ -33,5 +38,6 @@ def behind_claim(f1: dict[str, np.ndarray]) -> Claim:
         "an L1 penalty detects features worse than BatchTopK and JumpReLU (F1)",
         "0.556 against 0.732 and 0.732",
         _listed({n: f1[n] for n in ("relu", *rivals)}),
-        all(above(f1[n], f1["relu"]) for n in rivals),
+        [above(f1[n], f1["relu"]) for n in rivals],
+        source=Source.PAPER,
     )

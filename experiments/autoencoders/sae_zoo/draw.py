@@ -8,7 +8,8 @@ from matplotlib.lines import Line2D
 from experiments.autoencoders.sae_zoo.config import PAPER
 from experiments.lab.architectures import NAMES
 from experiments.lab.claim import Result
-from experiments.lab.curves import COLOURS, half_interval, quiet
+from experiments.lab.curves import COLOURS, quiet
+from experiments.lab.seeds import half_interval
 from superposition.plot.style import DPI, INK, Figure, grid, styled
 
 METRICS = {"f1": "$F_1$", "mcc": "MCC", "ev": "Explained variance", "uniqueness": "Uniqueness", "l0": "$L_0$",

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from experiments.autoencoders.sharkey.config import BAR, Config
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_least, at_most, less_than, more_than
 
 WORK = "Sharkey 2022"
 
@@ -18,7 +18,8 @@ def full_claim(config: Config, mmcs: list[float]) -> Claim:
         f"at the post's own size, 512 features in 256 dimensions, with 1,024 latents: a band with MMCS > {BAR}",
         "MMCS close to 1 in a band",
         f"{reached}",
-        sum(m > BAR for m in mmcs) >= 2,
+        at_least(sum(m > BAR for m in mmcs), 2),
+        source=Source.PAPER,
     )
 
 
@@ -41,14 +42,16 @@ def all_claims(arrays: dict[str, np.ndarray], n: int) -> list[Claim]:
             f"an autoencoder with an L1 penalty recovers the true features in a band of penalties (MMCS > {BAR})",
             "MMCS close to 1 in a band",
             f"{_span(band)} at width {widths[best[0]]} ({n} features); largest MMCS {mmcs.max():.3f}",
-            len(band) >= 2,
+            at_least(len(band), 2),
+            source=Source.PAPER,
         ),
         Claim(
             WORK,
             "it falls at the wrong penalty and with fewer latents than features",
             "band with edges",
             f"{ends:.2f} at the better end of the penalties, at most {under:.2f} below the true width",
-            ends < mmcs.max() - 0.1 and under < mmcs.max() - 0.1,
+            (less_than(ends, mmcs.max() - 0.1), less_than(under, mmcs.max() - 0.1)),
+            source=Source.PAPER,
         ),
         Claim(
             WORK,
@@ -56,30 +59,32 @@ def all_claims(arrays: dict[str, np.ndarray], n: int) -> list[Claim]:
             "the band begins at the true width",
             f"largest MMCS {mmcs[widths == n].max(initial=0):.3f} at width {n}",
             bool((mmcs[widths == n] > BAR).any()),
-            expected=False,
+            source=Source.PAPER,
         ),
         Claim(
             WORK,
             "dead latents tell the true number: none up to the true width, the surplus beyond it (within 10 %)",
             f"living latents = {n} in wider dictionaries",
             f"{int(spared.max(initial=0))} dead up to width {n}; {at_best} of {widths[best[0]]} alive at the best penalty",
-            spared.max(initial=0) == 0 and bool(abs(at_best - n) <= 0.1 * n),
-            expected=False,
+            (spared.max(initial=0) == 0, at_most(abs(at_best - n), 0.1 * n)),
+            source=Source.READING,
         ),
         Claim(
             WORK,
             "without the truth, similarity to the next larger dictionary tells where all features are found",
             "the two MMCS maps look alike",
             f"rank correlation with the first map {_ranks(larger, mmcs[:-1]):.2f} over {larger.size} dictionaries",
-            _ranks(larger, mmcs[:-1]) > 0.8,
-            expected=False,
+            more_than(_ranks(larger, mmcs[:-1]), 0.8),
+            source=Source.READING,
         ),
         Claim(
             WORK,
             "what it does tell is how far the latents of a dictionary are features, however few they are",
             "(our reading)",
             f"rank correlation with MMCS of latents with the truth {_ranks(larger, real):.2f}",
-            _ranks(larger, real) > 0.8,
+            more_than(_ranks(larger, real), 0.8),
+            source=Source.RESTATED,
+            restates="without the truth, similarity",
         ),
     ]
 

@@ -14,7 +14,7 @@ class Config:
     """Range of L0, seeds and training."""
 
     l0: tuple[Positive, ...] = (1.0, 2.0, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0)
-    seeds: Count = 2
+    seeds: Count = 5
     steps: Count = 2_000
     jumprelu_steps: Count = 4_000
     batch_size: Count = 256

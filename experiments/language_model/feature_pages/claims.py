@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_most, more_than
 
 GOOD = 0.8
 
@@ -19,12 +19,12 @@ def claims(a: dict[str, np.ndarray], n: dict[str, Any]) -> list[Claim]:
         Claim("Bricken 2023", f"one simple description tells when a unit fires (F1 {GOOD} on text it was not chosen on) for a "
               "larger share of latents than of neurons", "features are more interpretable than neurons",
               f"{100 * latents:.0f} % of latents, {100 * neurons:.0f} % of neurons; the best: {named}",
-              bool(latents > neurons)),
+              more_than(latents, neurons), source=Source.READING),
         Claim("Bricken 2023", "the median latent is told better by one description than the median neuron (F1)",
               "features are more interpretable than neurons",
               f"median F1 {medians[0]:.2f} against {medians[1]:.2f}; median density {dense[0]:.3f} against {dense[1]:.3f}: what "
-              "fires often is easy to tell by frequent tokens", medians[0] > medians[1], expected=False),
+              "fires often is easy to tell by frequent tokens", more_than(medians[0], medians[1]), source=Source.READING),
         Claim("this lab", "pages are small: 15 kB a feature at most, index and texts included", "(sae_vis: 99 kB)",
               f"{n['bytes a feature'] / 1000:.1f} kB a latent in {n['pages']} pages, {n['bytes a toy feature'] / 1000:.1f} kB a "
-              "toy feature", n["bytes a feature"] <= 15_000),
+              "toy feature", at_most(n["bytes a feature"], 15_000),),
     ]  # fmt: skip

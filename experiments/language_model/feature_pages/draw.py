@@ -21,8 +21,8 @@ def draw(result: Result) -> Figure:
 
 def _ladder(quality: np.ndarray, labels: Sequence[str]) -> list[tuple[str, float]]:
     """Descriptions and their F1 at even steps from the best to the worst; those with parts of letters are passed over."""
-    ranked = np.argsort(-np.nan_to_num(quality, nan=-1.0), kind="stable")
-    order = [int(i) for i in ranked if not np.isnan(quality[i])]
+    falling = np.argsort(-np.nan_to_num(quality, nan=-1.0), kind="stable")
+    order = [i for i in falling if not np.isnan(quality[i])]
     readable = [k for k, i in enumerate(order) if "⟨" not in _drawable(labels[i])]
     if not readable:
         return []

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lab.architectures import NAMES
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_least, more_than
 from experiments.lab.seeds import above, spread
 from experiments.language_model.four_questions.found_again import LEVELS, SAME, Again
 from experiments.language_model.shared.detectors import PURE
@@ -31,15 +31,15 @@ def claims_1(config: Any, kinds: list[str], a: Arrays) -> list[Claim]:
         Claim("Question 1", "the best single latent of the widest SAE detects a kind of text better than the best single "
               "neuron, for most kinds and every seed", "a feature is a better detector than any neuron",
               f"{won.sum()} of {len(kinds)} kinds ({', '.join(k for k, w in zip(kinds, won, strict=True) if w)}); "
-              f"sensitivity/specificity: {table}", bool(won.mean() > 0.5), expected=False),
+              f"sensitivity/specificity: {table}", more_than(won.mean(), 0.5), source=Source.READING),
         Claim("Question 1", "mean F1 over the kinds of the best latents is above that of the best neurons, at some width",
               "features are better detectors", f"neurons {neuron.mean():.3f}; {means}",
-              bool((a["latent_f1"].mean(2).min(1) > neuron.mean()).any()), expected=False),
+              bool((a["latent_f1"].mean(2).min(1) > neuron.mean()).any()), source=Source.READING),
         Claim("Question 1", f"a larger share of the widest SAE's latents than of the neurons fires {100 * PURE:.0f} % of the "
               f"time on one kind of text, at every seed, and than of neurons made as sparse (the {config.k} largest a token)",
               "features are monosemantic, neurons are not",
               f"neurons {float(a['neuron_pure']):.3f}, as sparse {float(a['sparse_pure']):.3f}; {pure}",
-              bool((a["latent_pure"][-1] > max(a["neuron_pure"], a["sparse_pure"])).all())),
+              bool((a["latent_pure"][-1] > max(a["neuron_pure"], a["sparse_pure"])).all()), source=Source.READING),
     ]  # fmt: skip
 
 
@@ -71,16 +71,17 @@ def claims_2(config: Any, again: Mapping[str, Again]) -> list[Claim]:
     return [
         Claim("Question 2", f"another seed has most of the latents of an SAE, at both widths ({level})",
               "features are found again", said([*seeds, blank]),
-              beats(seeds) and all((share[n] > 0.5).all() for n in seeds)),
+              beats(seeds) and all((share[n] > 0.5).all() for n in seeds), source=Source.READING),
         Claim("Question 2", f"another architecture has the latents far more often than untrained SAEs share theirs ({level})",
               "features do not depend on the method", said([*kinds, blank]),
-              beats(kinds) and all(share[n].min() > 3 * share[blank].max() for n in kinds)),
+              beats(kinds) and all(share[n].min() > 3 * share[blank].max() for n in kinds), source=Source.READING),
         Claim("Question 2", f"a wider SAE has what a narrow one has, more often than the other way round ({level})",
               "a wide dictionary holds the narrow one's features and more", said(across),
-              bool(share[across[0]].min() > share[across[1]].max()) and beats(across)),
+              (more_than(share[across[0]].min(), share[across[1]].max()), beats(across)), source=Source.READING),
         Claim("Question 2", "a second, independently trained model has the same latents more often than the same neurons, at "
               f"both widths and every seed ({level})", "features are more universal than neurons",
-              said([*models, other]), beats(models) and all(share[n].min() > share[other].max() for n in models)),
+              said([*models, other]), beats(models) and all(share[n].min() > share[other].max() for n in models),
+              source=Source.READING),
     ]  # fmt: skip
 
 
@@ -99,18 +100,20 @@ def claims_3(config: Any, a: Arrays) -> list[Claim]:
         Claim("Question 3", "latents of a wide SAE descend from those of a narrow one (what fires with it, and resembles it) "
               "more often than by chance, at every step and seed", "features split as the dictionary grows",
               f"share with a parent, {said('descended')}; by chance {chance}",
-              bool((descended > a["tree_chance"][:, None]).all() and (descended.mean(1) > 2 * a["tree_chance"]).all())),
+              bool((descended > a["tree_chance"][:, None]).all() and (descended.mean(1) > 2 * a["tree_chance"]).all()),
+              source=Source.READING),
         Claim("Question 3", "the wider the other SAE, the more descendants a latent of the narrowest has",
               "features split as the dictionary grows",
               f"children a latent, {said('children')}; two or more have a share of, {said('split')}",
-              above(a["tree_children"][-1], a["tree_children"][0])),
+              above(a["tree_children"][-1], a["tree_children"][0]), source=Source.READING),
         Claim("Question 3", "most latents of a wider SAE have no parent in the one before: by this rule they are new, not parts",
-              "some features are new", f"with a parent, {said('descended')}", bool((descended[:-1] < 0.5).all())),
+              "some features are new", f"with a parent, {said('descended')}", bool((descended[:-1] < 0.5).all()),
+              source=Source.READING),
         Claim("Question 3", "where several latents coalesce as the dictionary shrinks, the narrow one is their sum: in most "
               "cases one of them fires on 80 % of its occasions", "features coalesce",
               f"such a sum, {said('whole')}; how many coalesce, {said('merging')}; occasions covered, {said('covered')}; with "
               f"no narrow counterpart, {said('lost')}",
-              bool((a["tree_whole"][:-1].mean(1) > 0.5).all()), expected=False),
+              bool((a["tree_whole"][:-1].mean(1) > 0.5).all()), source=Source.READING),
     ]  # fmt: skip
 
 
@@ -140,25 +143,28 @@ def claims_4(config: Any, a: Arrays) -> list[Claim]:
               f"up {quartiles(a['steer_up'])}, down {quartiles(a['steer_down'])}, slope {quartiles(a['steer_slope'])}; a "
               f"random direction of the same length {quartiles(a['steer_random'])}; neurons, by their own weights, "
               f"{quartiles(a['steer_neuron'])}: with one layer only the final norm is between",
-              bool(min((a[f"steer_{s}"] > 0.8).mean() for s in ("up", "down")) >= 0.9)),
+              at_least(min((a[f"steer_{s}"] > 0.8).mean() for s in ("up", "down")), 0.9), source=Source.IDENTITY),
         Claim("Question 4", "dose and response: the probability of what a latent promotes rises with every strength, for 9 "
               "latents in 10", "monotone", f"{100 * a['dose_monotone'].mean():.0f} % of {n} latents over strengths "
-              f"{', '.join(f'{s:g}' for s in config.strengths)}", bool(a["dose_monotone"].mean() >= 0.9)),
+              f"{', '.join(f'{s:g}' for s in config.strengths)}", at_least(a["dose_monotone"].mean(), 0.9),
+              source=Source.IDENTITY),
         Claim("Question 4", "steering is selective: what a latent promotes gains more than random other tokens do, for 9 "
               "latents in 10", "its own tokens, not others",
               f"log-probability {quartiles(rise)} against {quartiles(other)}, {100 * (rise > other).mean():.0f} % of {n}",
-              bool((rise > other).mean() >= 0.9)),
+              at_least((rise > other).mean(), 0.9), source=Source.IDENTITY),
         Claim("Question 4", "a latent taken out where it is strongest lowers what it promotes more than random other tokens, for "
               "9 latents in 10", "ablation is steering backwards",
               f"log-probability {quartiles(drop)} against {quartiles(a['ablated_others'])}, "
               f"{100 * (drop < a['ablated_others']).mean():.0f} % of {n}; loss there {quartiles(a['ablated_loss'])} nats, raised "
-              f"for {100 * (a['ablated_loss'] > 0).mean():.0f} %", bool((drop < a["ablated_others"]).mean() >= 0.9)),
+              f"for {100 * (a['ablated_loss'] > 0).mean():.0f} %", at_least((drop < a["ablated_others"]).mean(), 0.9),
+              source=Source.IDENTITY),
         Claim("Question 4", "what it means says what it does: steered on unrelated text, latents raise the tokens of the kind "
               "of text they fire on more than those of other kinds (share of other kinds that gain less, two standard "
-              "errors above chance)", "meaning and effect agree", shares, bool(latent - 2 * of_latent > 0.5)),
+              "errors above chance)", "meaning and effect agree", shares, more_than(latent, 0.5, 2 * of_latent),
+              source=Source.READING),
         Claim("Question 4", "what latents fire on says what they do more often than what neurons fire on does (the same "
               "share, two standard errors of the difference)", "meaning and effect agree", shares,
-              bool(latent - neuron > 2 * np.hypot(of_latent, of_neuron))),
+              more_than(latent - neuron, 0, 2 * np.hypot(of_latent, of_neuron)), source=Source.READING),
     ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than
 from experiments.lab.seeds import spread
 from experiments.language_model.no_single_neuron.config import Config
 from experiments.language_model.shared.detectors import PURE, TOP
@@ -26,7 +26,8 @@ def all_claims(config: Config, kind: str, i: int, a: dict[str, np.ndarray]) -> l
             f"no single neuron fires on all {kind} text and only there (F1 below 0.9)",
             "no neuron is such a detector",
             said,
-            neuron < 0.9,
+            less_than(neuron, 0.9),
+            source=Source.READING,
         ),
         Claim(
             "Bricken 2023",
@@ -34,7 +35,7 @@ def all_claims(config: Config, kind: str, i: int, a: dict[str, np.ndarray]) -> l
             "a feature fires on it, mostly and only",
             f"F1 by width: {widths}; {said}",
             bool((latent > neuron).all(1).any()),
-            expected=False,
+            source=Source.READING,
         ),
     ]
 
@@ -55,6 +56,7 @@ def overall_claims(config: Config, kinds: list[str], a: dict[str, np.ndarray]) -
             "features are more specific than neurons",
             f"neurons {float(a['neuron_pure']):.3f}; {pure}",
             bool((a["latent_pure"] > a["neuron_pure"]).all()),
+            source=Source.READING,
         ),
         Claim(
             "Bricken 2023",
@@ -62,6 +64,7 @@ def overall_claims(config: Config, kinds: list[str], a: dict[str, np.ndarray]) -
             "to the widest)",
             "features split",
             f"mean F1 by width {', '.join(f'{m:.3f}' for m in mean)}; neuron -> latents: {listed}",
-            bool(mean[-1] < mean[0]),
+            less_than(mean[-1], mean[0]),
+            source=Source.READING,
         ),
     ]

@@ -72,18 +72,32 @@ def judged(encode: Encode, x: np.ndarray, truth: np.ndarray, half: np.ndarray) -
     best, counts = metrics.best_detectors(count(~half)), count(half)
     scores = metrics.judge(counts, best.unit, best.threshold)
     own = np.concatenate([encode(b)[:, best.unit] for b in blocks(x[half])])
-    strongest = np.argsort(-own, axis=0, kind="stable")[:TOP]
     fired = np.asarray(counts.fired[0])
     alive = fired >= LEAST
     purity = (np.asarray(counts.hits[0]).max(0) / np.maximum(fired, 1))[alive]
     return {
         **{n: getattr(scores, n) for n in ("unit", "f1", "precision", "recall", "specificity")},
-        "top": np.array([truth[half][column].mean(0) for column in strongest.T]),
+        "top": np.array([_kinds(truth[half][strongest(column)]) for column in own.T]),
         "pure": np.array((purity >= PURE).mean() if alive.any() else 0.0),
     }
 
 
 _detections: Any = jax.jit(metrics.detections)
+
+
+def strongest(activation: np.ndarray, count: int = TOP, seed: int = 0) -> np.ndarray:
+    """Return where a unit is strongest, at most `count` places, strongest first.
+
+    Only places where it fires are ranked, and ties are broken at random: in the order of the text, a unit that seldom
+    fires would be filled up with whatever the text begins with.
+    """
+    fires = np.random.default_rng(seed).permutation(np.flatnonzero(activation > 0))
+    return np.asarray(fires[np.argsort(-activation[fires], kind="stable")][:count])
+
+
+def _kinds(truth: np.ndarray) -> np.ndarray:
+    """Return the share of every kind among the rows of `truth`, zeros where there are none."""
+    return truth.mean(0) if len(truth) else np.zeros(truth.shape[1])
 
 
 def blocks(x: np.ndarray, size: int = 8192) -> Iterator[np.ndarray]:

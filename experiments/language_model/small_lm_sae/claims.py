@@ -3,7 +3,7 @@
 import numpy as np
 
 from experiments.lab.architectures import NAMES
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_least
 from experiments.language_model.small_lm_sae.config import NUMBERS, Config
 
 
@@ -20,17 +20,16 @@ def claims(config: Config, values: np.ndarray, wide: dict[str, float]) -> list[C
     return [
         Claim("Gemma Scope",
               "some SAE of at most 32 active latents keeps 95 % of the loss (zero ablation) with under 10 % dead",
-              "loss recovered near 1 at L0 of tens", "; ".join(best), bool(good.any())),
+              "loss recovered near 1 at L0 of tens", "; ".join(best), bool(good.any()), source=Source.READING),
         Claim("Gemma Scope", "the more latents are active, the more of the loss is kept, for every architecture",
               "every frontier rises", "; ".join(
                   f"{NAMES[n]} {', '.join(f'{r:.3f} at {a:.0f}' for a, r in zip(*curve, strict=True))}"
                   for n, *curve in zip(config.architectures, *frontier, strict=True)),
-              bool((np.diff(frontier[1], axis=1) > 0).all()),
-              expected=False),  # JumpReLU's thresholds do not settle in so short a run
+              bool((np.diff(frontier[1], axis=1) > 0).all()), source=Source.READING),
         Claim("SAE Lens", f"the whole chain: a TopK of {config.wide} latents keeps 95 % of the loss at L0 "
               f"{config.wide_l0}", "CE loss score near 1",
               f"CE recovered {wide['ce_recovered']:.3f} (mean ablation {wide['ce_recovered_mean']:.3f}), explained "
               f"variance {wide['explained_variance']:.3f}, L0 {wide['l0']:.1f}; {100 * wide['dead_fraction']:.1f} % of "
               f"the latents silent on the {wide['tokens'] / 1000:.0f} thousand tokens measured on",
-              wide["ce_recovered"] >= 0.95),
+              at_least(wide["ce_recovered"], 0.95), source=Source.READING),
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source
 from experiments.language_model.steering.config import Config
 
 
@@ -26,16 +26,16 @@ def claims(config: Config, names: list[str], a: dict[str, np.ndarray]) -> list[C
               f"{s[inside][-1]:g} times its largest activation, in all {n} latents and every seed",
               "more strength, more of the feature",
               f"{int(rises.sum())} of {rises.size} curves rise throughout; mass at strength 0 -> 1: {told}",
-              bool(rises.all())),
+              bool(rises.all()), source=Source.IDENTITY),
         Claim("SAE Lens", "steering is selective: a dose of one largest activation moves the log-probability of a latent's "
               "own tokens more than that of any other latent's and of random tokens, every latent and seed",
               "other concepts stay", "; ".join(f"{m} +{x:.2f} against at most {o:+.2f} nats"
                                                for m, x, o in zip(names, least, others, strict=True)),
-              bool((least > others).all())),
+              bool((least > others).all()), source=Source.IDENTITY),
         Claim("SAE Lens", "generated text turns into the latent's kind: at twice the largest activation more of it belongs "
               "to that kind than without steering, every latent and seed",
               "steered text is about the feature",
               "; ".join(f"{m} {100 * share[i, :, zero].mean():.0f} % -> {100 * share[i, :, two].mean():.0f} %"
                         for i, m in enumerate(names)),
-              bool((share[..., two] > share[..., zero]).all())),
+              bool((share[..., two] > share[..., zero]).all()), source=Source.READING),
     ]  # fmt: skip

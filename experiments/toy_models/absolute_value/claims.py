@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.absolute_value.config import MONOSEMANTIC, Config
 from superposition.geometry.neurons import concentration
 from superposition.theory.computation import dedicated_loss
@@ -26,7 +26,8 @@ def warm_up_claim(warm: ComputationParams, loss: float) -> Claim:
         "2 neurons a feature, W2 = W1^T in size",
         f"smallest share of a neuron's largest weight {share.min():.4f}; neurons of features 0, 1, 2: "
         f"{', '.join(str((feature == i).sum()) for i in range(3))}, signs paired: {pairs}; loss {loss:.1e} (best: 0)",
-        bool(share.min() > MONOSEMANTIC) and pairs,
+        (more_than(share.min(), MONOSEMANTIC), pairs),
+        source=Source.PAPER,
     )
 
 
@@ -43,6 +44,7 @@ def neurons_claims(config: Config, fraction: np.ndarray, share: np.ndarray) -> l
             "all of them",
             f"fraction {', '.join(f'{f:.3f}' for f in fraction[dense])}",
             bool((fraction[dense] == 1).all()),
+            source=Source.PAPER,
         ),
         Claim(
             "F18",
@@ -50,6 +52,7 @@ def neurons_claims(config: Config, fraction: np.ndarray, share: np.ndarray) -> l
             "mixed",
             f"fraction monosemantic {', '.join(f'{f:.3f}' for f in fraction[mixed])}",
             bool(((fraction[mixed] > 0) & (fraction[mixed] < 1)).all()),
+            source=Source.PAPER,
         ),
         Claim(
             "F18",
@@ -58,6 +61,7 @@ def neurons_claims(config: Config, fraction: np.ndarray, share: np.ndarray) -> l
             f"fraction monosemantic {fraction[sparse][0]:.3f}; most monosemantic neuron "
             f"{share[sparse][0].max():.2f}, median {np.median(share[sparse][0]):.2f}",
             bool((fraction[sparse] < 0.1).all()),
+            source=Source.PAPER,
         ),
         Claim(
             "F18",
@@ -65,7 +69,12 @@ def neurons_claims(config: Config, fraction: np.ndarray, share: np.ndarray) -> l
             "at most: seeds differ by as much)",
             "falls",
             listed,
-            bool((np.diff(fraction) <= 0.1).all() and fraction[0] > 0.9 and fraction[-1] < 0.1),
+            (
+                bool((np.diff(fraction) <= 0.1).all()),
+                more_than(fraction[0], 0.9),
+                less_than(fraction[-1], 0.1),
+            ),
+            source=Source.PAPER,
         ),
     ]
 
@@ -92,7 +101,7 @@ def baseline_claims(config: Config, arrays: dict[str, np.ndarray]) -> list[Claim
             "training settings not stated",
             f"{100 * (ratio[density == 1][0] - 1):.0f} % above it (of the loss with every output constant: "
             f"{arrays['loss'][density == 1][0] / dedicated_loss(importances(config, config.n_features), 1.0, 0):.3f})",
-            bool(ratio[density == 1][0] < 1.2),
+            less_than(ratio[density == 1][0], 1.2),
         ),
     ]
 
@@ -107,4 +116,5 @@ def start_claim(config: Config, arrays: dict[str, np.ndarray]) -> Claim:
         "start not stated",
         ", ".join(f"{p:g}: x {r:.1f}" for p, r in zip(config.densities, ratio, strict=True)),
         bool((ratio[sparse] > 10).all()),
+        source=Source.READING,
     )

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.asymmetric_motif.config import Config
 from experiments.toy_models.asymmetric_motif.draw import Circuit
 from superposition.geometry.motif import Motif
@@ -33,8 +33,8 @@ def found_at_arena_claim(config: Config, share: np.ndarray, arena: float) -> Cla
         f"six seeds at 1-S = {config.arena_density:g} are enough to meet the motif (ARENA's settings)",
         "found by eye among 6 seeds",
         "; ".join(parts),
-        max(six) > 0.5,
-        expected=False,
+        more_than(max(six), 0.5),
+        source=Source.READING,
     )
 
 
@@ -51,6 +51,7 @@ def found_often_claim(config: Config, arrays: dict[str, np.ndarray]) -> Claim:
             for p, s, (a, b), c in zip(config.densities, share, interval, chance, strict=True)
         ),
         bool((interval[sparse, 0] > 0.5).all() and (interval[sparse, 0] > 2 * chance[sparse]).all()),
+        source=Source.READING,
     )
 
 
@@ -68,7 +69,8 @@ def weights_claim(
         f"[{read[0]:.2f}, {read[1]:.2f}] and [{write[0]:.2f}, {write[1]:.2f}] at 1-S = {density:g}, inhibition "
         f"{cleanest.inhibition:.2f} of the interference; median ratios of {len(numbers)} motifs "
         f"{ratios[0]:.2f} and {ratios[1]:.2f}",
-        bool(off < 0.1) and bool((np.abs(ratios / 4 - 1) < 0.25).all()),
+        (less_than(off, 0.1), bool((np.abs(ratios / 4 - 1) < 0.25).all())),
+        source=Source.PAPER,
     )
 
 
@@ -84,7 +86,8 @@ def function_claim(config: Config, cuts: np.ndarray, which: int) -> Claim:
         f"cleanest: {whole:.4f} to {cut:.4f} (s.e. of the rise {error:.4f}), for the other sign of the feature "
         f"{off_whole:.4f} to {off_cut:.4f}; median over {len(cuts)} models x {np.median(rise):.1f}, "
         f"in {100 * np.mean(rise > 2):.0f} % more than doubled",
-        bool(cut > 2 * whole) and bool(cut - whole > 10 * error) and bool(np.median(rise) > 2),
+        (more_than(cut, 2 * whole), more_than(cut - whole, 10 * error), more_than(np.median(rise), 2)),
+        source=Source.PAPER,
     )
 
 
@@ -106,5 +109,5 @@ def other_way_claim(
         "has an inhibitor of its own in fewer than half of the motifs",
         "not stated",
         f"in {100 * np.mean(taken):.0f} % of {len(taken)} (the nearest motif of every model that has one)",
-        bool(np.mean(taken) < 0.5),
+        less_than(np.mean(taken), 0.5),
     )

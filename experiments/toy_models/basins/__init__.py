@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from experiments.lab.claim import Result
-from experiments.toy_models.basins.claims import claims
+from experiments.toy_models.basins.claims import claims, hexagon_claim
 from experiments.toy_models.basins.config import Config
 from experiments.toy_models.basins.draw import alt, draw
 from superposition import AdamW, ReLUOutput, ToyRun, geometry, theory
@@ -46,14 +46,15 @@ def run(config: Config) -> Result:
     }  # fmt: skip
     arrays["crossing"] = np.array(_crossing())
     numbers: dict[str, Any] = {"shares": {"n = 5, m = 2": [_shares(row) for row in names]}}
-    lines = []
+    lines, extra = [], []
     for n, m in config.others:
         other_loss, other_names = _ends(config, n, m, np.array(config.other_densities), config.other_seeds)
         numbers["shares"][f"n = {n}, m = {m}"] = [_shares(row) for row in other_names]
         lines += _needed(n, m, config.other_densities, other_loss, other_names)
-    return Result(
-        config, claims(config, density, good, pentagon, arrays, levels, loss, names, lines), arrays, numbers
-    )
+        if (n, m) == (6, 2):
+            extra = [hexagon_claim(config.other_densities, other_loss, other_names)]
+    found = claims(config, density, good, pentagon, arrays, levels, loss, names, lines)
+    return Result(config, [*found, *extra], arrays, numbers)
 
 
 def _ends(

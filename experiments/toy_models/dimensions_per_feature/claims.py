@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_least, at_most, less_than
 from experiments.toy_models.dimensions_per_feature.config import DECADES, NEAR
+
+SPARSE = 3.0  # 1 / (1 - S) from which features share dimensions
 
 
 def plateau(x: np.ndarray, y: np.ndarray, value: float) -> tuple[float, float]:
@@ -23,16 +25,17 @@ def _decades(span: tuple[float, float]) -> float:
     return float(np.nan_to_num(np.log10(span[1] / span[0])))
 
 
-def sticky_claim(span: tuple[float, float], value: float, needed: float, expected: bool = True) -> Claim:
-    """At 1 half the width is asked for: the axis begins there, at the middle of the plateau."""
+def sticky_claim(span: tuple[float, float], value: float) -> Claim:
+    """D* of trained models has a plateau, of the same width at 1 and at 1/2."""
     return Claim(
         "F7",
-        f"D* is sticky at {value:g}" + (" (antipodal pairs)" if value == 0.5 else " (dedicated dimensions)"),
+        f"D* is sticky at {value:g}"
+        + (" (antipodal pairs)" if value == 0.5 else " (as many features as dimensions)"),
         f"a plateau at {value:g}; no width stated",
         f"|D* - {value:g}| < {NEAR} from 1/(1-S) = {span[0]:.2f} to {span[1]:.2f}: {_decades(span):.2f} decades "
-        f"(asked: {needed:g})",
-        _decades(span) >= needed,
-        expected,
+        f"(asked: {DECADES:g})",
+        at_least(_decades(span), DECADES),
+        source=Source.PAPER,
     )
 
 
@@ -46,19 +49,21 @@ def stickier_claim(x: np.ndarray, mean: np.ndarray, spans: dict[float, tuple[flo
         "sticky at 1 and 1/2",
         f"decades within {NEAR}: {_decades(spans[1.0]):.2f} of 1, {_decades(spans[0.5]):.2f} of 1/2, and at most "
         f"{between[widest]:.2f} of 0.6 to 0.9 (at {widest:.2f})",
-        min(_decades(span) for span in spans.values()) >= 2 * between[widest],
+        at_least(min(_decades(span) for span in spans.values()), 2 * between[widest]),
+        source=Source.RESTATED,
+        restates="D* is sticky at 0.5",
     )
 
 
-def exact_claim(span: tuple[float, float]) -> Claim:
-    """The best known minimum has a plateau at 1/2 as well."""
+def exact_claim(span: tuple[float, float], value: float, trained: tuple[float, float]) -> Claim:
+    """The best known minimum has a plateau at 1/2 too, and none at 1: there it is training that stays behind."""
     return Claim(
         "this lab",
-        "at the best known minimum, equal polytopes at their exact optimum, D* is sticky at 1/2",
+        f"at the best known minimum, equal polytopes at their exact optimum, D* is sticky at {value:g}",
         f"a plateau of {DECADES} decades or more",
-        f"|D* - 0.5| < {NEAR} from 1/(1-S) = {span[0]:.2f} to {span[1]:.2f}: {_decades(span):.2f} decades; "
-        "trained models stay with 1 for longer",
-        _decades(span) >= DECADES,
+        f"|D* - {value:g}| < {NEAR} from 1/(1-S) = {span[0]:.2f} to {span[1]:.2f}: {_decades(span):.2f} decades (trained "
+        f"models: {_decades(trained):.2f})",
+        at_least(_decades(span), DECADES),
     )
 
 
@@ -72,7 +77,7 @@ def seeds_claim(x: np.ndarray, dimensions: np.ndarray) -> Claim:
         "one model a point",
         f"{dimensions.shape[1]} seeds: largest spread {spread[worst]:.3f}, at 1/(1-S) = {x[worst]:.2f}; median "
         f"{np.median(spread):.4f}",
-        bool(spread.max() < 0.06),
+        less_than(spread.max(), 0.06),
     )
 
 
@@ -95,7 +100,7 @@ def end_claim(x: np.ndarray, mean: np.ndarray, staircase: np.ndarray) -> Claim:
         "the plateau at 1/2 ends where pentagons' exact loss falls below pairs' (within 0.1 decades)",
         "not stated",
         f"D* falls through 0.45 at 1/(1-S) = {measured:.2f}, the best polytopes' at {exact:.2f}",
-        bool(abs(np.log10(measured / exact)) < 0.1),
+        less_than(abs(np.log10(measured / exact)), 0.1),
     )
 
 
@@ -107,7 +112,23 @@ def beginning_claim(x: np.ndarray, mean: np.ndarray, staircase: np.ndarray) -> C
         "it begins where pairs' exact loss falls below that of dedicated dimensions (within 0.1 decades)",
         "not stated",
         f"D* falls through 0.75 at 1/(1-S) = {measured:.2f}, the best polytopes' at {exact:.2f}",
-        bool(abs(np.log10(measured / exact)) < 0.1),
+        less_than(abs(np.log10(measured / exact)), 0.1),
+    )
+
+
+def bound_claim(x: np.ndarray, mean: np.ndarray) -> Claim:
+    """By compressed sensing m = Omega(-n p log p) dimensions recover n sparse features; a constant is not given."""
+    sparse = x >= SPARSE
+    stored, ratio = 1 / mean[sparse], np.log(x[sparse]) / (x[sparse] * mean[sparse])
+    return Claim(
+        "Elhage 2022, compressed sensing",
+        "features stored, n = ||W||_F^2, grow as the compressed-sensing bound on their number does: -n p log p / m, p = 1-S, "
+        f"stays within a factor of two for 1/(1-S) >= {SPARSE:g}",
+        "m = Omega(-n p log p); no constant given",
+        f"-n p log p / m from {ratio.min():.2f} to {ratio.max():.2f}, while n / m goes from {stored.min():.1f} to "
+        f"{stored.max():.1f}",
+        at_most(ratio.max() / ratio.min(), 2),
+        source=Source.READING,
     )
 
 
@@ -124,5 +145,5 @@ def gap_claim(x: np.ndarray, loss: np.ndarray, level: np.ndarray, span: tuple[fl
         f"best seed, exact loss against the best equal polytopes: {100 * most:+.2f} % at most there; largest "
         f"{100 * excess[worst]:+.1f} % at 1/(1-S) = {x[worst]:.2f}; from {x[excess < 0].min(initial=np.inf):.1f} on below "
         f"them, {100 * excess[sparse]:+.0f} % at {x[sparse]:.0f}",
-        most < 0.01,
+        less_than(most, 0.01),
     )

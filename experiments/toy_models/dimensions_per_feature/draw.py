@@ -8,7 +8,8 @@ import numpy as np
 from experiments.lab.claim import Result
 from experiments.toy_models.dimensions_per_feature.config import NEAR
 from experiments.toy_models.shared.sparsity_axis import log_axis, positive
-from superposition.plot.style import DPI, INK, Figure, grid, styled, write
+from experiments.toy_models.shared.uniform import recipes
+from superposition.plot.style import DPI, INK, MUTED, Figure, grid, styled, write
 
 
 class Curve(NamedTuple):
@@ -29,6 +30,7 @@ def draw(result: Result) -> Figure:
         a["dimensions"],
         [(float(v), *(spans[v] if np.isfinite(spans[v]).all() else (1.0, 1.0)), words[v]) for v in words],
         [Curve("the best of equal polytopes, exact; not a bound", a["block_dimensions"], "#d55e00", "--")],
+        recipes(result.config.uniform),
     )
 
 
@@ -39,7 +41,7 @@ def alt(result: Result) -> str:
     mean = result.arrays["dimensions"].mean(1)
     return (
         "Dimensions per feature against 1 / (1 - S), falling from "
-        f"{mean[0]:.2f} to {mean[-1]:.2f}: " + "; ".join(parts) + "."
+        f"{mean[0]:.2f} to {mean[-1]:.2f}: " + "; ".join(parts) + f". {recipes(result.config.uniform)}."
     )
 
 
@@ -48,10 +50,11 @@ def dimensions_per_feature(
     dimensions: np.ndarray,
     plateaus: Sequence[tuple[float, float, float, str]],
     curves: Sequence[Curve] = (),
+    caption: str = "",
 ) -> Figure:
     """D* = m / ||W||_F^2 (density, seed) against 1 / (1 - S) (density,): a dot a model, a line through the means.
 
-    plateaus: (value, from, to, words), shaded; from >= to draws the guide line alone.
+    plateaus: (value, from, to, words), shaded; from >= to draws the guide line alone. caption: how models were trained.
     """
     x = positive(inverse_density)
     y = grid(dimensions, "dimensions", (len(x), None))
@@ -78,4 +81,5 @@ def dimensions_per_feature(
         title = "The sparser, the fewer dimensions a feature gets"
         title += f"; about 1/2 from {low:.1f} to {high:.1f}" if high else ""
         write(figure, 0.78, 0.3, title, 12.5, weight="bold")
+        write(figure, 0.78, 4.84, caption, 7.5, color=MUTED)
     return figure

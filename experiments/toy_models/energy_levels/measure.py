@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import xarray as xr
 
-from experiments.lab.claim import Claim, Result
+from experiments.lab.claim import Claim, Result, Source, at_least, less_than
 from experiments.toy_models.energy_levels.config import FIRST_FRAME, Config
 from superposition import AdamW, ReLUOutput, SparseUniform, ToyRun, geometry
 from superposition.geometry.dynamics import Jump, jumps, plateaus, visits
@@ -57,7 +57,8 @@ def uniform(config: Config) -> Result:
             "sudden drops of the loss correspond to dimensionalities jumping from one value to another",
             f"the run shown (seed {shown}): {len(found[shown])} events, {len(later[shown])} of them after the first 2 % of "
             f"training; all {len(digons)} all-digon runs of {config.seeds}: {counts} events",
-            len(found[shown]) >= 2 and bool(digons),
+            (at_least(len(found[shown]), 2), bool(digons)),
+            source=Source.PAPER,
         ),
         Claim(
             "F14",
@@ -75,6 +76,7 @@ def uniform(config: Config) -> Result:
             f"{sorted({(int(a), int(b)) for _, a, b in true})}"
             + (f"; the largest of the run shown: loss {_at(loss[shown], last)}" if last else ""),
             2 * len(true) > len(between) > 0,
+            source=Source.READING,
         ),
         Claim(
             "F14",
@@ -83,7 +85,7 @@ def uniform(config: Config) -> Result:
             f"all-digon runs end {100 * end_off.min():.2f} to {100 * end_off.max():.2f} % above it (constant rate, batches of "
             f"{config.batch_size}); {config.seeds - len(digons)} of {config.seeds} runs end elsewhere: "
             f"{sorted(set(ends) - {ends[d] for d in digons}) or 'none'}",
-            bool(end_off.max() < 0.01),
+            less_than(end_off.max(), 0.01),
         ),
     ]
     arrays = {
@@ -150,13 +152,15 @@ def polygons(config: Config) -> Result:
             f"{int(near.sum())} of {len(near)} plateaus of {len(loss)} runs, at k = "
             f"{sorted({int(k) for k in np.array(at)[near]})}; {100 * chance:.0f} % of losses are that near by chance",
             len(near) > 0 and bool(near.mean() > 2 * chance),
+            source=Source.READING,
         ),
         Claim(
             "Chen et al. 2023",
             "levels are visited in order, from fewer stored features to more",
             "transitions go from 4- to 5- to 6-gons",
             f"{sum(sorted_up)} of {len(order)} runs; sequences of k: {_sequences(order)}",
-            sum(sorted_up) >= 0.9 * len(order),
+            at_least(sum(sorted_up), 0.9 * len(order)),
+            source=Source.PAPER,
         ),
         Claim(
             "Chen et al. 2023",

@@ -66,11 +66,12 @@ def run(config: Config) -> Result:
         config,
         [
             capacity_claim(D, u.n_hidden),
-            peaks_claim(D[there], "", expected=False),
+            peaks_claim(D[there]),
             peaks_claim(
                 among[there],
                 " of 1/2 and 2/5 (interference with unlearned features left out)",
                 ("1/2", "2/5"),
+                "represented features' dimensionalities peak within 0.01 of 1/2, 2/3",
             ),
             named_claim(p, census),
             cheapest_claim(p, winners),

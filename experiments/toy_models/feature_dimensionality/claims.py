@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_most, less_than, more_than
 from experiments.toy_models.feature_dimensionality.config import CLUSTER
 from experiments.toy_models.feature_dimensionality.kinds import SMALL, shares_of
 from experiments.toy_models.shared.blocks import SHAPES
@@ -25,7 +25,8 @@ def capacity_claim(D: np.ndarray, m: int) -> Claim:
         "the dimensionalities of a model add up to no more than its dimensions, and nearly to them",
         "sum of D_i about m when packed efficiently",
         f"{total.size} models: sum of D_i from {total.min():.3f} to {total.max():.6f}, m = {m}",
-        bool(total.max() <= m + 1e-6 and total.min() > 0.98 * m),
+        (at_most(total.max(), m + 1e-6), more_than(total.min(), 0.98 * m)),
+        source=Source.IDENTITY,
     )
 
 
@@ -40,7 +41,7 @@ def peaks(values: np.ndarray) -> np.ndarray:
 
 
 def peaks_claim(
-    values: np.ndarray, which: str, wanted: tuple[str, ...] = tuple(GUIDES), expected: bool = True
+    values: np.ndarray, which: str = "", wanted: tuple[str, ...] = tuple(GUIDES), restates: str = ""
 ) -> Claim:
     """The distribution of dimensionalities has peaks at the paper's fractions."""
     at = peaks(values)
@@ -54,7 +55,8 @@ def peaks_claim(
         f"{len(values)} features over all models; peaks at {', '.join(f'{x:.3f}' for x in at)}: near "
         f"{', '.join(near) or 'none'}; not near {', '.join(n for n in GUIDES if n not in near) or 'none'}",
         all(name in near for name in wanted),
-        expected,
+        Source.RESTATED if restates else Source.PAPER,
+        restates,
     )
 
 
@@ -75,7 +77,8 @@ def named_claim(p: np.ndarray, census: list[dict[str, int]]) -> Claim:
         "on the plateau at 1/2 components are antipodal pairs (over 90 %), and pentagons come as it ends",
         "digons, then pentagons",
         "; ".join(words),
-        share[0] > 0.9 and share[1] > 0,
+        (more_than(share[0], 0.9), more_than(share[1], 0)),
+        source=Source.READING,
     )
 
 
@@ -133,8 +136,8 @@ def nine_in_four_claim(W: np.ndarray, inside: np.ndarray) -> Claim:
         "features near 4/9 belong to components of nine vectors in four dimensions",
         "conjectured by readers",
         f"of {total} features with D in {CLUSTER[0]} .. {CLUSTER[1]}: " + ", ".join(words),
-        most > total / 2,
-        expected=False,
+        more_than(most, total / 2),
+        source=Source.READING,
     )
 
 
@@ -160,7 +163,7 @@ def pairs_claim(W: np.ndarray, inside: np.ndarray, p: np.ndarray) -> Claim:
         f"{100 * share:.0f} % of them have an opposite within 10 degrees; most at 1/(1-S) = "
         + ", ".join(f"{x} ({n})" for x, n in where.most_common(3))
         + f"; squared cosines with all others but that add up to {np.mean(crowd) if crowd else 0:.2f}",
-        share > 0.5,
+        more_than(share, 0.5),
     )
 
 
@@ -200,5 +203,5 @@ def gap_claim(polished: list[dict[str, Any]]) -> Claim:
         "trained models are within 1 % of the minimum they are polished to",
         "no training settings stated",
         "; ".join(words) or "none polished",
-        excess < 0.01,
+        less_than(excess, 0.01),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.l1_penalty.config import THRESHOLD, Config
 from superposition import geometry
 
@@ -25,7 +25,8 @@ def removed_claim(config: Config, interference: np.ndarray, there: np.ndarray, f
         "feature represented; without a penalty > 0.5)",
         "it is quite easy to get rid of superposition in toy models",
         f"largest interference at lambda = {_listed(config, worst, '.4f')}; {'; '.join(found)}",
-        bool(worst[0] > 0.5 and worst[strong].max(initial=0) < 0.01 and there.any(1).all()),
+        (more_than(worst[0], 0.5), less_than(worst[strong].max(initial=0), 0.01), bool(there.any(1).all())),
+        source=Source.PAPER,
     )
 
 
@@ -37,6 +38,7 @@ def costs_claim(config: Config, loss: np.ndarray) -> Claim:
         "at the cost of a higher loss",
         f"times the unpenalised model's, at lambda = {_listed(config, loss / loss[0], '.2f')}",
         bool((np.diff(loss) > 0).all()),
+        source=Source.PAPER,
     )
 
 
@@ -55,6 +57,7 @@ def threshold_claim(config: Config, there: np.ndarray) -> Claim:
             for p, own, all_ in zip(config.penalties()[1:], kept, above, strict=True)
         ),
         all(own <= all_ and (own == all_ or not f) for own, all_, f in zip(kept, above, few, strict=True)),
+        source=Source.READING,
     )
 
 
@@ -82,6 +85,7 @@ def along_axes_claim(aligned: np.ndarray, there: np.ndarray) -> Claim:
         f"least |cos| with the nearest axis {with_penalty.min(initial=1):.3f} of {len(with_penalty)} features; without a "
         f"penalty {without.min(initial=1):.2f}",
         bool(len(with_penalty) and with_penalty.min() > 0.98 and without.min(initial=1) < 0.9),
+        source=Source.READING,
     )
 
 

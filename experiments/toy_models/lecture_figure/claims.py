@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.lecture_figure.config import Config
 from superposition import geometry
 
@@ -33,7 +33,8 @@ def relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
             "top 5; b = E x = 0.5 on the rest",
             f"top {m}: {'yes' if top else 'no'}; "
             + (f"b = {bias.min():.3f} to {bias.max():.3f}" if bias.size else "none left out"),
-            top and bool(np.abs(bias - 0.5).max() < 0.03),
+            (top, less_than(np.abs(bias - 0.5).max(), 0.03)),
+            source=Source.PAPER,
         ),
         Claim(
             "F2",
@@ -41,6 +42,7 @@ def relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
             ", ".join(map(str, PAPER_DEDICATED)),
             ", ".join(map(str, dedicated)),
             all(abs(a - c) <= 1 for a, c in zip(dedicated, PAPER_DEDICATED, strict=True)),
+            source=Source.PAPER,
         ),
         Claim(
             "F2",
@@ -48,6 +50,7 @@ def relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
             "4 pairs and feature 0 alone",
             f"{len(pairs)} pairs {pairs}; {dedicated[paired]} dedicated",
             len(pairs) == 4 and dedicated[paired] == 1,
+            source=Source.PAPER,
         ),
         Claim(
             "F2",
@@ -55,11 +58,12 @@ def relu_claims(config: Config, found: dict[str, np.ndarray]) -> list[Claim]:
             "none at 1-S = 0.1; both at 0.01 and below",
             f"at 0.1: max W_i.W_j = {positive[paired]:.2f}, min b = {lowest[paired]:.2f}; "
             f"at 0.01: {positive[sparse]:.2f}, {lowest[sparse]:.2f}",
-            bool(
-                positive[paired] < 0.1
-                and lowest[paired] > -0.05
-                and (positive[sparse:] > 0.1).all()
-                and (lowest[sparse:] < -0.05).all()
+            (
+                less_than(positive[paired], 0.1),
+                more_than(lowest[paired], -0.05),
+                bool((positive[sparse:] > 0.1).all()),
+                bool((lowest[sparse:] < -0.05).all()),
             ),
+            source=Source.PAPER,
         ),
     ]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim, Result
+from experiments.lab.claim import Claim, Result, Source, between
 from experiments.toy_models.local_bases.claims import against_hand_claim, local_claims
 from experiments.toy_models.local_bases.config import SETS, Config, M, N
 from experiments.toy_models.local_bases.draw import alt, draw
@@ -37,12 +37,12 @@ def run(config: Config) -> Result:
             batch_size=config.batch_size,
         )
         data = sweep(recipe, {"density": config.densities, "seed": range(config.seeds)})
-        within, between = _blocks(data["W"].values)
+        within, apart = _blocks(data["W"].values)
         rows = np.arange(len(config.densities))
         best.append(data["W"].values[rows, data["loss"].values.argmin(1)])
         losses.append(data["loss"].values)
         inside.append(within)
-        across.append(between)
+        across.append(apart)
     ratio, mixed = inside[0] / across[0], inside[1] / across[1]
     return Result(
         config,
@@ -54,7 +54,8 @@ def run(config: Config) -> Result:
                 "seeds and densities between 0.7 and 1.4)",
                 "an uncorrelated model has no such blocks",
                 f"median {np.median(mixed):.3f}, from {mixed.min():.3f} to {mixed.max():.3f}",
-                bool(0.7 < np.median(mixed) < 1.4),
+                between(np.median(mixed), 0.7, 1.4),
+                source=Source.READING,
             ),
             against_hand_claim(config, losses[0]),
         ],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than
 from experiments.toy_models.local_bases.config import Config, M
 from experiments.toy_models.shared.sets import params
 from superposition import geometry
@@ -25,8 +25,8 @@ def local_claims(
                 f"inside {inside[k].min():.4f} to {inside[k].max():.4f}, across {across[k].min():.4f} to "
                 f"{across[k].max():.4f}, ratio {ratio[k].min():.3f} to {ratio[k].max():.3f}; |W_i|^2 "
                 f"{lengths.min():.2f} to {lengths.max():.2f} in the best seed",
-                bool(ratio[k].max() < 0.3),
-                expected=p < 0.1,
+                less_than(ratio[k].max(), 0.3),
+                source=Source.READING,
             )
         )
     return claims
@@ -43,5 +43,5 @@ def against_hand_claim(config: Config, losses: np.ndarray) -> Claim:
         "the best seed is within 15 % of the loss of a solution by hand, W = [1, -1], b = 0 (exact losses)",
         "(not in the paper)",
         f"best seed over solution by hand {words}; worst seed {100 * spread.max():.0f} % above the best at most",
-        bool(best.max() < 1.15),
+        less_than(best.max(), 1.15),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.loss_decomposition.config import SHOWN, TINY
 from superposition.expected_loss import reference_loss
 from superposition.theory import variance
@@ -50,7 +50,8 @@ def closed_forms_claim(models: list[ToyParams], importance: np.ndarray, terms: n
         "L_0 = sum I_i ReLU(b_i)^2 and the two integrals of L_1 are what no and one active feature cost",
         "equations (we ask 1e-10)",
         f"closed forms and quadrature differ by {worst:.1e} at most, over {len(models)} trained models",
-        bool(worst < 1e-10),
+        less_than(worst, 1e-10),
+        source=Source.IDENTITY,
     )
 
 
@@ -67,7 +68,8 @@ def autodiff_claim(models: list[ToyParams], importance: np.ndarray, gradients: l
         "the closed form of L_1 differentiates to the gradient of its integrals",
         "follows from the equations (we ask 1e-10)",
         f"autodiff and quadrature differ by {worst:.1e} of the largest slope",
-        bool(worst < 1e-10),
+        less_than(worst, 1e-10),
+        source=Source.IDENTITY,
     )
 
 
@@ -84,7 +86,8 @@ def adds_up_claim(
         "L = sum_k p^k (1-p)^(n-k) L_k",
         "an identity (we ask 1e-10)",
         f"the sum over k and the exact expected loss differ by {worst:.1e} at most",
-        bool(worst < 1e-10),
+        less_than(worst, 1e-10),
+        source=Source.IDENTITY,
     )
 
 
@@ -97,7 +100,8 @@ def order_claim(remainder: np.ndarray, second: float) -> Claim:
         "as p goes to 0 only L_0 and L_1 matter: what they leave is O(p^2)",
         "p^2",
         f"p^{slope:.3f}; its factor is {ratio:.4f} L_2 at p = {TINY[0]:g}",
-        bool(abs(slope - 2) < 0.01 and abs(ratio - 1) < 0.01),
+        (less_than(abs(slope - 2), 0.01), less_than(abs(ratio - 1), 0.01)),
+        source=Source.IDENTITY,
     )
 
 
@@ -116,7 +120,8 @@ def linear_claim(
         "the linear loss is sum I_i (1 - ||W_i||^2)^2 + sum I_j (W_j . W_i)^2, up to a factor",
         "~",
         f"exactly Var x_i = p/3 - p^2/4 times it, with the best bias: {worst:.1e} apart at most",
-        bool(worst < 1e-10),
+        less_than(worst, 1e-10),
+        source=Source.IDENTITY,
     )
 
 
@@ -131,7 +136,8 @@ def free_claim(alone: np.ndarray, linear: np.ndarray, densities: tuple[float, ..
         "pairs pay less than 5 % of what a linear model would",
         "free",
         f"{100 * paid / due:.2f} % of the linear interference",
-        bool(paid < 0.05 * due),
+        less_than(paid, 0.05 * due),
+        source=Source.READING,
     )
 
 
@@ -144,7 +150,8 @@ def dominates_claim(shares: np.ndarray, densities: tuple[float, ...]) -> Claim:
         "trained optimum of the sparsest model",
         "dominate as S goes to 1",
         ", ".join(f"{100 * s:.0f} % at 1-S = {p:g}" for s, p in zip(first, densities, strict=True)),
-        bool(first[-1] > 0.5),
+        more_than(first[-1], 0.5),
+        source=Source.READING,
     )
 
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, between, less_than, more_than
 from experiments.toy_models.nonlinear_compression.config import Config
 from superposition.theory import compression as code
 from superposition.theory.no_bias import no_bias_minimum
@@ -34,7 +34,8 @@ def paper_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "outperforms picking one of the dimensions or using the average",
             f"error {floor:.4f} (with the best constant {best:.4f}) against {linear:.4f}; without segments "
             f"{still[0]:.4f} ({still[1]:.4f})",
-            floor < linear,
+            less_than(floor, linear),
+            source=Source.PAPER,
         ),
         Claim(
             SOURCE,
@@ -42,7 +43,8 @@ def paper_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "one reference line for both",
             f"best readout of either: {linear:.6f} = 1/12; measured by integration: picking one "
             f"{_affine(1.0):.6f}, average {_affine(0.5):.6f}",
-            abs(_affine(1.0) - linear) < 1e-12 and abs(_affine(0.5) - linear) < 1e-12,
+            (less_than(abs(_affine(1.0) - linear), 1e-12), less_than(abs(_affine(0.5) - linear), 1e-12)),
+            source=Source.IDENTITY,
         ),
         Claim(
             "this lab",
@@ -50,7 +52,7 @@ def paper_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "not asked",
             f"floor code: lost at epsilon = {worst:.4f}; with the best constant {widest:.4f} even where segments meet "
             f"(epsilon = 1/3)",
-            0.1 < worst < 1 / 3 and widest < linear,
+            (*between(worst, 0.1, 1 / 3), less_than(widest, linear)),
         ),
     ]
 
@@ -84,7 +86,7 @@ def neurons_claim() -> Claim:
         f"encoder, x' and y' together: {', '.join(map(str, neurons))} neurons at Z = 3, 4, 6, which is 12 Z - 6: the last "
         "level has no jump after it",
         bool((neurons == 12 * z_values).all()),
-        expected=False,
+        source=Source.PAPER,
     )
 
 
@@ -102,7 +104,7 @@ def levels_against_width_claim(config: Config) -> Claim:
         "more levels pay only where segments are narrow: the best Z falls as epsilon grows",
         "not asked",
         "; ".join(f"epsilon {w:g}: Z = {z}, error {e:.4f}" for w, (z, e) in zip(widths, best, strict=True)),
-        all(a[0] >= b[0] for a, b in pairwise(best)) and best[0][0] > best[-1][0],
+        (all(a[0] >= b[0] for a, b in pairwise(best)), more_than(best[0][0], best[-1][0])),
     )
 
 
@@ -124,7 +126,7 @@ def noise_claims(config: Config) -> list[Claim]:
             f"they cross at a standard deviation of {crossing:.4f}; at 0.01 {code.noisy_error(3, 0.01).total:.4f} against "
             f"{float(code.linear_error(1.0, 0.01)):.4f}, at 0.1 {code.noisy_error(3, 0.1).total:.4f} against "
             f"{float(code.linear_error(1.0, 0.1)):.4f}",
-            gap(3, 0.01) < 0 < gap(3, 0.1),
+            (less_than(gap(3, 0.01), 0), more_than(gap(3, 0.1), 0)),
         ),
         Claim(
             "this lab",
@@ -152,7 +154,8 @@ def sparse_claim() -> Claim:
         "much more powerful for compression of sparse features",
         f"relu(W^T W x) without bias, one dimension: better below density {crossing:.3f}; at 0.01 its loss is "
         f"{ratios[0]:.2f} times the nonlinear code's, at 0.3 {ratios[1]:.1f} times",
-        gap(0.01) < 0 < gap(0.3),
+        (less_than(gap(0.01), 0), more_than(gap(0.3), 0)),
+        source=Source.PAPER,
     )
 
 
@@ -171,5 +174,6 @@ def checked_claim(config: Config) -> Claim:
         "the integrals are those of the code (4 settings sampled, within 4 standard errors)",
         "not asked",
         f"at most {worst:.1f} standard errors off, {config.samples} samples each",
-        worst < 4,
+        less_than(worst, 4),
+        source=Source.IDENTITY,
     )

@@ -21,6 +21,7 @@ from experiments.toy_models.pca_to_superposition.claims import (
     seeds_claim,
     sequence_claim,
     stored_claim,
+    typical_claim,
 )
 from experiments.toy_models.pca_to_superposition.config import COLLAPSED, Config
 from experiments.toy_models.pca_to_superposition.draw import alt, draw
@@ -52,6 +53,7 @@ def run(config: Config) -> Result:
             ranges_claim(density, count),
             stored_claim(density, best.W, count),
             hexagon_claim(density, best.W),
+            typical_claim(f.density, by_seed),
             seeds_claim(f.excess(), by_seed, _collapsed(f.exact.W)),
         ],
         arrays={

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, at_least, less_than, more_than
 from experiments.toy_models.pentagon_digon.config import DIGONS, PAPER, PENTAGON, BranchPath
 from superposition import geometry
 
@@ -16,8 +16,8 @@ def where_claim(crossing: float, baseline: float) -> Claim:
         "1/2.5 = 0.4",
         f"the exact branches cross at {crossing:.4f} = 1/{1 / crossing:.2f}; at a baseline density of "
         f"{baseline:.4f} in place of 0.05 they would cross at 1/2.5",
-        bool(abs(crossing / PAPER - 1) < 0.15),
-        expected=False,
+        less_than(abs(crossing / PAPER - 1), 0.15),
+        source=Source.PAPER,
     )
 
 
@@ -31,7 +31,8 @@ def crosses_claim(crossing: float, path: BranchPath) -> Claim:
         "pentagon above, digons below the crossing",
         f"pentagon over digons {100 * np.expm1(gap[at[0]]):+.1f} % at {path.relative[at[0]]:.2f}, "
         f"{100 * np.expm1(gap[at[1]]):+.1f} % at {path.relative[at[1]]:.2f} of the others' density",
-        bool(gap[at[0]] > 0 > gap[at[1]]),
+        (more_than(gap[at[0]], 0), less_than(gap[at[1]], 0)),
+        source=Source.PAPER,
     )
 
 
@@ -48,7 +49,8 @@ def first_order_claim(crossing: float, fine: BranchPath) -> Claim:
         "the transition is first order: two curves of loss cross at different slopes (by a factor over 1.5)",
         "loss curves of two geometries cross",
         f"d log loss / d log density at the crossing: pentagon {slopes[0]:.3f}, digons {slopes[1]:.3f}",
-        bool(slopes[1] / slopes[0] > 1.5),
+        more_than(slopes[1] / slopes[0], 1.5),
+        source=Source.PAPER,
     )
 
 
@@ -64,6 +66,7 @@ def minima_claim(crossing: float, path: BranchPath, exists: np.ndarray, end: flo
         f"least curvature within a factor 1.5: pentagon {least[0]:.4f}, digons {least[1]:.4f}; the pentagon ends "
         f"at {end:.3f}, the digons are minima from {reach.min():.2f} to {reach.max():.2f}",
         bool(exists[:, near].all()),
+        source=Source.PAPER,
     )
 
 
@@ -80,9 +83,13 @@ def shapes_claim(planes: np.ndarray) -> Claim:
         "five in a pentagon; two digons, the sparse one at 0",
         f"above: {int((geometry.norms(above) > 0.5).sum())} features {gaps.min():.1f} to {gaps.max():.1f} degrees "
         f"apart; below: pairs {pairs}, norm of the sparse feature {norms[0]:.4f}",
-        bool(
-            (geometry.norms(above) > 0.5).all() and gaps.max() < 100 and len(pairs) == 2 and norms[0] < 0.05
+        (
+            bool((geometry.norms(above) > 0.5).all()),
+            less_than(gaps.max(), 100),
+            len(pairs) == 2,
+            less_than(norms[0], 0.05),
         ),
+        source=Source.PAPER,
     )
 
 
@@ -100,6 +107,7 @@ def room_claim(path: BranchPath) -> Claim:
         f"angle between its two neighbours {room[0]:.1f}, {room[1]:.1f}, {room[2]:.1f} degrees at 3, 1 and 0.4 times "
         "the others' density",
         room[0] > room[1] > room[2],
+        source=Source.PAPER,
     )
 
 
@@ -114,15 +122,17 @@ def norms_claims(limit: BranchPath) -> list[Claim]:
             "the pentagon's norms are ||W_i|| = 1 / (1 - |b_i|) in the limit of great sparsity (within 3 %)",
             "1 / (1 - b)",
             f"norm {norm:.4f}, bias -{bias:.4f}, formula {said:.4f}: {100 * abs(said / norm - 1):.1f} % off",
-            bool(abs(said / norm - 1) < 0.03),
-            expected=False,
+            less_than(abs(said / norm - 1), 0.03),
+            source=Source.PAPER,
         ),
         Claim(
             "F10",
             "it is the square that the formula describes, ||W_i||^2 = 1 / (1 - |b_i|) (within 3 %)",
             "(not in the paper)",
             f"square of the norm {norm**2:.4f}, formula {said:.4f}: {100 * abs(said / norm**2 - 1):.1f} % off",
-            bool(abs(said / norm**2 - 1) < 0.03),
+            less_than(abs(said / norm**2 - 1), 0.03),
+            source=Source.RESTATED,
+            restates="the pentagon's norms are ||W_i|| = 1 / (1 - |b_i|)",
         ),
     ]
 
@@ -140,5 +150,6 @@ def refits_claim(refits: dict[str, np.ndarray], path: BranchPath, exists: np.nda
         f"{100 * excess.min(1).max():.1f} % at most, within 1 % at {100 * (excess.min(1) < 0.01).mean():.0f} % of the "
         f"densities; a seed {100 * np.median(excess):.1f} % in the median; none below by more than "
         f"{100 * max(0.0, -excess.min()):.2f} %",
-        bool((excess.min(1) < 0.01).mean() >= 0.9 and excess.min() > -0.01),
+        (at_least((excess.min(1) < 0.01).mean(), 0.9), more_than(excess.min(), -0.01)),
+        source=Source.READING,
     )

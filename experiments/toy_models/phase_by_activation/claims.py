@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.phase_by_activation.config import NAMES, Config
 from experiments.toy_models.shared import phase_figure
 from superposition import ToyParams
@@ -34,14 +34,16 @@ def claims(config: Config, arrays: dict[str, np.ndarray], last: int) -> list[Cla
             f"the phase diagram depends on the activation (another class than {names[0]}'s in over 10 % of cells)",
             "the phase diagrams look quite different",
             "; ".join(f"{name} {100 * u:.0f} %" for name, u in zip(names[1:], unlike[1:], strict=True)),
-            bool(unlike.max() > 0.1),
+            more_than(unlike.max(), 0.1),
+            source=Source.READING,
         ),
         Claim(
             SOURCE,
             "some activations induce more superposition than others (share of cells, by over 10 %)",
             "some induce more polysemanticity than others",
             ", ".join(f"{names[i]} {superposed[i]:.0f} %" for i in order),
-            bool(superposed.max() - superposed.min() > 10),
+            more_than(superposed.max() - superposed.min(), 10),
+            source=Source.READING,
         ),
         _boundaries(config, arrays, classes),
         Claim(
@@ -79,7 +81,7 @@ def _boundaries(config: Config, arrays: dict[str, np.ndarray], classes: np.ndarr
         f"at equal importance (r = {r[column]:.2f}) GELU and softplus share the dimension at greater densities than ReLU",
         "not asked",
         "; ".join(parts),
-        min(end.get("gelu", 1), end.get("softplus", 1)) > end.get("relu", 0),
+        more_than(min(end.get("gelu", 1), end.get("softplus", 1)), end.get("relu", 0)),
     )
 
 
@@ -102,5 +104,5 @@ def _checked(config: Config, arrays: dict[str, np.ndarray], last: int) -> Claim:
         "not asked",
         f"relative error at most {worst:.0e} in {config.checks} random cells of each smooth activation, against twice the "
         f"nodes; the last round improved {last} cells",
-        worst < 1e-8 and last == 0,
+        (less_than(worst, 1e-8), last == 0),
     )

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than, more_than
 from experiments.toy_models.phase_without_bias.config import Config
 from superposition import ToyParams, theory
 from superposition.expected_loss import reference_loss
@@ -35,7 +35,8 @@ def solved_claim(config: Config, loss: np.ndarray, scan: np.ndarray) -> Claim:
         "exactly solvable",
         f"closed form against enumeration at {config.checks} random models: at most {worst:.0e} apart; {config.angles} "
         f"directions in each of {loss.size} cells never get below the solved minimum (closest: {beaten:+.0e})",
-        worst < 1e-12 and beaten > -1e-12,
+        (less_than(worst, 1e-12), more_than(beaten, -1e-12)),
+        source=Source.IDENTITY,
     )
 
 
@@ -63,13 +64,15 @@ def confused_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             f"W = ({example.W[0]:.3f}, {example.W[1]:.3f}), loss {example.loss:.5f}; the best antipodal pair has "
             f"{example.opposite_sign:.5f}",
             int(classify(example.W)) == CONFUSED,
+            source=Source.PAPER,
         ),
         Claim(
             SOURCE,
             "the confused phase lies where sparsity is low (S < 1/2) and both features matter (within a factor of 10)",
             "low sparsity, both important",
             f"{where}; at every importance it is one interval, up to density 1: {'yes' if upward else 'no'}",
-            found and upward and bool(p[rows.max()] > 0.5) and factor < 9.9,
+            (found, upward, more_than(p[rows.max()], 0.5), less_than(factor, 9.9)),
+            source=Source.PAPER,
         ),
     ]
 
@@ -90,7 +93,7 @@ def border_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "not asked",
             f"the minima of either sign cross at 1-S = {middle:.9f}; the formula gives {no_bias.ANTIPODAL_BELOW:.9f} "
             f"(the paper's candidates: 4/7 = {4 / 7:.4f})",
-            abs(middle - no_bias.ANTIPODAL_BELOW) < 1e-9,
+            less_than(abs(middle - no_bias.ANTIPODAL_BELOW), 1e-9),
         ),
         Claim(
             SOURCE,
@@ -99,6 +102,7 @@ def border_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             f"on {int(confused.sum())} of {len(r)} columns the border parts confused from antipodal; the weight that "
             f"changes sign moves by {jump[confused].min() if confused.any() else 0:.2f} or more",
             bool(confused.any() and jump[confused].min() > 0.1),
+            source=Source.PAPER,
         ),
         Claim(
             SOURCE,
@@ -106,8 +110,8 @@ def border_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "continuous; it explains the blur about the triple point",
             f"the minimum jumps on every column; least at r = {r[least]:.2f}, 1-S = {border[least]:.3f}, from "
             f"W = ({above[least, 0]:.2f}, {above[least, 1]:.3f}) to ({below[least, 0]:.2f}, {below[least, 1]:.2f})",
-            bool(jump.min() < 0.1),
-            expected=False,
+            less_than(jump.min(), 0.1),
+            source=Source.PAPER,
         ),
         Claim(
             SOURCE,
@@ -115,7 +119,9 @@ def border_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             "low but nonzero W_2",
             f"just above the border the lesser weight is {slight.min():.3f} at r = {r[int(slight.argmin())]:.2f} and grows "
             f"to {slight.max():.2f} at r = 1; it is above 0 in every cell (least {np.abs(arrays['W']).min():.0e})",
-            bool(np.abs(arrays["W"]).min() > 0),
+            more_than(np.abs(arrays["W"]).min(), 0),
+            source=Source.RESTATED,
+            restates="from a feature hardly represented",
         ),
     ]
 
@@ -134,7 +140,7 @@ def blur_claim(config: Config) -> Claim:
         f"with a bias, beside the triple point (r = {r:g}), most of the way to the pair is continuous: the blur",
         "not asked",
         f"W_2 leaves 0 at 1-S = {begins:.2f}, falls smoothly to {extra[last]:.2f} at {p[last]:.2f}, then jumps by {jump:.2f}",
-        bool(abs(extra[last]) > jump),
+        more_than(abs(extra[last]), jump),
     )
 
 
@@ -149,6 +155,7 @@ def two_minima_claim(arrays: dict[str, np.ndarray]) -> Claim:
         f"two in {100 * two.mean():.0f} % of cells, one in {100 * (counts == 1).mean():.0f} %, more in "
         f"{100 * (counts > 2).mean():.0f} %",
         bool(two.any()),
+        source=Source.PAPER,
     )
 
 
@@ -177,7 +184,8 @@ def basins_claim(config: Config) -> Claim:
         "considerably smaller",
         f"antipodal pairs, best at 2 % below the border density, are reached by {', '.join(parts)} ({len(r)} importances, "
         f"{config.starts} descents each): descents from near 0 begin with both weights of one sign",
-        bool(share.min() < 100 / 3),
+        less_than(share.min(), 100 / 3),
+        source=Source.READING,
     )
 
 
@@ -209,6 +217,6 @@ def bias_claims(arrays: dict[str, np.ndarray]) -> list[Claim]:
             f"phase changed in {100 * changed.mean():.1f} % of cells (antipodal {100 * antipodal[0]:.1f} % without, "
             f"{100 * antipodal[1]:.1f} % with); loss saved: {100 * saved[p < 0.1].max():.2f} % at most below density 0.1, "
             f"up to {100 * saved[where]:.0f} % (r = {r[where[1]]:.2f}, 1-S = {p[where[0]]:.2f})",
-            bool((saved > -1e-9).all()) and bool(saved[p < 0.1].max() < saved[p > 0.5].min()),
+            (bool((saved > -1e-9).all()), less_than(saved[p < 0.1].max(), saved[p > 0.5].min())),
         ),
     ]

@@ -69,7 +69,7 @@ def _least(padded: Array, p: Array) -> tuple[Array, Array]:
         def refine(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
             centre, width = state
             step = jnp.linspace(-1, 1, POINTS)
-            grid = centre + width * jnp.stack(jnp.meshgrid(step, step), -1).reshape(-1, 2)
+            grid = centre[None] + width[None] * jnp.stack(jnp.meshgrid(step, step), -1).reshape(-1, 2)
             losses = jax.vmap(loss, (None, 0, None))(shape, grid, density)
             best = losses.argmin()
             return (grid[best], width / SHRINK), (losses[best], grid[best, 0])

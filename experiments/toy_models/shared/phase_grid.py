@@ -119,8 +119,10 @@ def _stack(starts: list[ToyParams]) -> ToyParams:
     return ToyParams(*(np.stack(part, 1) for part in parts))  # type: ignore[arg-type]
 
 
-def trained(diagram: Diagram, grid: Grid) -> dict[str, np.ndarray]:
+def trained(diagram: Diagram, grid: Grid) -> tuple[dict[str, np.ndarray], tuple[np.ndarray, ...]]:
     """Models trained on samples, `seeds` a cell: by the paper's rule, and the best of them, (p, r).
+
+    Beside them loss, norm and interference of every seed, (p, r, seed), of which all cells share the starts.
 
     The paper trains 10 models a cell, drops the one with the highest loss and averages the others. W and
     -W are the same model, so norms and interference are averaged, not W.
@@ -136,17 +138,24 @@ def trained(diagram: Diagram, grid: Grid) -> dict[str, np.ndarray]:
     data = sweep(run, axes)
     W, loss = data["W"].values, data["loss"].values
     norm, interference = geometry.norms(W)[..., -1], geometry.interference(W)[..., -1]
-    order = np.argsort(loss, -1)
-    kept = order[..., : max(1, grid.seeds - 1)]
-    best = order[..., :1]
+    best = loss.argmin(-1)[..., None]
+    rule_norm, rule_interference = by_the_rule(loss, norm, interference)
     return {
         "loss": np.take_along_axis(loss, best, -1)[..., 0],
         "norm": np.take_along_axis(norm, best, -1)[..., 0],
         "interference": np.take_along_axis(interference, best, -1)[..., 0],
-        "rule_norm": np.take_along_axis(norm, kept, -1).mean(-1),
-        "rule_interference": np.take_along_axis(interference, kept, -1).mean(-1),
+        "rule_norm": rule_norm,
+        "rule_interference": rule_interference,
         "within_1_percent_of_best": (loss < 1.01 * loss.min(-1, keepdims=True)).mean(-1),
-    }
+    }, (loss, norm, interference)
+
+
+def by_the_rule(
+    loss: np.ndarray, norm: np.ndarray, interference: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Norm and interference averaged over the last axis, seeds, without the one of the highest loss."""
+    kept = np.argsort(loss, -1)[..., : max(1, loss.shape[-1] - 1)]
+    return tuple(np.take_along_axis(values, kept, -1).mean(-1) for values in (norm, interference))  # type: ignore[return-value]
 
 
 DIAGRAM = Diagram(2, 1, theory.PHASES_2_1, theory.boundary_2_1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lab.claim import Claim, Result
+from experiments.lab.claim import Claim, Result, Source, less_than
 from experiments.lab.relations import below
 from experiments.lab.settings import Count, Density, Positive
 from superposition import AdamW, Linear, ReLUOutput, ToyRun, geometry, theory
@@ -99,14 +99,15 @@ def linear_claims(config: Columns, found: dict[str, np.ndarray], figure: str) ->
             f"the linear model represents the top {m} features and no others, at any sparsity",
             f"W^T W = diag(1 x {m}, 0 x {n - m})",
             f"max |W^T W - diag| = {off:.3f} over {len(config.densities)} densities",
-            bool(off < 0.05),
+            less_than(off, 0.05),
+            source=Source.PAPER,
         ),
         Claim(
             figure,
             "the linear model reaches the exact optimum L* = v(p) sum_(i >= m) I_i",
             "L / L* = 1 (Eckart-Young)",
             f"max L / L* - 1 = {excess:.1e}",
-            bool(excess < 1e-3),
+            less_than(excess, 1e-3),
         ),
     ]
 
@@ -129,6 +130,7 @@ def count_claim(
         ", ".join(map(str, paper)),
         ", ".join(map(str, measured)) + ("" if growing else " (not monotone)"),
         near and growing,
+        source=Source.PAPER,
     )
 
 

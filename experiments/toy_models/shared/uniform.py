@@ -43,6 +43,16 @@ class UniformSweep:
         validate.integer("uniform.longer", self.longer, 1)  # elsewhere `longer` are indices, from 0
 
 
+def recipes(uniform: UniformSweep) -> str:
+    """How models were trained, for captions: a curve over all densities is spliced from three recipes."""
+    low, high = uniform.slow
+    return (
+        f"Three recipes: {uniform.slow_steps:,} steps of {uniform.slow_batch_size} at rate {uniform.slow_learning_rate:g} for "
+        f"1-S = {low:g} to {high:g}, elsewhere {uniform.steps:,} of {uniform.batch_size} at {uniform.learning_rate:g}; below "
+        f"1-S = {SPARSEST:g} Xavier's start"
+    )
+
+
 @cache
 def trained(uniform: UniformSweep) -> dict[str, np.ndarray]:
     """W (density, seed, m, n), b (density, seed, n) and loss (density, seed), in the order of densities."""

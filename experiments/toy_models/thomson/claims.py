@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lab.claim import Claim
+from experiments.lab.claim import Claim, Source, less_than
 from experiments.toy_models.thomson.config import PAPER
 from superposition import ToyParams, geometry
 from superposition.expected_loss import reference_loss
@@ -29,7 +29,8 @@ def formula_claim() -> Claim:
         "with ||W_i|| = 1, b = 0 and one feature active, the loss is a repulsion between points on a sphere",
         "E = (1/3) sum over i != j of (cos_ij)_+^2",
         f"against the exact expected loss / p at p = 1e-7, five random W: relative difference {worst:.1e} at most",
-        worst < 1e-5,
+        less_than(worst, 1e-5),
+        source=Source.IDENTITY,
     )
 
 
@@ -50,6 +51,7 @@ def polytopes_minimise_claim(found: dict[tuple[int, int], thomson.Minima]) -> Cl
         f"{abs(over[worst]):.0e}); the least of 8 in 3 is a {antiprism.name} (E = {found[8, 3].energies[0]:.4f}, angles "
         f"within {antiprism.deviation:.1f} degrees of the tight frame's)",
         all(excess <= 1e-6 for excess in over.values()) and antiprism.name == "square antiprism",
+        source=Source.PAPER,
     )
 
 
@@ -67,7 +69,7 @@ def singled_out_claim(found: dict[tuple[int, int], thomson.Minima]) -> Claim:
         "; ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
         + ": below 2d + 1 vectors every arrangement without an acute angle has E = 0",
         all(share > 0.9 for share in shares.values()),
-        expected=False,
+        source=Source.READING,
     )
 
 
@@ -85,7 +87,13 @@ def acute_claim(found: dict[tuple[int, int], thomson.Minima]) -> Claim:
         "; ".join(f"{name} {100 * share:.0f} % of starts" for name, share in shares.items())
         + f"; E = {zero:.0e} below 2d, under "
         + ", ".join(f"{kinds[c]} names ({c})" for c in kinds),
-        all(share > 0.9 for share in shares.values()) and zero < 1e-9 and all(n > 1 for n in kinds.values()),
+        (
+            all(share > 0.9 for share in shares.values()),
+            less_than(zero, 1e-9),
+            all(n > 1 for n in kinds.values()),
+        ),
+        source=Source.RESTATED,
+        restates="the energy singles them out",
     )
 
 
@@ -99,6 +107,7 @@ def classical_claim(found: dict[tuple[int, int], thomson.Minima]) -> Claim:
         f"{sum(name == got for name, got in best.items())} of {len(best)} least end states are the polytope; E(1/r) "
         f"= {found[5, 3].energies[0]:.5f}, {found[8, 3].energies[0]:.5f} for 5 and 8 in 3 (known: 6.47469, 19.67529)",
         all(name == got for name, got in best.items()),
+        source=Source.READING,
     )
 
 
@@ -125,7 +134,8 @@ def tegum_claim(
         "bipyramids are tegum products: dimensions are shared within the factors, not equally",
         "3 x 2/3 + 2 x 1/2 (not 5 x 3/5); 6 x 1/2; 5 x 2/5 + 2 x 1/2; sum 3",
         "; ".join(words),
-        off < 2e-3,
+        less_than(off, 2e-3),
+        source=Source.IDENTITY,
     )
 
 
@@ -151,7 +161,7 @@ def explained_claim(table: dict[tuple[int, int], dict[str, Any]]) -> Claim:
         "the same shapes",
         f"{len(crowded) - len(others)} of {len(crowded)} cases above 2d do; not " + "; ".join(others),
         not others,
-        expected=False,
+        source=Source.READING,
     )
 
 
@@ -168,6 +178,8 @@ def close_claim(table: dict[tuple[int, int], dict[str, Any]]) -> Claim:
         f"energy and model agree on {', '.join(named) or 'none'}; 7 in 3 is {table[7, 3]['trained']['best']} with D "
         f"= {table[7, 3]['trained']['dimensionality']}; 12 in 3 is {icosahedron.get('best')}",
         named == ["pentagon", "square antiprism"] and icosahedron.get("best") == "icosahedron",
+        source=Source.RESTATED,
+        restates="models of one active feature, lengths and biases free",
     )
 
 
@@ -184,4 +196,5 @@ def samples_claim(sampled: dict[tuple[int, int], dict[str, int]]) -> Claim:
         "; ".join(f"{k} in {d}: {PAPER[k, d][0]}" for k, d in sampled) or "the same shapes",
         "; ".join(words) or "none trained",
         bool(shares) and all(share > 0.5 for share in shares.values()),
+        source=Source.READING,
     )

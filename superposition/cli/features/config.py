@@ -1,23 +1,36 @@
 """The settings of `superposition page | serve | steer | ablate`. Importing this does not import JAX."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated
 
 import tyro
 
 from superposition.cli.llm.config import ModelConfig, TextConfig
 from superposition.cli.sae.config import ToyData
-from superposition.cli.settings import SMALL_LM_SAE, Output, ReadsSAEs, distinct, expect, free, kind_of
+from superposition.cli.settings import (
+    SMALL_LM_SAE,
+    CachePath,
+    Holds,
+    Needed,
+    OneOf,
+    Output,
+    ReadsSAEs,
+    changed,
+    expect,
+    free,
+    group,
+)
 from superposition.errors import ConfigError
 
+TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
+NOT_TOY = ("model", "dtype", *(n for n in TEXT if n != "data_seed"), "hook", "cache", "other", "latents")
 
-@dataclass(frozen=True)
+
+@group("SAE")
 class OneSAE(ReadsSAEs):
     """An SAE of a language model."""
-
-    GROUP: ClassVar[str] = "SAE"
 
     sae: tyro.conf.Positional[str] = SMALL_LM_SAE
     """SAE directory, file of weights, or the SAE that ships."""
@@ -30,16 +43,14 @@ class OneSAE(ReadsSAEs):
             expect(Path(self.sae), "sae", "run")
 
 
-@dataclass(frozen=True)
+@group("SAE")
 class OnSAE(OneSAE, TextConfig):
     """A language model and an SAE of it; text, where it is needed, says how strongly latents fire."""
 
 
-@dataclass(frozen=True)
+@group("Output")
 class Pages(Output):
     """A folder of pages."""
-
-    GROUP: ClassVar[str] = "Output"
 
     overwrite: bool = False
     """Replace that folder, if it holds pages."""
@@ -51,55 +62,56 @@ class Pages(Output):
         free(self.out, self.overwrite or empty, "--overwrite to replace the pages there, or another --out")
 
 
-@dataclass(frozen=True)
+@group("Activations")
 class PageConfig(Pages, ToyData, OnSAE):
-    """Write feature pages: HTML that opens as a file, of an SAE on a language model or of a toy model's features."""
+    """Write feature pages: HTML that opens as a file, of an SAE on a language model or of a toy model's features.
 
-    GROUP: ClassVar[str] = "Activations"
+    $ superposition page --latents 0..9 --max-tokens 20000 --out runs/pages
+    $ superposition page --toy runs/toys.zarr --cell density=0.1 --out runs/toy-pages
+    """
 
     latents: tuple[int, ...] = ()
     """Which latents. Default: all."""
-    cache: Path | None = None
+    cache: CachePath | None = None
     """Cache of activations that `llm activations` wrote, in place of text."""
     other: str | None = None
     """A second SAE, in which each latent's likeness is looked for."""
 
     def check(self) -> None:
-        """ConfigError for what is no cache, or no sweep."""
-        if self.cache is not None:
-            expect(self.cache, "cache")
-        if self.toy is not None and (kind_of(self.toy) or not os.path.lexists(self.toy)):
-            expect(self.toy, "sweep")
+        """ConfigError for settings that do not go together, and for a latent that is named twice."""
+        for names, why, is_so in (
+            (NOT_TOY, "--toy has pages of a toy model", self.toy is not None),
+            (("cell", "density"), "there is no --toy", self.toy is None),
+            (TEXT, "--cache holds the activations of a text", self.toy is None and self.cache is not None),
+        ):
+            if is_so and (wrong := changed(self, names)):
+                raise ConfigError(f"{why}; leave {wrong[0]} out")
+        if repeated := [latent for latent in self.latents if self.latents.count(latent) > 1]:
+            raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
 
 
-@dataclass(frozen=True)
+@group("Pages")
 class ServeConfig(OneSAE, ModelConfig):
-    """Serve feature pages on this machine alone, with steering and a box for text of one's own."""
+    """Serve feature pages on this machine alone, with steering and a box for text of one's own.
 
-    GROUP: ClassVar[str] = "Pages"
+    $ superposition serve --pages runs/pages
+    """
 
-    pages: Path | None = None
-    """Folder that `superposition page` wrote. Required."""
+    pages: Annotated[Path | None, Needed("--pages runs/pages"), Holds(("pages",))] = None
+    """Folder that `superposition page` wrote."""
     port: int = 8017
     """Port on 127.0.0.1; 0 for any that is free."""
 
-    def check(self) -> None:
-        """ConfigError where there are no pages."""
-        if self.pages is None:
-            raise ConfigError(
-                "serve needs --pages, the folder of the pages; `superposition page SAE --out pages/` writes them"
-            )
-        expect(self.pages, "pages")
 
-
-@dataclass(frozen=True)
+@group("Steering")
 class SteerConfig(OnSAE):
-    """Continue a prompt while a latent is steered: continuations side by side, with KL and the latent's activation."""
+    """Continue a prompt while a latent is steered: continuations side by side, with KL and the latent's activation.
 
-    GROUP: ClassVar[str] = "Steering"
+    $ superposition steer --latent 136 --strength -2 0 2 --prompt "Once upon a time" --max-tokens 20000
+    """
 
-    latent: int | None = None
-    """Which latent. Required."""
+    latent: Annotated[int | None, Needed("--latent 7")] = None
+    """Which latent."""
     strength: tuple[float, ...] = (-4, -2, 0, 2, 4)
     """How much of the latent's largest activation to add."""
     clamp: bool = False
@@ -117,26 +129,21 @@ class SteerConfig(OnSAE):
     seed: tuple[int, ...] = (0,)
     """Seeds of the draws, each a continuation; the same for every strength."""
 
-    def check(self) -> None:
-        """ConfigError where no latent is named, and for a seed that is given twice."""
-        if self.latent is None:
-            raise ConfigError("steer needs --latent, which latent to steer; for example --latent 7")
-        distinct("seed", self.seed)
 
-
-@dataclass(frozen=True)
+@group("Ablation")
 class AblateConfig(OnSAE):
-    """Ablate latents on a prompt: the next token before and after, and which latents it rests on."""
+    """Ablate latents on a prompt: the next token before and after, and which latents it rests on.
 
-    GROUP: ClassVar[str] = "Ablation"
+    $ superposition ablate --latent 317 --prompt "Once upon a time, there was a little girl named"
+    """
 
     latent: tuple[int, ...] = ()
     """Which latents, ablated together. Default: none; only the attribution is shown."""
-    prompt: str | None = None
-    """Text whose next token is looked at. Required."""
+    prompt: Annotated[str | None, Needed('--prompt "In the"')] = None
+    """Text whose next token is looked at."""
     target: str | None = None
     """The next token. Default: the model's likeliest."""
-    to: str = "zero"
+    to: Annotated[str, OneOf("interventions.steering", "ABLATIONS")] = "zero"
     """zero, mean (over the text) or resample (from tokens of the text)."""
     top: int = 10
     """Latents listed in the attribution, beside those of --latent."""
@@ -144,11 +151,3 @@ class AblateConfig(OnSAE):
     """Steps of integrated gradients."""
     seed: tuple[int, ...] = (0,)
     """Seeds of the resampling, each a run."""
-
-    def check(self) -> None:
-        """ConfigError where there is no prompt, and for a seed that is given twice."""
-        if self.prompt is None:
-            raise ConfigError(
-                'ablate needs --prompt, text whose next token is looked at; for example "In the"'
-            )
-        distinct("seed", self.seed)

@@ -1,45 +1,30 @@
-"""`superposition page`: feature pages of an SAE on a language model, or of a toy model's features."""
+"""`superposition page` and `serve`: feature pages of an SAE on a language model, or of a toy model's features."""
 
-import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import fields
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from superposition._internal.memory import enough_memory
 from superposition.activations.cache import Cache
-from superposition.cli.features.config import PageConfig
-from superposition.cli.features.on_sae import open_sae
-from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.data import put_together
-from superposition.cli.llm.needs import hook_for, requirements_of, text_for
-from superposition.cli.sae.report import visible
-from superposition.cli.sae.training import progress
-from superposition.cli.settings import SMALL_LM_SAE
-from superposition.errors import ConfigError, StoreError
+from superposition.cli.features.config import PageConfig, ServeConfig
+from superposition.cli.llm.data import rows_note
+from superposition.cli.llm.needs import hook_for, named, open_sae, text_for
+from superposition.cli.sae.saes import load_one
+from superposition.cli.settings import SMALL_LM_SAE, changed
+from superposition.cli.terminal import visible
+from superposition.errors import ConfigError
 from superposition.interventions import Attached
-from superposition.llm.model import LanguageModel
-from superposition.llm.packing import Tokens
-from superposition.llm.place import digest
+from superposition.llm.cache import cached_tokens
 from superposition.pages.server.belong import made_of
+from superposition.pages.server.of_sae import llm_index, sae_server
 from superposition.pages.stopped import stopped
-from superposition.pages.write import replaceable, write
+from superposition.pages.write import Pages, writable, write
 from superposition.storage import formats
-
-TEXT = tuple(field.name for field in fields(TextConfig) if field.name not in ("model", "dtype"))
-NOT_TOY = (
-    "model",
-    "dtype",
-    *(name for name in TEXT if name != "data_seed"),
-    "hook",
-    "cache",
-    "other",
-    "latents",
-)
+from superposition.training import loop
+from superposition.training.progress import terminal
 
 
 def write_pages(config: PageConfig) -> str:
@@ -47,48 +32,46 @@ def write_pages(config: PageConfig) -> str:
 
     Raises ConfigError for settings, models, SAEs and text, StoreError for what cannot be read or written, Interrupted.
     """
-    out = _free(config)
-    if config.toy is not None:
-        _leave_out(config, NOT_TOY, "--toy has pages of a toy model")
-    else:
-        _leave_out(config, ("cell", "density"), "there is no --toy")
-        if config.cache is not None:
-            _leave_out(config, TEXT, "--cache holds the activations of a text")
-    if repeated := [latent for latent in dict.fromkeys(config.latents) if config.latents.count(latent) > 1]:
-        raise ConfigError(f"--latents names {repeated[0]} twice; name each once")
+    assert config.out is not None
+    out = writable(config.out)  # refused before anything is read
     with stopped(out), enough_memory("give a smaller --ctx or --max-tokens, or fewer --latents"):
-        if config.toy is None:
-            return _language_model(config, out)
-        from superposition.cli.features.toy_page import pages_of
+        pages = _of_llm(config) if config.toy is None else _of_toy(config)
+        n = len(pages.index["columns"]["id"])
+        with terminal(n, doing="writing") as bar:
 
-        index, features, texts = pages_of(config)
-        n = _write(config, out, index, features, texts)
-    return _where(n, out)
+            def counted() -> Iterator[Any]:
+                for page in pages.features:
+                    yield page
+                    bar.advance(1)
+
+            write(out, pages.index, counted(), pages.texts, overwrite=config.overwrite)
+    where = visible(f"{n} pages in {out}: open {out / 'index.html'}")
+    return (
+        where if config.toy else f"{where}\nto steer, and to read text of your own: {_serving(config, out)}"
+    )
 
 
-def _language_model(config: PageConfig, out: Path) -> str:
+def _of_llm(config: PageConfig) -> Pages:
     from superposition.pages.llm import feature_pages
 
     attached = open_sae(config)
-    lm, hook, sae, name = attached.lm, attached.hook, attached.sae, attached.name
-    wrong = [latent for latent in config.latents if not 0 <= latent < sae.d_sae]
-    if wrong:
+    lm, sae, name = attached.lm, attached.sae, attached.name
+    if wrong := [latent for latent in config.latents if not 0 <= latent < sae.d_sae]:
         raise ConfigError(f"there is no latent {wrong[0]}: {name} has latents 0 to {sae.d_sae - 1}")
     other = None if config.other is None else _other(config, config.other, attached)
-    cache = None if config.cache is None else Cache(config.cache)
-    if cache is None:
-        tokens = text_for(config, attached)
+    if config.cache is None:
+        cache, tokens = None, text_for(config, attached)
+        made = f": {rows_note(config, lm, tokens)}"
+    elif (setting := attached.requirements.processed(attached.hook)) is not None:
+        raise ConfigError(
+            f"{name}: {setting} in its metadata changes activations, and --cache holds those of the model as it is; leave"
+            " --cache out"
+        )
     else:
-        if (setting := attached.requirements.processed(hook)) is not None:
-            raise ConfigError(f"{name}: {setting} in its metadata changes activations, and --cache holds those of the model"
-                              " as it is; leave --cache out")  # fmt: skip
+        cache, made = Cache(config.cache), ""
         tokens = cached_tokens(cache, lm)
-    print(
-        f"measuring {sae.d_sae:,} latents on {int(tokens.usable.sum()):,} tokens"
-        + ("" if cache is not None else f": {put_together(config, lm, tokens)}"),
-        file=sys.stderr,
-        flush=True,
-    )
+    usable = int(tokens.usable.sum())
+    print(f"measuring {sae.d_sae:,} latents on {usable:,} tokens{made}", file=sys.stderr, flush=True)
     pages = feature_pages(
         attached,
         tokens,
@@ -97,84 +80,53 @@ def _language_model(config: PageConfig, out: Path) -> str:
         other=other,
         seed=config.data_seed,
     )
-    n = _write(config, out, pages.index | {"of": made_of(attached)}, pages.features, pages.texts)
-    return f"{_where(n, out)}\nto steer, and to read text of your own: {_serving(config, out)}"
-
-
-def cached_tokens(cache: Cache, lm: LanguageModel) -> Tokens:
-    """The tokens that a cache has activations of; ConfigError for a cache without tokens or of another model."""
-    about = cache.manifest.settings["about"]
-    if (theirs := about.get("model_sha256")) is not None and theirs != digest(lm):
-        raise ConfigError(
-            f"{cache.directory} was written with {about.get('model')} in {about.get('dtype')}; give that --model and --dtype"
-        )
-    ids = cache.tokens()
-    usable = np.zeros(ids.shape, bool)
-    usable[cache.places()] = True
-    sources = about.get("sources") or []
-    source = (sources[0] if len(sources) == 1 else "cache",)
-    return Tokens(ids, usable, np.zeros(len(ids), np.int32), source, lm.token_facts.valid(ids))
+    return pages._replace(index=pages.index | {"of": made_of(attached)})
 
 
 def _other(config: PageConfig, path: str, attached: Attached) -> Attached:
+    """The second SAE, of the same hook point."""
     loaded = formats.load(path, allow_pt=config.allow_pt)
-    said = isinstance(loaded.metadata.get("hook_name"), str)
-    hook = hook_for(attached.lm, loaded, path, None if said else attached.hook)
-    if hook != attached.hook:
-        raise ConfigError(
-            f"{path} is for {hook}, and the pages are of {attached.hook}; give --other of that hook point"
-        )
-    needs = requirements_of(loaded, path)
-    if needs.processed(hook) != attached.requirements.processed(hook):
-        setting = needs.processed(hook) or attached.requirements.processed(hook)
-        raise ConfigError(f"{path} and {attached.name} differ in {setting}, so that they read other activations; give"
-                          " --other of a model that was loaded alike")  # fmt: skip
-    return Attached(attached.lm, hook, loaded.sae, loaded.params, needs, path)
+    says = isinstance(loaded.metadata.get("hook_name"), str)
+    hook, needs = hook_for(attached.lm, loaded, path, None if says else attached.hook)
+    other = Attached(attached.lm, hook, loaded.sae, loaded.params, needs, path)
+    other.refuse_other_activations(attached, "--other")
+    return other
 
 
-def _write(
-    config: PageConfig, out: Path, index: dict[str, Any], features: Iterable[Any], texts: Iterable[Any]
-) -> int:
-    n = len(index["columns"]["id"])
-    with progress(n, 1, "pages", "writing") as advance:
+def _of_toy(config: PageConfig) -> Pages:
+    """Pages of the toy model in a cell, beside the latents of an SAE where one is given."""
+    from superposition.cli.sae.data import toy_of
+    from superposition.pages.toy import trained_pages
 
-        def counted() -> Iterator[Any]:
-            for page in features:
-                yield page
-                advance(1)
-
-        write(out, index, counted(), texts, overwrite=config.overwrite)
-    return n
-
-
-def _free(config: PageConfig) -> Path:
-    """Where the pages go; refused before anything is read if they cannot."""
-    assert config.out is not None
-    out = Path(os.path.abspath(config.out))
-    replaceable(out, overwrite=True)
-    parent = next(path for path in out.parents if os.path.lexists(path))
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise StoreError(f"{config.out}: cannot write in {parent}; give another --out")
-    return out
-
-
-def _leave_out(config: PageConfig, names: Iterable[str], why: str) -> None:
-    plain = PageConfig()
-    for name in names:
-        if getattr(config, name) != getattr(plain, name):
-            raise ConfigError(f"{why}; leave --{name.replace('_', '-')} out")
-
-
-def _where(n: int, out: Path) -> str:
-    return visible(f"{n} pages in {out}: open {out / 'index.html'}")
+    toy = toy_of(config)
+    if config.sae == SMALL_LM_SAE:
+        return trained_pages(toy, seed=config.data_seed)
+    sae = load_one(config.sae, allow_pt=config.allow_pt).loaded
+    with named(config.sae):
+        return trained_pages(toy, sae, seed=config.data_seed)
 
 
 def _serving(config: PageConfig, out: Path) -> str:
+    """The command that serves the pages."""
     words = ["superposition", "serve", *([] if config.sae == SMALL_LM_SAE else [config.sae])]
-    plain = PageConfig()
-    for name in ("model", "dtype", "hook"):
-        if getattr(config, name) != getattr(plain, name):
-            words += [f"--{name}", str(getattr(config, name))]
-    flags = ("allow_pt", "bos", "no_bos", "special_tokens")
-    words += [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)]
+    for flag in changed(config, ("model", "dtype", "hook", "allow_pt", "bos", "special_tokens")):
+        value = getattr(config, flag[2:].replace("-", "_"), True)
+        words += [flag] if isinstance(value, bool) else [flag, value]
     return visible(shlex.join([*words, "--pages", str(out)]))
+
+
+def serve(config: ServeConfig) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP. Raises ConfigError for settings, and for pages that are not of this SAE."""
+    assert config.pages is not None
+    n = len(llm_index(config.pages)["columns"]["id"])  # refused before a model is read
+    with enough_memory("give --dtype bfloat16, or a smaller model"):
+        attached = open_sae(config)
+    server = sae_server(config.pages, attached, config.port)
+    with loop.interruptible() as stop:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        where = f"{n} pages of {visible(attached.name)} at {server.url}"
+        print(f"{where} (on this machine alone; Ctrl-C ends it)", flush=True)
+        while thread.is_alive() and not stop():
+            thread.join(0.2)
+        server.close()

@@ -1,21 +1,19 @@
-"""The language model and the stream of its activations that settings name."""
+"""The language model, the text and the stream of activations that settings name."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from superposition.activations.cache import Cache
+from superposition.activations.opened import ActivationData, cache_data
 from superposition.cli.llm.config import LMTrainConfig, ModelConfig, TextConfig
-from superposition.cli.llm.text import read_tokens
-from superposition.cli.sae.data import Data, cache_data
-from superposition.cli.sae.report import visible
+from superposition.cli.settings import changed
+from superposition.cli.terminal import visible
 from superposition.errors import ConfigError
-from superposition.llm import place
+from superposition.llm import place, reading
 from superposition.llm.kept_tokens import keep, kept
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import Tokens
@@ -23,56 +21,44 @@ from superposition.llm.stream import lm_stream
 
 TOKENS = "tokens.npz"
 ONE_LAYER = "mlp.hook_post"
+READ = ("text", "dataset", "split", "column", "config", "tokens", "ctx", "max_tokens")
 
 
 def open_model(config: ModelConfig) -> LanguageModel:
     """The model, with BOS and separators as settings say; or ConfigError."""
     lm = LanguageModel.from_hf(config.model, dtype=config.dtype)
-    bos = True if config.bos else False if config.no_bos else None
     separator = config.sequence_separator if isinstance(config, TextConfig) else None
-    if bos is None and separator is None and not config.special_tokens:
+    if config.bos is None and separator is None and not config.special_tokens:
         return lm
-    facts = lm.token_facts.with_bos(bos).with_separator(separator)
+    facts = lm.token_facts.with_bos(config.bos).with_separator(separator)
     return lm.with_facts(replace(facts, parse_special=config.special_tokens))
 
 
-def begun(lm: LanguageModel) -> str:
-    """Whether prompts and rows begin with BOS, and why, in words."""
-    facts = lm.token_facts
-    return f"{'no BOS' if facts.bos is None else f'BOS {_spelled(lm, facts.bos)}'} in front ({facts.why_bos})"
+def read_tokens(config: TextConfig, lm: LanguageModel) -> Tokens:
+    """Rows of tokens that the model can run; RanDryError, which holds what there is, for too few of them."""
+    source = {name: getattr(config, name) for name in READ}
+    return reading.read_tokens(lm, **source, keep_bos=bool(config.keep_bos), seed=config.data_seed)
 
 
-def put_together(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> str:
+def rows_note(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> str:
     """How rows were made of documents, in words."""
+    if config.tokens is None:
+        return visible(place.rows_note(lm))
     padding = 0 if tokens.valid is None else int((~tokens.valid).sum())
-    if config.tokens is not None:
-        return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
-    separator = lm.token_facts.separator_id
-    joined = (
-        "nothing" if separator is None else f"{lm.token_facts.separator.upper()} {_spelled(lm, separator)}"
-    )
-    return f"rows with {begun(lm)}, documents joined by {joined}"
-
-
-def _spelled(lm: LanguageModel, id: int) -> str:
-    """A special token as it is written, or its id without a tokenizer."""
-    try:
-        return visible(repr(lm.tokenizer.convert_ids_to_tokens(id)))
-    except ConfigError:
-        return str(id)
+    return visible(f"rows as they are in {config.tokens}, {padding:,} positions of them padding")
 
 
 def hook_of(lm: LanguageModel, name: str | None) -> str:
-    """The hook point asked for, by its own name; of a model of one layer its neurons where none is."""
+    """The hook point asked for, by the model's name for it; of a model of one layer its neurons where none is."""
     if name is None and lm.spec.n_layers > 1:
         near = f"blocks.{lm.spec.n_layers // 2}.hook_resid_post"
         raise ConfigError(f"a model of {lm.spec.n_layers} layers needs --hook, for example {near}")
-    own = lm.resolve(ONE_LAYER if name is None else name)
-    lm.width(own)  # refuses what is no activation of a token
-    return own
+    hook = lm.resolve(ONE_LAYER if name is None else name)
+    lm.width(hook)  # refuses what is no activation of a token
+    return hook
 
 
-def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | None = None) -> Data:
+def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None]) -> ActivationData:
     """The stream of activations that settings name, of the tokens kept in `work` where they are.
 
     tell: is given how rows were made of documents, in words.
@@ -86,10 +72,8 @@ def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | Non
     width, target_width = lm.width(hook), None if target is None else lm.width(target)
     _buffer_fits(config, width, target_width)
     tokens = kept(work / TOKENS) if (work / TOKENS).exists() else read_tokens(config, lm)
-    if tell is not None:
-        tell(put_together(config, lm, tokens))
-    key = jax.random.key(config.data_seed)
-    stream = lm_stream(key, lm, tokens, hook, target, mixing=config.mixing)
+    tell(rows_note(config, lm, tokens))
+    stream = lm_stream(jax.random.key(config.data_seed), lm, tokens, hook, target, mixing=config.mixing)
     about = {
         "hook": hook,
         "target_hook": target,
@@ -97,7 +81,7 @@ def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | Non
         "max_tokens": config.max_tokens,
         **about_text(config, lm, tokens),
     }
-    return Data(
+    return ActivationData(
         width,
         target_width,
         about,
@@ -109,19 +93,19 @@ def open_lm(config: LMTrainConfig, work: Path, tell: Callable[[str], None] | Non
     )
 
 
-def _cached(config: LMTrainConfig, directory: Path) -> Data:
+def _cached(config: LMTrainConfig, directory: Path) -> ActivationData:
     """The stream of a cache that `llm activations` wrote."""
-    plain = TextConfig()
-    wrong = [f.name for f in fields(TextConfig) if getattr(config, f.name) != getattr(plain, f.name)]
-    if given := [name for name in wrong if name != "data_seed"]:
-        flag = given[0].replace("_", "-")
-        raise ConfigError(f"--cache holds the activations of a model on a text; leave --{flag} out")
+    names = [field.name for field in fields(TextConfig) if field.name != "data_seed"]
+    if given := changed(config, names):
+        raise ConfigError(f"--cache holds the activations of a model on a text; leave {given[0]} out")
     cache = Cache(directory)
     if config.hook is None and len(cache.hooks) > 1:
         raise ConfigError(f"{directory} holds {', '.join(cache.hooks)}; choose one with --hook")
-    hook = _held(cache, config.hook or next(iter(cache.hooks)))
-    target = None if config.target_hook is None else _held(cache, config.target_hook)
-    data = cache_data(cache, hook, target, config.data_seed, config.mixing)
+    names = [config.hook or next(iter(cache.hooks)), *([config.target_hook] if config.target_hook else [])]
+    # Of a model of one layer "mlp.hook_post" is enough.
+    hook, target = [*(f"blocks.0.{n}" if f"blocks.0.{n}" in cache.hooks else n for n in names), None][:2]
+    assert hook is not None
+    data = cache_data(cache, hook, target, seed=config.data_seed, mixing=config.mixing)
     _buffer_fits(config, data.d_in, data.d_out)
     origin = cache.manifest.settings["about"].get("place")
     metadata = None if origin is None else place.placed(origin, hook, target)
@@ -137,33 +121,29 @@ def _buffer_fits(config: LMTrainConfig, d_in: int, d_out: int | None) -> None:
         )
 
 
-def _held(cache: Cache, name: str) -> str:
-    """The hook point meant; of a model of one layer "mlp.hook_post" is enough."""
-    return name if name in cache.hooks else next((h for h in cache.hooks if h == f"blocks.0.{name}"), name)
-
-
 def about_text(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
     """JSON by which a resumed run knows its model and its text."""
-    n, ctx = tokens.tokens.shape
+    dataset = [config.dataset, config.config, config.split, config.column] if config.dataset else None
     return {
         "model": config.model,
-        "model_sha256": place.digest(lm),
         "dtype": config.dtype,
         "text": [str(path) for path in config.text],
-        "dataset": [config.dataset, config.config, config.split, config.column] if config.dataset else None,
+        "dataset": dataset,
         "tokens": None if config.tokens is None else str(config.tokens),
-        "rows": n,
-        "ctx": ctx,
-        "keep_bos": config.keep_bos,
-        "usable": int(tokens.usable.sum()),
-        "tokens_sha256": hashlib.sha256(np.ascontiguousarray(tokens.tokens).tobytes()).hexdigest(),
-        "sources": list(tokens.sources),
+        "keep_bos": bool(config.keep_bos),
         "data_seed": config.data_seed,
+        **place.digests(lm, tokens),
     }
 
 
 def place_of(config: TextConfig, lm: LanguageModel, tokens: Tokens) -> dict[str, Any]:
     """Where activations are from, in SAELens's words."""
     text = config.dataset or ", ".join(map(str, config.text or (config.tokens or (),)))
-    packed = config.tokens is None
-    return place.place_of(lm, tokens, model=config.model, text=text, packed=packed, keep_bos=config.keep_bos)
+    return place.place_of(
+        lm,
+        tokens,
+        model=config.model,
+        text=text,
+        packed=config.tokens is None,
+        keep_bos=bool(config.keep_bos),
+    )

@@ -1,20 +1,33 @@
 """What the metadata of an SAE say, obeyed in the commands that run it on a model; flags win, and it is said which did."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from superposition.cli.llm.config import ModelConfig, TextConfig
-from superposition.cli.llm.text import read_tokens
-from superposition.cli.sae.report import visible
+from superposition.cli.llm.data import open_model, read_tokens
+from superposition.cli.sae.saes import load_one
+from superposition.cli.settings import SMALL_LM_SAE
+from superposition.cli.terminal import visible
 from superposition.errors import ConfigError
 from superposition.interventions import Attached, Requirements, hook_point, requirements
 from superposition.llm.model import LanguageModel
 from superposition.llm.packing import RanDryError, Tokens
+from superposition.storage import formats
 from superposition.storage.formats import Loaded
+
+
+def open_sae(config: Any) -> Attached:
+    """The model and the SAE that settings name; ConfigError where they do not fit, StoreError for what is no SAE."""
+    if config.sae == SMALL_LM_SAE:
+        name, loaded = config.sae, formats.load(config.sae)
+    else:
+        one = load_one(config.sae, allow_pt=config.allow_pt)
+        name, loaded = str(one.path), one.loaded
+    return place(open_model(config), loaded, name, config, config.hook)
 
 
 def place(
@@ -30,50 +43,51 @@ def place(
     models: those made for other SAEs, so that none is made twice. ConfigError, which names the SAE, for metadata of a
     wrong type, for what cannot be done, and as `hook_for` does.
     """
-    needs = requirements_of(loaded, name)
-    hook = hook_for(lm, loaded, name, asked)
+    hook, needs = hook_for(lm, loaded, name, asked)
     for line in needs.notes(lm):
         note(line, name, "warning")
-    if flag := flag_of_bos(config):
-        if needs.prepend_bos is not None and needs.prepend_bos is not (flag == "--bos"):
+    if config.bos is not None:
+        if needs.prepend_bos is not None and needs.prepend_bos is not config.bos:
+            flag = "--bos" if config.bos else "--no-bos"
             note(f"{flag} wins over prepend_bos {str(needs.prepend_bos).lower()} in its metadata", name)
         needs = replace(needs, prepend_bos=None)
-    if isinstance(config, TextConfig) and config.no_keep_bos and needs.exclude_special_tokens is False:
+    if isinstance(config, TextConfig) and config.keep_bos is False and needs.exclude_special_tokens is False:
         note("--no-keep-bos wins over exclude_special_tokens false in its metadata", name)
         needs = replace(needs, exclude_special_tokens=None)
     models, changes = {} if models is None else models, needs.changes(hook)
-    try:
+    with named(name):
         needs.check(hook)
         if changes not in models:
             models[changes] = needs.model(lm, hook)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
     done = tuple(needs.obeyed(lm, hook))
     for line in done:
         note(line, name)
     return Attached(models[changes], hook, loaded.sae, loaded.params, needs, str(name), done)
 
 
-def requirements_of(loaded: Loaded, name: str | Path) -> Requirements:
-    """What an SAE's metadata say; ConfigError, which names it, for a wrong type."""
-    try:
-        return requirements(loaded.metadata)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
+def hook_for(
+    lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None
+) -> tuple[str, Requirements]:
+    """The hook point of an SAE: its metadata say, or --hook does where the model has no such; and what else they say.
 
-
-def hook_for(lm: LanguageModel, loaded: Loaded, name: str | Path, asked: str | None) -> str:
-    """The hook point of an SAE: its metadata say, or --hook does where the model has no such hook point.
-
-    ConfigError if they differ, if neither says, or if the SAE does not fit.
+    ConfigError, which names the SAE, if the two differ, if neither says, if the SAE does not fit, or for metadata of a
+    wrong type.
     """
-    try:
+    with named(name):
+        needs = requirements(loaded.metadata)
         hook, line = hook_point.hook_for(lm, loaded.sae, loaded.metadata, asked, "--hook")
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
     if line is not None:
         note(line, name)
-    return hook
+    return hook, needs
+
+
+@contextmanager
+def named(name: str | Path) -> Iterator[None]:
+    """What is refused, with the name of the SAE."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def text_for(config: TextConfig, attached: Attached) -> Tokens:
@@ -97,20 +111,10 @@ def text_for(config: TextConfig, attached: Attached) -> Tokens:
             name,
             "warning",
         )
-    if (
-        config.tokens is not None
-        and needs.prepend_bos is not None
-        and (bos := lm.token_facts.bos_id) is not None
-    ):
-        start = 0 if tokens.valid is None else tokens.valid.argmax(1)
-        wrong = int(((tokens.tokens[np.arange(len(tokens.tokens)), start] == bos) != needs.prepend_bos).sum())
-        if wrong:
-            said = (
-                "begin without BOS, and prepend_bos is true"
-                if needs.prepend_bos
-                else "begin with BOS, and prepend_bos is false"
-            )
-            note(f"{wrong:,} rows of --tokens {said} in its metadata", name, "warning")
+    if config.tokens is not None and (wrong := needs.rows_against_bos(lm, tokens)):
+        word, truth = ("without", "true") if needs.prepend_bos else ("with", "false")
+        line = f"{wrong:,} rows of --tokens begin {word} BOS, and prepend_bos is {truth} in its metadata"
+        note(line, name, "warning")
     return counted(config, attached, tokens)
 
 
@@ -118,16 +122,10 @@ def counted(config: TextConfig, attached: Attached, tokens: Tokens) -> Tokens:
     """The tokens, usable where the SAE was trained; with keep_bos as they are."""
     needs, name = attached.requirements, attached.name
     if not config.keep_bos:
-        try:
+        with named(name):
             return needs.positions(attached.lm, tokens)
-        except ConfigError as error:
-            raise ConfigError(f"{name}: {error}") from error
-    lost = {
-        f"seqpos_slice {needs.slice_text()}": needs.seqpos_slice not in (None, slice(None)),
-        "exclude_special_tokens": needs.exclude_special_tokens not in (None, False),
-    }
-    if any(lost.values()):
-        note(f"--keep-bos wins over {' and '.join(k for k, v in lost.items() if v)} in its metadata", name)
+    if lost := needs.restrictions():
+        note(f"--keep-bos wins over {' and '.join(lost)} in its metadata", name)
     return tokens
 
 
@@ -140,11 +138,6 @@ def within(attached: Attached, length: int) -> None:
             attached.name,
             "warning",
         )
-
-
-def flag_of_bos(config: ModelConfig) -> str | None:
-    """The flag about BOS that was given."""
-    return "--bos" if config.bos else "--no-bos" if config.no_bos else None
 
 
 def note(line: str, name: str | Path, kind: str = "note") -> None:

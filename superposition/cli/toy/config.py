@@ -1,15 +1,15 @@
-"""The settings of `superposition demo`, `sweep` and `show`. Importing this does not import JAX."""
+"""The settings of `superposition demo`, `explore`, `sweep` and `show`. Importing this does not import JAX."""
 
-from dataclasses import dataclass, field, fields
+import os
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from superposition._internal.recipe_fields import class_fields, recipe_fields
-from superposition._internal.registry import listed
-from superposition.cli.flags import Flags, given, one_of, recipe_flags, with_flags
-from superposition.cli.settings import Trained, choose, distinct, expect, free
+from superposition.cli.flags import Flags, given, recipe_flags, with_flags
+from superposition.cli.settings import OneOf, SweepPath, Trained, free, group
 from superposition.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,90 +17,66 @@ if TYPE_CHECKING:
     from superposition.training.toy import ToyRun
 
 LAW = {"density": "Densities 1 - S = P(x_i != 0), each in (0, 1]. Default 1."}
-ADAMW = {
-    "learning_rate": "AdamW's learning rate.",
-    "weight_decay": "AdamW's weight decay.",
-    "b1": "AdamW's first decay rate.",
-    "b2": "AdamW's second decay rate.",
-    "eps": "AdamW's epsilon.",
-    "schedule": "Learning-rate schedule: constant, linear or cosine (to 0).",
-}
-RUN = {
-    "importance": "Importance of every feature, n_features numbers >= 0.",
-    "importance_base": "Base r: feature i has its importance multiplied by r^i.",
-    "steps": "Optimizer steps.",
-    "batch_size": "Examples a step.",
-    "objective": "sampled: random batches; exact: the exact expected loss, without sampling.",
-    "sampling": "conditional: only examples in which something fires, the rest exactly; plain: as the notebook.",
-}
-NAMES = {  # what a flag accepts by name: room and registry
-    "model": ("toy", "TOY_MODELS"),
-    "features": ("features", "FEATURES"),
-    "objective": ("training.toy", "OBJECTIVES"),
-    "sampling": ("training.toy", "SAMPLINGS"),
-    "schedule": ("training.optimizer", "SCHEDULES"),
-}
+SUFFIXES = (".html", ".htm", ".png")  # of what `explore` writes
+CHOICES = {"objective": OneOf("training.toy", "OBJECTIVES"), "sampling": OneOf("training.toy", "SAMPLINGS")}
+SCHEDULE = {"schedule": OneOf("training.optimizer", "SCHEDULES")}
+TOY_RUN = {"": class_fields("superposition.training.toy", "ToyRun")}
+ADAMW = {"": class_fields("superposition.training.optimizer", "AdamW")}
 
 
 @with_flags(
     recipe_flags("Data", "law", recipe_fields("features", "FEATURES"), LAW, int_axes=True),
     recipe_flags("Architecture", "model", recipe_fields("toy", "TOY_MODELS"), int_axes=True),
-    recipe_flags("Training", "run", {"": class_fields("superposition.training.toy", "ToyRun")}, RUN),
-    recipe_flags("Training", "adamw", {"": class_fields("superposition.training.optimizer", "AdamW")}, ADAMW),
+    recipe_flags("Training", "run", TOY_RUN, choices=CHOICES),
+    recipe_flags("Training", "adamw", ADAMW, choices=SCHEDULE),
 )
-@dataclass(frozen=True)
+@group("Data")
 class _Sweep(Flags):
-    GROUP: ClassVar[str] = "Data"
-
-    features: str = field(
-        default="sparse-uniform",
-        metadata={"help": f"Law of the features: {one_of(listed('features', 'FEATURES'))}"},
-    )
+    features: Annotated[str, OneOf("features", "FEATURES")] = "sparse-uniform"
+    """Law of the features:"""
     law: tuple[str, ...] = ()
     """Other settings of the law as NAME=VALUE, for example magnitudes=normal magnitudes.std_mean=0.1, or density=zipf
     density.exponent=1 (instead of --density)."""
 
 
-@dataclass(frozen=True)
+@group("Architecture")
 class _Model:
-    GROUP: ClassVar[str] = "Architecture"
-
-    model: str = field(
-        default="relu-output", metadata={"help": f"Toy model: {one_of(listed('toy', 'TOY_MODELS'))}"}
-    )
+    model: Annotated[str, OneOf("toy", "TOY_MODELS")] = "relu-output"
+    """Toy model:"""
 
 
-@dataclass(frozen=True)
+@group("Training")
 class _Training:
-    GROUP: ClassVar[str] = "Training"
-
     seed: tuple[int, ...] = (0,)
     """Seeds, each a model: 0 1 2, or 0..9 for ten of them."""
     memory_gb: float = 2.0
     """Memory the training may use; larger sweeps are cut into more blocks."""
 
 
-@dataclass(frozen=True)
+@group("Data")
 class SweepConfig(Trained, _Training, _Model, _Sweep):
     """Train toy models at every combination of the given values.
 
     Several values of a setting make an axis of the results; density and seed always are axes.
+
+    $ superposition sweep --density 1 0.1 0.01 --importance-base 0.7 --seed 0..2 --steps 2000 --out runs/toys.zarr
+    $ superposition sweep --features copula --n-features 8 --law density=zipf --steps 500 --out runs/zipf.zarr
     """
 
     def check(self) -> None:
-        """ConfigError for names that are not known, and for a rate that is said twice."""
-        for name, (room, registry) in NAMES.items():
-            if (value := getattr(self, name)) is not None:
-                choose(name, value, listed(room, registry))
-        ways = {"--density": self.density, "--sparsity": self.sparsity, "--law density=...": self._own_rates}
+        """ConfigError for a density that is given twice."""
+        ways = {
+            "--density": self.density,
+            "--sparsity": self.sparsity,
+            "--law density=...": self._rates_of_law,
+        }
         if len(twice := [way for way, value in ways.items() if value]) > 1:
             raise ConfigError(
                 f"give one of {', '.join(ways)}, not both; got {' and '.join(twice)} (density = 1 - sparsity)"
             )
-        distinct("seed", self.seed)
 
     @property
-    def _own_rates(self) -> bool:
+    def _rates_of_law(self) -> bool:
         return any(text.startswith("density") for text in self.law)
 
     def plan(self) -> "tuple[ToyRun, dict[str, Any]]":
@@ -109,13 +85,11 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
         from superposition.training.toy import ToyRun
         from superposition.training.toy_axes import new_model
 
-        self.check()
         axes: dict[str, Any] = {}
-        law = given(self, "law")
+        law, model, run, adamw = (given(self, part) for part in ("law", "model", "run", "adamw"))
         rates: dict[str, Any] = {name: law.pop(name) for name in ("density", "sparsity") if name in law}
-        if not self._own_rates:
+        if not self._rates_of_law:
             axes |= rates or {"density": (1.0,)}
-        model, run, adamw = (given(self, part) for part in ("model", "run", "adamw"))
         importance = run.pop("importance", 1.0)  # one vector, and no axis
         for values in (model, law, run, adamw):
             for name, value in values.items():
@@ -124,53 +98,44 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
                         axes[name] = value
                     values[name] = value[0]
         axes["seed"] = self.seed
-        recipe = ToyRun(
-            model=new_model(self.model, model),
-            features=self._law(law),
-            importance=importance,
-            optimizer=AdamW(**adamw),
-            **run,
-        )
-        return recipe, axes
+        made, optimizer = new_model(self.model, model), AdamW(**adamw)
+        return ToyRun(made, self._law(law), importance=importance, optimizer=optimizer, **run), axes
 
     def _law(self, settings: dict[str, Any]) -> "FeatureLaw":
-        """The law of the features; ConfigError for a setting that it has not."""
+        """The law of the features; ConfigError for a setting that it does not have."""
         from superposition.features import FEATURES
         from superposition.features.stored import with_settings
 
         kind = FEATURES[self.features]
-        own = {it.name for it in fields(kind)}
-        for name, value in settings.items():
-            if name not in own:
-                raise ConfigError(f"{self.features} has no {name}; got {name}={value}: leave it out")
+        accepted = {it.name for it in fields(kind)}
+        for name in (name for name in settings if name not in accepted):
+            raise ConfigError(f"{self.features} has no {name}; got {name}={settings[name]}: leave it out")
         return with_settings(kind(**settings), self.law)
 
 
-@dataclass(frozen=True)
+@group("Output")
 class ShowConfig:
-    """Show the results of a sweep: a table in the terminal, figures to files."""
+    """Show the results of a sweep: a table in the terminal, figures to files.
 
-    GROUP: ClassVar[str] = "Output"
+    $ superposition show runs/toys.zarr
+    """
 
-    results: tyro.conf.Positional[Path]
+    results: tyro.conf.Positional[SweepPath]
     """Zarr store that a sweep wrote."""
     figures: Path | None = None
     """Folder for the figures. Default: beside the store, named after it."""
 
-    def check(self) -> None:
-        """ConfigError where there is no sweep."""
-        expect(self.results, "sweep")
 
-
-@dataclass(frozen=True)
+@group("Output")
 class DemoConfig:
     """Train the lecture's figure in small, write it and open it: a first picture within 15 seconds.
 
     Linear and ReLU models with 20 features in 5 dimensions are trained at three densities, the best of three seeds is drawn, and
     what was found is said in three lines. The first run compiles, and takes up to 40 seconds.
-    """
 
-    GROUP: ClassVar[str] = "Output"
+    $ superposition demo
+    $ superposition demo --out lecture.png --no-open
+    """
 
     out: Path | None = None
     """PNG file to write, at which there is nothing yet. Default: runs/demo.png, which is replaced."""
@@ -184,3 +149,36 @@ class DemoConfig:
                 f"{self.out} does not end in .png; give --out a name that does, such as lecture.png"
             )
         free(self.out, False, "another --out")
+
+
+@group("Pages")
+class ExploreConfig:
+    """Write and open the live page: toy models that train in the browser while sliders move, one file without a network.
+
+    $ superposition explore --n-features 8 --n-hidden 3 --density 0.03 --importance-base 1
+    $ superposition explore --view phase --out runs/live.html --no-open
+    """
+
+    view: str = "toy"
+    """What it begins with: toy, phase (phase diagram) or sae (sparse autoencoder)."""
+    n_features: int = 5
+    """Features, at most 20."""
+    n_hidden: int = 2
+    """Hidden dimensions, at most 8."""
+    density: float = 0.1
+    """Chance that a feature is active."""
+    importance_base: float = 0.9
+    """Feature i has importance base^i; at least 0.5."""
+    model: str = "relu-output"
+    """relu-output or linear."""
+    out: Path = Path("superposition.html")
+    """File to write; a live page there is replaced. A name in .png gives a picture of the toy model instead, drawn by Python."""
+    open: bool = True
+    """Open it in the browser."""
+
+    def check(self) -> None:
+        """ConfigError for a file of another kind."""
+        if self.out.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"--out must end in .html or .png; got {str(self.out)!r}")
+        if self.out.suffix.lower() == ".png" and os.path.lexists(self.out):
+            free(self.out, False, "another --out")

@@ -16,26 +16,17 @@ from superposition.training.toy import ToyRun
 DEFAULT = Path("runs/demo.png")
 N_FEATURES, N_HIDDEN, IMPORTANCE_BASE = 20, 5, 0.7
 DENSITIES, SEEDS, STEPS, BATCH_SIZE = (1.0, 0.1, 0.01), 3, 2000, 512
-NEXT = (
-    (
-        "superposition sweep --n-features 20 --n-hidden 5 --importance-base 0.7 --density 1 0.3 0.1 0.03 0.01 0.003 0.001"
-        " --seed 0..9 --steps 10000 --out runs/lecture.zarr",
-        "the whole figure, a minute; superposition show runs/lecture.zarr draws it",
-    ),
-    (
-        "superposition sae train --toy runs/lecture.zarr --cell density=0.03 --architecture topk --k 1 --d-sae 40"
-        " --steps 4000 --out runs/saes",
-        "a sparse autoencoder finds the features again, half a minute",
-    ),
-    (
-        'superposition steer --latent 136 --strength -2 0 2 --prompt "Once upon a time" --max-tokens 20000',
-        "a latent of a language model, turned up and down, half a minute",
-    ),
-    (
-        "superposition page --latents 0..9 --max-tokens 20000 --out runs/pages",
-        "what ten latents fire on, as a page for the browser, a minute",
-    ),
-)
+NEXT = """\
+# the whole figure, a minute; superposition show runs/lecture.zarr draws it
+superposition sweep --n-features 20 --n-hidden 5 --importance-base 0.7 --density 1 0.3 0.1 0.03 0.01 0.003 0.001 --seed 0..9 \
+--steps 10000 --out runs/lecture.zarr
+# a sparse autoencoder finds the features again, half a minute
+superposition sae train --toy runs/lecture.zarr --cell density=0.03 --architecture topk --k 1 --d-sae 40 --steps 4000 \
+--out runs/saes
+# a latent of a language model, turned up and down, half a minute
+superposition steer --latent 136 --strength -2 0 2 --prompt "Once upon a time" --max-tokens 20000
+# what ten latents fire on, as a page for the browser, a minute
+superposition page --latents 0..9 --max-tokens 20000 --out runs/pages""".splitlines()
 
 
 def demo(config: DemoConfig) -> str:
@@ -55,10 +46,7 @@ def demo(config: DemoConfig) -> str:
     opened = config.open and show_file(path)
     told = [f"{'wrote and opened' if opened else 'wrote'} {path}", ""]
     told += [f"{number}. {line}" for number, line in enumerate(lines, 1)]
-    told += ["", "Next:"]
-    for command, what in NEXT:
-        told += [f"  # {what}", f"  {command}"]
-    return "\n".join(told)
+    return "\n".join([*told, "", "Next:", *(f"  {line}" for line in NEXT)])
 
 
 def explained(linear: dict[str, np.ndarray], relu: dict[str, np.ndarray]) -> list[str]:
@@ -82,13 +70,14 @@ def explained(linear: dict[str, np.ndarray], relu: dict[str, np.ndarray]) -> lis
 
 def _best(model: type[ToyModel], rate: float) -> dict[str, np.ndarray]:
     """W, b and loss of the best seed at every density."""
+    recipe: Any = model
     run = ToyRun(
-        model(N_FEATURES, N_HIDDEN),  # type: ignore[call-arg]
+        recipe(N_FEATURES, N_HIDDEN),
         importance_base=IMPORTANCE_BASE,
         optimizer=AdamW(rate, schedule="cosine"),
         steps=STEPS,
         batch_size=BATCH_SIZE,
     )
-    data: Any = sweep(run, {"density": DENSITIES, "seed": range(SEEDS)}).dataset
-    best = data.isel(seed=data["loss"].argmin("seed"))
-    return {name: np.asarray(best[name].transpose("density", ...).values) for name in ("W", "b", "loss")}
+    toys = sweep(run, {"density": DENSITIES, "seed": range(SEEDS)})
+    best = [toys.best(density=density) for density in DENSITIES]
+    return {name: np.stack([np.asarray(getattr(one, name)) for one in best]) for name in ("W", "b", "loss")}

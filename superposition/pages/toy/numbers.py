@@ -187,8 +187,8 @@ def _exact(
 def _losses(activation: str, signed: bool, W: Any, b: Any, density: Any) -> tuple[Any, Any, Any]:
     loss = partial(expected_losses, activation=activation, signed=signed, nodes=NODES)
     features = jnp.arange(len(b))
-    columns = jnp.where(features == jnp.arange(-1, len(b))[:, None], 0, 1)  # all of them; each but one
-    every = jax.lax.map(lambda kept: loss(ToyParams(W * kept, b), density), columns)
+    columns = jnp.where(features[None] == jnp.arange(-1, len(b))[:, None], 0, 1)  # all of them; each but one
+    every = jax.lax.map(lambda kept: loss(ToyParams(W * kept[None], b), density), columns)
     norms = geometry.norms(W)
     own = jax.vmap(lambda w, b, p: loss(ToyParams(w[None, None], b[None]), p[None])[0])(norms, b, density)
     return every[0], own, every[1:]

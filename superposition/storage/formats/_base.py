@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from superposition.errors import ConfigError
 from superposition.sae import SAE, Params
 from superposition.storage.formats._read import Arrays
 
+DEAD = -9.5  # log10 of the firing rate below which a latent is dead: files have -10 for those
 DTYPES = {name: jnp.dtype(name) for name in ("float32", "float16", "bfloat16")}
 
 
@@ -30,6 +31,31 @@ class Loaded(NamedTuple):
     params: Params
     metadata: dict[str, Any]
     sparsity: np.ndarray | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Sizes and settings, norms of the weights, firing rates, and what the metadata say, by name.
+
+        >>> from superposition.storage import formats
+        >>> formats.load("superposition/small-lm-sae").summary()["architecture"]
+        'TopK'
+        """
+        rows: dict[str, Any] = {"architecture": type(self.sae).__name__}
+        rows |= {f.name: v for f in fields(self.sae) if (v := getattr(self.sae, f.name)) is not None}
+        for name, axis in (("W_enc", 0), ("W_dec", 1)):
+            if name in self.params:
+                norms = np.quantile(np.linalg.norm(np.asarray(self.params[name]), axis=axis), [0, 0.5, 1])
+                rows[f"||{name}|| min, median, max"] = ", ".join(f"{norm:.4g}" for norm in norms)
+        if self.sparsity is not None:
+            alive = self.sparsity[self.sparsity > DEAD]
+            rows["dead"] = float((self.sparsity <= DEAD).mean())
+            rows["median density of the alive"] = 10 ** float(np.median(alive)) if len(alive) else None
+            rows["l0"] = float(np.sum(10.0**self.sparsity))
+        ours = self.metadata.get("superposition", {})
+        measured = ours.get("metrics", {}) if isinstance(ours, dict) else {}
+        rows |= {k: float(v) for k, v in measured.items() if isinstance(v, int | float) and k != "l0"}
+        return rows | {
+            k: str(v)[:100] for k, v in self.metadata.items() if k != "superposition" and v is not None
+        }
 
 
 class Source(NamedTuple):

@@ -4,10 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.cli.features import ablation, on_sae
+from superposition.cli.features import acts
 from superposition.cli.features.config import AblateConfig
-from superposition.cli.llm.text import read_tokens
-from superposition.cli.sae.report import Named
+from superposition.cli.llm.data import read_tokens
+from superposition.cli.sae import saes
+from superposition.cli.sae.saes import Named
 from superposition.interventions import (
     At,
     Attached,
@@ -27,7 +28,7 @@ from tests.support.feature_commands import DEAD, HOOK, OTHER, PROMPT, SAE, TOP, 
 @pytest.mark.parametrize("to", ["zero", "mean", "resample"])
 def test_ablation_returns_what_the_library_gives(model, sae, texts, lm, params, capsys, to):
     options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
-    result = ablation.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
+    result = acts.ablate(AblateConfig(**options, latent=(TOP, OTHER), target="e", to=to, top=3, steps=16))
     printed = capsys.readouterr().out
     prompt = lm.prompt_ids(PROMPT)
     (target,) = lm.token_ids("e")
@@ -99,7 +100,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
     place = ["--model", str(model), "--text", str(texts)]
     steers, ablates = ["steer", *where, "--latent", TOP], ["ablate", *where, "--prompt", PROMPT]
     for arguments, said in (
-        (["steer", *where], "needs --latent"),
+        (["steer", *where], "give --latent, which latent; for example --latent 7"),
         (["steer", *where, "--latent", 30], "no latent 30: the SAE has latents 0 to 29"),
         (["steer", *where, "--latent", -1], "no latent -1"),
         (["steer", *where, "--latent", DEAD], f"latent {DEAD} never fires on the"),
@@ -118,7 +119,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
         ),
         (["steer", other, *place, "--latent", 1, "--hook", HOOK], "the SAE reads 7 numbers"),
         (["steer", tmp_path / "none", *place, "--latent", 1], "no such file"),
-        (["ablate", *where], "needs --prompt"),
+        (["ablate", *where], "give --prompt, text whose next token"),
         (["ablate", *where, "--prompt", ""], "yields no token after the first"),
         ([*ablates, "--latent", 4, 4], "latent 4 is given twice"),
         ([*ablates, "--latent", 4, 31], "no latent 31"),
@@ -135,7 +136,7 @@ def test_bad_input_is_one_line_that_says_how_to_mend_it(where, model, texts, par
 
 def test_a_run_of_several_saes_is_too_many(tmp_path, sae, monkeypatch, capsys):
     one = Named("one", sae, formats.load(sae))
-    monkeypatch.setattr(on_sae, "load_all", lambda paths, **options: [one, one])
+    monkeypatch.setattr(saes, "load_all", lambda paths, **options: [one, one])
     status, _, errors = run("steer", tmp_path, "--latent", 1, capsys=capsys)
     assert (status, f"holds 2 SAEs; give one of them, such as {sae}" in errors) == (2, True), errors
 
@@ -143,9 +144,9 @@ def test_a_run_of_several_saes_is_too_many(tmp_path, sae, monkeypatch, capsys):
 def test_every_seed_of_the_resampling_is_a_run(model, sae, texts, capsys):
     options = {"sae": str(sae), "model": str(model), "text": (texts,), "prompt": PROMPT, "max_tokens": 400}
     options |= {"latent": (TOP,), "to": "resample", "target": "e", "top": 1, "steps": 2}
-    both = {row["run"]: row["kl"] for row in ablation.ablate(AblateConfig(**options, seed=(3, 5)))["effects"]}
+    both = {row["run"]: row["kl"] for row in acts.ablate(AblateConfig(**options, seed=(3, 5)))["effects"]}
     assert len(both) == 6
     for seed in (3, 5):
-        alone = ablation.ablate(AblateConfig(**options, seed=(seed,)))["effects"]
+        alone = acts.ablate(AblateConfig(**options, seed=(seed,)))["effects"]
         assert both[f"latent {TOP} to resample, seed {seed}"] == alone[1]["kl"]
         assert both[f"on it, latent {TOP} to resample, seed {seed}"] == alone[3]["kl"]

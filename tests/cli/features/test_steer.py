@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from superposition.cli.features import steering
+from superposition.cli.features import acts
 from superposition.cli.features.config import SteerConfig
-from superposition.cli.llm.text import read_tokens
+from superposition.cli.llm.data import read_tokens
 from superposition.interventions import (
     At,
     Attached,
@@ -32,7 +32,7 @@ def test_steering_returns_what_the_library_gives(model, sae, texts, lm, params, 
         "max_tokens": 400,
     }
     config = SteerConfig(**options, latent=TOP, strength=(-4.0, 0.0, 2.0), prompt_too=True, clamp=clamped)
-    result = steering.steer(config)
+    result = acts.steer(config)
     printed = capsys.readouterr().out
     prompt = lm.prompt_ids(PROMPT)
     assert result["prompt_tokens"] == prompt == [0, *prompt[1:]]
@@ -82,7 +82,7 @@ def test_steering_begins_at_the_prompts_last_token(lm, params, model, sae, texts
         "n": 6,
         "max_tokens": 400,
     }
-    result = steering.steer(SteerConfig(**options, latent=TOP, strength=(5.0,), largest=2.0))
+    result = acts.steer(SteerConfig(**options, latent=TOP, strength=(5.0,), largest=2.0))
     assert "the largest activation given" in capsys.readouterr().out
     (row,) = result["rows"]
     assert row["amount"] == 10
@@ -160,13 +160,13 @@ def test_a_text_that_ends_ends_the_row(lm, params, model, sae, monkeypatch):
 
 
 def test_bars_are_in_proportion_and_of_the_terminals_letters(monkeypatch, capsys):
-    assert steering.sparkline([0, -1, 0.01, 1, 2, 4, 9], 4) == "▁▁▂▃▅██"
+    assert acts.sparkline([0, -1, 0.01, 1, 2, 4, 9], 4) == "▁▁▂▃▅██"
 
     class Plain:
         encoding = "ascii"
 
-    monkeypatch.setattr(steering.sys, "stdout", Plain())
-    assert steering.sparkline([0, 4, 1], 4) == "_#:"
+    monkeypatch.setattr(acts.sys, "stdout", Plain())
+    assert acts.sparkline([0, 4, 1], 4) == "_#:"
 
 
 def test_every_seed_has_its_continuations(model, sae, texts, capsys):
@@ -179,9 +179,9 @@ def test_every_seed_has_its_continuations(model, sae, texts, capsys):
         "largest": 2.0,
     }
     options |= {"latent": TOP, "strength": (0.0, 1.0), "temperature": 1.0}
-    both = steering.steer(SteerConfig(**options, seed=(3, 5)))["rows"]
+    both = acts.steer(SteerConfig(**options, seed=(3, 5)))["rows"]
     assert " seed " in capsys.readouterr().out
-    alone = [row for seed in (3, 5) for row in steering.steer(SteerConfig(**options, seed=(seed,)))["rows"]]
+    alone = [row for seed in (3, 5) for row in acts.steer(SteerConfig(**options, seed=(seed,)))["rows"]]
     assert [(row["seed"], row["strength"], row["tokens"]) for row in both] == [
         (row["seed"], row["strength"], row["tokens"]) for row in alone
     ]

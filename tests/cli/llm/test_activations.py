@@ -7,8 +7,8 @@ import pytest
 
 from superposition.activations.cache import Cache
 from superposition.cli import main
-from superposition.cli.llm import activations
 from superposition.llm import LanguageModel
+from superposition.llm import cache as caching
 from superposition.storage import formats
 from tests.support.llm_commands import POST, TINY, one_line, run, tokens_of
 
@@ -52,8 +52,8 @@ def test_a_cache_holds_what_the_model_gives_at_every_usable_token(cached, model,
 
 
 def test_an_interrupted_cache_goes_on_to_the_byte(model, texts, tmp_path, capsys, monkeypatch, interrupt):
-    monkeypatch.setattr(activations, "SHARD_BYTES", 1)  # 1024 rows, of 3317
-    monkeypatch.setattr(activations, "CELLS", 32 * 64 * 10)  # ten rows at a time, of 107
+    monkeypatch.setattr(caching, "SHARD_BYTES", 1)  # 1024 rows, of 3317
+    monkeypatch.setattr(caching, "LARGEST", 32 * 64 * 10)  # ten rows at a time, of 107
     arguments = ["activations", "--model", model, "--text", texts, *BOTH]
     assert run(*arguments, "--out", tmp_path / "whole", capsys=capsys)[0] == 0
     begun, real = [], LanguageModel.run_with_cache

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from superposition._internal import memory
-from superposition.cli.sae import training
 from superposition.errors import ConfigError
+from superposition.evaluation import sae_directory
 from superposition.llm.packing import RanDryError
 from tests.oracles import tiny_lm
 from tests.support.llm_commands import TINY, one_line, run, tokens_of
@@ -181,7 +181,7 @@ def test_too_little_memory_says_what_to_make_smaller(model, texts, tmp_path, cap
     def fit(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(training, "fit_grid", fit)
+    monkeypatch.setattr(sae_directory, "fit_grid", fit)
     arguments = ["train-sae", "--model", model, "--text", texts, *TINY, "--out", tmp_path / "out"]
     status, printed, errors = run(*arguments, capsys=capsys)
     one_line(status, printed, errors, "give a smaller --batch-size, --mixing or --ctx; --resume", 1)

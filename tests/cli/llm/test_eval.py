@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from superposition.cli.llm.evaluation import decoder_norms
+from superposition.evaluation.histograms import decoder_norms
 from superposition.interventions import Attached, ablations, evaluate
 from superposition.storage import formats
 from tests.oracles import tiny_lm

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from superposition.cli.sae.report import visible
+from superposition.cli.terminal import visible
 from superposition.llm import LanguageModel
 from tests.support.llm_commands import run
 

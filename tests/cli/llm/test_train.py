@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from superposition import metrics
-from superposition.cli.llm import text
 from superposition.cli.llm.config import ModelConfig
-from superposition.cli.sae import training
 from superposition.errors import ConfigError
-from superposition.llm import SMALL_LM
+from superposition.llm import SMALL_LM, reading
 from superposition.llm.place import placed
 from superposition.storage import formats
+from superposition.training.progress import terminal
 from tests.oracles import tiny_lm
 from tests.support.llm_commands import POST, TINY, run, tokens_of
 from tests.support.processes import python
@@ -68,9 +67,9 @@ def test_train_writes_sae_directories_that_say_where_they_belong(trained, model,
 
 
 def test_the_bar_counts_tokens(trained, capsys):
-    with training.progress(10, 64, "tokens") as advance:
-        advance(2)
-        advance(8)
+    with terminal(10, 64, "tokens") as bar:
+        bar.advance(2)
+        bar.advance(8)
     assert "tokens/s" in capsys.readouterr().err
 
 
@@ -170,7 +169,7 @@ def test_max_tokens_is_a_random_part_of_files_and_the_beginning_of_rows(lm, text
 def test_demonstration_text_leaves_out_what_fills_no_row(lm):
     tokens = tokens_of(lm, data_seed=3)
     assert {"json", "hebrew", "dna"} <= set(tokens.sources)
-    few = text._demonstration(lm, 3000, 0)
+    few = reading._demonstration(lm, 3000, 0)
     assert 0 < len(few.sources) < len(tokens.sources)
     with pytest.raises(ConfigError, match=r"fills a row of ctx = 10000000; give a smaller --ctx, or --text"):
-        text._demonstration(lm, 10**7, 0)
+        reading._demonstration(lm, 10**7, 0)

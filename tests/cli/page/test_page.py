@@ -13,7 +13,7 @@ from superposition.activations.cache import Cache
 from superposition.cli.features import page
 from superposition.cli.features.config import PageConfig
 from superposition.cli.llm.config import TextConfig
-from superposition.cli.llm.text import read_tokens
+from superposition.cli.llm.data import read_tokens
 from superposition.cli.settings import SMALL_LM_SAE
 from superposition.interventions import Attached, firing
 from superposition.llm import LanguageModel

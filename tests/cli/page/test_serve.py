@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from superposition.cli.features.config import PageConfig
-from superposition.cli.features.on_sae import open_sae
+from superposition.cli.llm.needs import open_sae
 from superposition.pages.server import Limits, Server
 from superposition.pages.server.live import answers
 from superposition.pages.server.served import read_index

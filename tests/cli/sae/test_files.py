@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from superposition.activations import read
-from superposition.cli.sae import training
 from superposition.errors import ConfigError
+from superposition.evaluation import sae_directory
 from superposition.storage import formats
 from tests.support.sae_commands import ORTHOGONAL, TINY, run
 
@@ -126,12 +126,15 @@ def test_bad_activations_are_one_line(tmp_path, capsys, name, said, expected):
         ([*ORTHOGONAL, "--penalty", "3"], "penalty is not a setting of topk"),
         ([*ORTHOGONAL, "--architecture", "relu", "--k", "3"], "k is not a setting of relu"),
         ([*ORTHOGONAL, "--k", "99"], "k must be at most d_sae"),
-        ([*ORTHOGONAL, "--k", "2", "6", "--width", "4", "8"], "k must be at most d_sae=4"),
+        (
+            [*ORTHOGONAL, "--k", "2", "6", "--width", "4", "8"],
+            "k must be at most the width, 4 at the narrowest; got 6",
+        ),
         ([*ORTHOGONAL, "--k", "2", "2"], "twice"),
         ([*ORTHOGONAL, "--k", "0"], "k must"),
         ([*ORTHOGONAL, "--k", "nan"], "k must"),
         ([*ORTHOGONAL, "--l0-target", "3"], "set its k"),
-        ([*ORTHOGONAL, "--d-sae", "8", "--width", "9"], "width must lie"),
+        ([*ORTHOGONAL, "--d-sae", "8", "--width", "9"], "width must be an integer in [1, 9); got 9"),
         ([*ORTHOGONAL, "--d-sae", "0"], "d_sae"),
         ([*ORTHOGONAL, "--d-sae", "100000000"], "GB of memory, and this machine has"),
         ([*ORTHOGONAL, "--seed", "-1"], "seed"),
@@ -196,7 +199,7 @@ def test_an_unwritable_or_full_disk_is_one_line(tmp_path, capsys, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.np, "save", full)
+        patch.setattr(sae_directory.np, "save", full)
         status, _, errors = run("train", *ORTHOGONAL, *TINY, "--out", out, capsys=capsys)
     assert (status, errors.count("\n")) == (1, 0)
     assert "No space left" in errors

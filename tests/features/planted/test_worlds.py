@@ -169,7 +169,7 @@ def test_any_law_is_planted_on_any_dictionary():
     world = recipe.build()
     acts, x = recipe.draw(world, WORDS, 0, 20_000)
     assert frequencies_agree(np.asarray(x) > 0, np.array([0.1, 0.9]))
-    np.testing.assert_allclose(acts, x @ world.dictionary + world.bias, atol=1e-6)
+    np.testing.assert_allclose(acts, x @ world.dictionary + world.bias[None], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 import sys
 
 import pytest
@@ -36,6 +37,7 @@ def test_sources_are_named_below_the_folder(tmp_path):
         ("t.json", json.dumps({"seed": 3, "rows": ["one", "two\nlines"]})),
         ("t.jsonl", '{"anything": "one"}\n\n"two\\nlines"\n'),
         ("t.jsonl.gz", gzip.compress(b'{"code": "x", "text": "one"}\n{"text": "two\\nlines"}', mtime=0)),
+        ("t.jsonl.xz", lzma.compress(b'{"code": "x", "text": "one"}\n{"text": "two\\nlines"}')),
     ],
 )
 def test_json_holds_documents(tmp_path, name, content):
@@ -60,6 +62,8 @@ def test_line_ends_and_byte_order_marks_are_not_text(tmp_path):
         ("t.json", "[3]", "item 0 must be text.*int"),
         ("t.json", '{"a": 1}', "must be a list"),
         ("t.txt.gz", b"not gzip", "cannot be read"),
+        ("t.txt.xz", b"not xz", "cannot be read"),
+        ("t.txt.xz", lzma.compress(b"a" * 999)[:-9], "cannot be read"),
         ("t.txt.gz", gzip.compress(b"a" * 999, mtime=0)[:-9], "cannot be read"),
     ],
 )

@@ -1,10 +1,9 @@
 """`superposition explore`: writes the live page, or a picture of what it would show first, and opens it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from superposition._internal.opening import show_file
-from superposition.cli.explore.config import ExploreConfig
+from superposition.cli.toy.config import ExploreConfig
 from superposition.pages.explorer import Explorer
 
 SPARSITIES = (0.0, 0.8, 0.9)  # of the picture, beside the density that was asked for
@@ -33,7 +32,7 @@ def picture(page: Explorer, out: Path) -> Path:
     from superposition.training.api import sweep
 
     model = TOY_MODELS[page.model](page.n_features, page.n_hidden)
-    run = replace(ToyRun(model, importance_base=page.importance_base), steps=3000)
+    run = ToyRun(model, importance_base=page.importance_base, steps=3000)
     densities = sorted({*(round(1 - s, 3) for s in SPARSITIES), page.density}, reverse=True)
     toys = sweep(run, {"density": densities, "seed": range(4)})
     figure = plot.features_2d(toys) if page.n_hidden == 2 else plot.columns(toys)

@@ -1,1 +1,0 @@
-"""`superposition explore`: the live page."""
