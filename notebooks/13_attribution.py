@@ -323,5 +323,5 @@ print(f"logit(self) - logit(m) is {before:.2f}; direct part of latent {best}: {d
 #
 # **Try this.** Take `" Tim"` and a prompt about a boy. Or train the transcoder with 64 latents, and see which circuit is left.
 #
-# **The end of the course.** The [README](README.md) lists what each slide is shown by. Deeper models have a transcoder in each
+# **The end of the course.** The table of the lessons says what each slide is shown by. Deeper models have a transcoder in each
 # layer and graphs of such circuits: Dunefsky et al. 2024, *Transcoders Find Interpretable LLM Feature Circuits*.
