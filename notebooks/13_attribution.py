@@ -172,7 +172,7 @@ print(f"correlation with ablation: gradient {token_agreement[0]:.2f}, integrated
 # let the model write it.
 
 # %%
-rows = 640  # in the tests: 8
+rows = 640  # in the tests: 32
 drawn = np.asarray(lm.generate(np.zeros((rows, 1), int), 63, key=jax.random.key(0), temperature=1.0))
 drawn = np.concatenate([np.zeros((rows, 1), int), drawn], 1)
 own = token_array(drawn, vocab=lm.spec.d_vocab, facts=lm.token_facts)
@@ -323,5 +323,5 @@ print(f"logit(self) - logit(m) is {before:.2f}; direct part of latent {best}: {d
 #
 # **Try this.** Take `" Tim"` and a prompt about a boy. Or train the transcoder with 64 latents, and see which circuit is left.
 #
-# **The end of the course.** The [README](README.md) lists what each slide is shown by. Deeper models have a transcoder in each
+# **The end of the course.** The table of the lessons says what each slide is shown by. Deeper models have a transcoder in each
 # layer and graphs of such circuits: Dunefsky et al. 2024, *Transcoders Find Interpretable LLM Feature Circuits*.
