@@ -3,7 +3,7 @@
 Elhage et al. 2022, "The Geometry of Superposition": D_i = ||W_i||^2 / sum_j (What_i . W_j)^2 clusters at 1, 3/4, 2/3,
 1/2, 2/5, 3/8 and 0, as features arrange in tegum products of uniform polytopes. Models are those of
 `experiments/toy_models/shared/uniform.py` (n=400, m=30, I=1; 30 densities from 1 to 0.01, five seeds), which says how they are
-trained. Components: |cos| > 0.1 between features of norm > 1/2; names within 10 degrees. Readers of the paper
+trained. Components: |cos| > 0.2 between features of norm > 1/2; names within 10 degrees. Readers of the paper
 (Lorxus; koayon) found features near 4/9 and guessed at nine vectors in four dimensions: the models with most of
 these are polished on the exact loss (120 steps of Adam, 3e-3 falling to 0).
 
@@ -34,7 +34,7 @@ from experiments.toy_models.feature_dimensionality.claims import (
     persists_claim,
     sparse_claim,
 )
-from experiments.toy_models.feature_dimensionality.config import CLUSTER, Config
+from experiments.toy_models.feature_dimensionality.config import CLUSTER, EDGE, NARROW_EDGE, Config
 from experiments.toy_models.feature_dimensionality.draw import alt, draw
 from experiments.toy_models.feature_dimensionality.kinds import kinds_of, shares_of
 from experiments.toy_models.shared.blocks import blocks
@@ -54,7 +54,8 @@ def run(config: Config) -> Result:
     p, W, loss = np.asarray(u.densities), models["W"].astype(float), models["loss"]
     D, there = geometry.dimensionality(W), geometry.norms(W) > 0.5
     among = np.where(there, geometry.dimensionality(W * there[:, :, None]), 0.0)
-    found = [[geometry.recognise(model) for model in row] for row in W]
+    found = [[geometry.recognise(model, edge=EDGE) for model in row] for row in W]
+    narrow = [[geometry.recognise(model, edge=NARROW_EDGE) for model in row] for row in W]
     best = loss.argmin(1)
     rows = np.arange(len(p))
     shown = [min(rows, key=lambda k: abs(np.log(p[k] * x))) for x in config.insets]
@@ -75,7 +76,7 @@ def run(config: Config) -> Result:
             ),
             named_claim(p, census),
             cheapest_claim(p, winners),
-            sparse_claim(p, found),
+            sparse_claim(p, {EDGE: found, NARROW_EDGE: narrow}),
             nine_in_four_claim(W, inside),
             pairs_claim(W, inside, p),
             persists_claim(polished, u.n_hidden),
@@ -118,7 +119,7 @@ def _polish(
     )
     W = np.asarray(params.W, float)[:, : len(kept)]
     dropped = (config.uniform.n_features - len(kept)) * float(theory.variance(p))
-    found = geometry.recognise(W)
+    found = geometry.recognise(W, edge=EDGE)
     names = Counter(c.name for c in found.components)
     return {
         "inverse_density": 1 / p,

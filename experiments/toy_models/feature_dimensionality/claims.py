@@ -15,6 +15,7 @@ from superposition.geometry.polytopes import TOLERANCE
 
 GUIDES = {"3/4": 3 / 4, "2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8}
 BIN, NEAR, FEWEST = 0.005, 0.01, 20
+ONE = 9.0  # 1 / (1 - S) from which all features are one component
 
 
 def capacity_claim(D: np.ndarray, m: int) -> Claim:
@@ -102,21 +103,22 @@ def cheapest_claim(p: np.ndarray, winners: list[str]) -> Claim:
     )
 
 
-def sparse_claim(p: np.ndarray, found: list[list[Arrangement]]) -> Claim:
-    """At high sparsity nearly all features belong to one component."""
-    parts, first = {}, np.inf
-    for density, row in zip(p, found, strict=True):
-        share = shares_of(row)[-1]
-        parts[1 / density] = float(share)
-    above = [x for x, share in parts.items() if x > 6]
-    first = min((x for x in parts if all(parts[y] > 0.95 for y in parts if y >= x)), default=np.inf)
+def sparse_claim(p: np.ndarray, found: dict[float, list[list[Arrangement]]]) -> Claim:
+    """At high sparsity nearly all features belong to one component, whatever the edge."""
+    words, least = [], []
+    for edge, arrangements in found.items():
+        parts = {1 / density: float(shares_of(row)[-1]) for density, row in zip(p, arrangements, strict=True)}
+        above = [share for x, share in parts.items() if x > ONE]
+        first = min((x for x in parts if all(parts[y] > 0.95 for y in parts if y >= x)), default=np.inf)
+        least.append(min(above, default=0.0))
+        words.append(f"|cos| > {edge:g}: {100 * least[-1]:.0f} % or more (95 % from {first:.2f} on)")
     return Claim(
         "this lab",
-        "with more sparsity features no longer fall into separate polytopes: nearly all join one component",
+        f"with more sparsity, 1/(1-S) > {ONE:g}, features no longer fall into separate polytopes: over 95 % of the represented "
+        f"ones are in components of more than {SMALL} vectors",
         "polytopes up to high sparsity",
-        f"components of more than {SMALL} vectors hold {100 * min((parts[x] for x in above), default=0):.0f} % or more of "
-        f"the represented features for 1/(1-S) > 6 (95 % from {first:.2f} on)",
-        bool(above) and min(parts[x] for x in above) > 0.95,
+        f"for edges {'; '.join(words)}",
+        [more_than(share, 0.95) for share in least],
     )
 
 

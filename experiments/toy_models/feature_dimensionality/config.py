@@ -7,6 +7,9 @@ from experiments.lab.settings import Count, Positive
 from experiments.toy_models.shared.uniform import UniformSweep
 
 CLUSTER = (0.43, 0.46)
+# Features of |cos| above it belong to one component: pentagons and antiprisms overlap with other shapes by up to 0.2,
+# and at 0.1 one such overlap makes a single component without a name of all of them.
+EDGE, NARROW_EDGE = 0.2, 0.1
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import NullFormatter
 
 from experiments.lab.claim import Result
-from experiments.toy_models.feature_dimensionality.config import CLUSTER
+from experiments.toy_models.feature_dimensionality.config import CLUSTER, EDGE
 from experiments.toy_models.feature_dimensionality.kinds import COLOURS, KINDS, kinds_of
 from experiments.toy_models.shared.sparsity_axis import log_axis, positive
+from experiments.toy_models.shared.uniform import recipes
 from superposition import geometry
 from superposition.errors import ConfigError
 from superposition.plot.style import (
@@ -57,7 +58,7 @@ def draw(result: Result) -> Figure:
             continue  # no norm above 1/2: there is no graph
         groups = [c.features for c in geometry.recognise(W, edge=STRONG).components]
         title = f"$1/(1-S) = {a['inverse_density'][k]:.1f}$"
-        graphs.append(Graph(title, W, groups, kinds_of(geometry.recognise(W), W.shape[1])))
+        graphs.append(Graph(title, W, groups, kinds_of(geometry.recognise(W, edge=EDGE), W.shape[1])))
     return feature_dimensionality(
         a["inverse_density"],
         a["dimensionality"],
@@ -67,6 +68,7 @@ def draw(result: Result) -> Figure:
         graphs,
         (*CLUSTER, "4/9, as nine in four dimensions would have"),
         a["dimensions"].mean(1) if "dimensions" in a else None,
+        f"Components: |cos| > {EDGE:g}. {recipes(result.config.uniform)}",
     )
 
 
@@ -92,12 +94,14 @@ def feature_dimensionality(
     graphs: Sequence[Graph] = (),
     marked: tuple[float, float, str] | None = None,
     dimensions: np.ndarray | None = None,
+    caption: str = "",
 ) -> Figure:
     """Every D_i (density, n) against 1 / (1 - S), graphs above, shares of components below.
 
     kinds (density, n): index into `KINDS` of the component a feature is in, -1 if not represented. shares
     (density, kind): parts of the represented features, NaN where there are none. guides: (value, label).
     marked: (low, high, words), a band of dimensionalities to point out. dimensions: m / ||W||_F^2 (density,), a line.
+    caption: what components are, and how models were trained.
     """
     x = positive(inverse_density)
     D = grid(dimensionality, "dimensionality", (len(x), None))
@@ -107,7 +111,7 @@ def feature_dimensionality(
         raise ConfigError(f"kinds has shape {kinds.shape}; give one a feature, {D.shape}")
     top = 0.5 + (INSET + 0.45 if graphs else 0.0)
     with styled():
-        figure = Figure(figsize=(WIDE, top + 4.6 + 1.5 + 0.55), dpi=DPI, facecolor="white")
+        figure = Figure(figsize=(WIDE, top + 4.6 + 1.5 + 0.7), dpi=DPI, facecolor="white")
         write(figure, LEFT, 0.3, "Sparser features share dimensions in pairs, then in pentagons, then in large tangles",
               12.5, weight="bold")  # fmt: skip
         if graphs:
@@ -120,6 +124,7 @@ def feature_dimensionality(
                 ha="right",
                 color=MUTED,
             )
+        write(figure, LEFT, top + 4.6 + 1.5 + 0.62, caption, 7.5, color=MUTED)
         pitch = (WIDE - LEFT - 0.1) / max(len(graphs), 1)
         for k, graph in enumerate(graphs):
             _graph(figure, LEFT + k * pitch, 0.5, min(INSET, pitch - 0.05), graph)
