@@ -29,12 +29,9 @@ class SAERun(Recipe):
 
     data: a stream of activations, or an array (examples, d_in), or two of them for a transcoder (x, y); widths that
     `sae` leaves out are theirs. They may be left out here and given to `fit` or `sweep`; they are no part of the recipe
-    that is stored and compared. The optimizer may stand in their place: an Adam or AdamW
-    recipe, or any optax transformation, which sees W_enc as (d_sae, d_in).
-    penalty_warmup: fraction of the steps over which a penalty rises linearly to its value. l0_target: let a controller
-    (default: one paced to the steps) find the penalty at which that many latents fire. normalize: scale x (and y) to a
-    mean norm of sqrt(width) while training; the factor is folded into the weights at the end.
-    Raises ConfigError, among others for an l0_target given to an architecture without a penalty.
+    that is stored and compared. The optimizer may stand in their place: an Adam or AdamW recipe, or any optax
+    transformation, which sees W_enc as (d_sae, d_in). l0_target: let a controller (default: one paced to the steps)
+    find the penalty at which that many latents fire. Raises ConfigError, as for an l0_target without a penalty.
 
     >>> import numpy as np
     >>> from superposition import Adam, SAERun, TopK
