@@ -122,6 +122,22 @@ def written(annotation: ast.expr | None) -> str:
     return ast.unparse(annotation)
 
 
+class _Shapes(ast.NodeTransformer):
+    """Put in place of an alias of `superposition.typing` the shape that it stands for."""
+
+    def __init__(self, module: str) -> None:
+        """Read annotations that stand in this module."""
+        self.module = module
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The shape of one name; other names stay."""
+        if home(self.module, node.id)[0] != "superposition.typing":
+            return node
+        stands_for = assigned("superposition.typing", node.id)
+        text = "" if stands_for is None or stands_for.value is None else ast.unparse(stands_for.value)
+        return ast.parse(text, mode="eval").body if "[Array, " in text or "[np.ndarray, " in text else node
+
+
 def signature(function: Any, *, bound: bool = False) -> str:
     """`(a, b: int = 2) -> Array` as it is written; without the first argument where it is `bound`."""
     node = function_node(function)
@@ -133,6 +149,8 @@ def signature(function: Any, *, bound: bool = False) -> str:
             one.annotation = ast.parse(one.annotation.value, mode="eval").body
     if bound:
         (arguments.posonlyargs or arguments.args).pop(0)
+    shown = _Shapes(inspect.unwrap(function).__module__)
+    arguments, node.returns = shown.visit(arguments), node.returns and shown.visit(node.returns)
     returned = f" -> {written(node.returns)}" if node.returns is not None else ""
     return f"({ast.unparse(arguments)}){returned}"
 

@@ -24,7 +24,7 @@ class Labels(NamedTuple):
 @cache
 def _script_of_character() -> np.ndarray:
     """Script by code point: `SHARED` for Unicode's Common and Inherited (punctuation, digits, spaces, marks)."""
-    import regex  # type: ignore[import-untyped]
+    import regex  # type: ignore[import-untyped]  # which transformers brings
 
     shared = regex.compile(r"[\p{Script=Common}\p{Script=Inherited}\p{Script=Unknown}]")
     named = [regex.compile(rf"\p{{Script={name}}}") for name in SCRIPTS]

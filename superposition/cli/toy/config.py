@@ -85,6 +85,7 @@ class SweepConfig(Trained, _Training, _Model, _Sweep):
         from superposition.training.toy import ToyRun
         from superposition.training.toy_axes import new_model
 
+        self.check()
         axes: dict[str, Any] = {}
         law, model, run, adamw = (given(self, part) for part in ("law", "model", "run", "adamw"))
         rates: dict[str, Any] = {name: law.pop(name) for name in ("density", "sparsity") if name in law}
