@@ -161,7 +161,8 @@ def _counts(claims: Sequence[Claim]) -> str:
         numbers = "".join(f"<td>{found.count(verdict)}</td>" for verdict in Verdict)
         rows.append(f"<tr><td>{source}</td>{numbers}<td>{MEANING[source]}</td></tr>")
     head = "".join(f"<th>{escape(title)}</th>" for title in ("source", *Verdict, "what it is"))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Claims by source">{table}</div>'
 
 
 def _called(name: str) -> str:

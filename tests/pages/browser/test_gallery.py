@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from experiments.lab import gallery
+from experiments.lab import gallery, stored
+from experiments.lab.claim import Claim, Source
 from tests.support.browser import Page, faults
 
 
 def claim(holds):
-    verdict = "holds" if holds else "does not hold"
-    return {
-        "figure": "F1",
-        "claim": "a < b",
-        "paper": "says so",
-        "measured": "3",
-        "holds": holds,
-        "verdict": verdict,
-    }
+    return stored.to_json(Claim("F1", "a < b", "says so", "3", holds))
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +79,13 @@ def test_j_and_k_go_from_picture_to_picture_and_stop_at_the_ends(shown):
 
 
 def test_the_filter_leaves_what_does_not_hold_and_the_keys_follow_it(shown):
-    rows = len(shown.all("tbody tr"))
-    assert rows == 0  # claims are folded away
+    counted = len(shown.all("tbody tr"))
+    assert counted == len(Source)  # of each source how many hold; the claims themselves are folded away
+    assert not shown.all("article tbody tr")
     shown.all("#failing")[0].click()
     assert articles(shown) == ["steering", "mine"]
-    assert {row.get_attribute("class") for row in shown.all("tbody tr")} == {"fails"}
+    assert {row.get_attribute("class") for row in shown.all("article tbody tr")} == {"fails"}
+    assert len(shown.all("tbody tr")) == counted + 2
     shown.js("document.activeElement.blur()")
     visited = []
     for _ in range(3):
@@ -99,7 +94,7 @@ def test_the_filter_leaves_what_does_not_hold_and_the_keys_follow_it(shown):
     assert visited == ["steering", "mine", "mine"]
     shown.all("#failing")[0].click()
     assert len(articles(shown)) == 4
-    assert not shown.all("tbody tr")
+    assert not shown.all("article tbody tr")
 
 
 def test_the_skip_link_is_the_first_stop_and_pictures_have_words(shown):
