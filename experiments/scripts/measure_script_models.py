@@ -23,6 +23,7 @@ from experiments.language_model.shared import rarity
 from experiments.language_model.shared.detectors import blocks, encoder
 from experiments.language_model.shared.natural import Half, Rows, halves
 from experiments.language_model.shared.rarity_claims import GATE, RARE
+from experiments.language_model.shared.script_effects import effects
 from experiments.language_model.shared.script_labels import SCRIPTS
 from experiments.scripts.shared.script_mixture import (
     group_of,
@@ -90,6 +91,8 @@ def measure(folder: Path, held: dict[str, tuple[str, list[str]]]) -> dict[str, A
         done = {"share": record["config"]["share"], "seed": record["config"]["seed"], "steps": record["config"]["steps"],
                 "script_share": record["script_share"], "tokens": [len(n["other"]) for n in neurons], "saes": {}}  # fmt: skip
         done["neurons"] = {s: units(text, neurons, s, None) for s in SCRIPTS}
+        directions = components(neurons[0]["other"])
+        done["components"] = {s: units(text, neurons, s, lambda x: x @ directions) for s in SCRIPTS}
         done["probe"] = {s: probed(text, neurons, s) for s in SCRIPTS}
         done["gate"] = {s: gate(done, s) for s in SCRIPTS}
         file.write_text(json.dumps(done, indent=1) + "\n")
@@ -99,9 +102,20 @@ def measure(folder: Path, held: dict[str, tuple[str, list[str]]]) -> dict[str, A
             one = load(path)
             assert isinstance(one, Trained)
             encode = encoder(one)
-            done["saes"][path.name] = {s: units(text, neurons, s, encode) for s in SCRIPTS}
+            of = {s: units(text, neurons, s, encode) for s in SCRIPTS}
+            if "untrained" not in path.name:
+                attached = lm.attach(one)
+                for s, unit in of.items():
+                    unit["effects"] = effects(attached, unit["best"], unit["largest"], text[1], s)._asdict()
+            done["saes"][path.name] = of
             file.write_text(json.dumps(done, indent=1) + "\n")
     return done
+
+
+def components(x: np.ndarray) -> np.ndarray:
+    """Principal components (units, 2 units), and their opposites: each may tell a script by its upper or its lower end."""
+    _, _, rows = np.linalg.svd(np.cov(x, rowvar=False))
+    return np.concatenate([rows.T, -rows.T], 1).astype(np.float32)
 
 
 def activations(lm: LanguageModel, half: Half) -> dict[str, np.ndarray]:
@@ -141,7 +155,7 @@ def units(
     best = int(chosen.argmax())
     column: Any = judge.x[:, [best]]
     score = (column.toarray() if sparse.issparse(column) else column)[:, 0]
-    return {"best": best, "ap": float(found[best]), "interval": rarity.interval(score, judge),
+    return {"best": best, "largest": float(score.max()), "ap": float(found[best]), "interval": rarity.interval(score, judge),
             "ap_chosen_on": float(chosen[best]), "best_of_judged": float(found.max()),
             "pearson": _pearson(score, judge), "k": rarity.sparse_probes(choose, judge),
             **_tops(text[1], neurons[1], script, encode, best), "firing": _firing(score, judge)}  # fmt: skip

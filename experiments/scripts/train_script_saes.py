@@ -2,7 +2,7 @@
 
 On each model that passed the gate (measure_script_models): BatchTopK and ReLU with an L1 penalty brought to the same L0, four
 and eight times as wide as the model, in several seeds. Beside them a BatchTopK whose decoder is random and stays so, a
-BatchTopK on a model that was never trained, and as many principal components as neurons. The text is the model's own
+BatchTopK on a model that was never trained. The text is the model's own
 mixture at its natural frequencies. An autoencoder that is there is kept; one that was interrupted continues.
 
 Command:  python -m experiments train_script_saes --text FOLDER --models FOLDER
@@ -14,10 +14,11 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from experiments.lab.run import script
 from experiments.lab.settings import Count, Index, Positive
@@ -82,60 +83,85 @@ def passed(folder: Path) -> bool:
     return all(g["passes"] for g in json.loads((folder / "measured.json").read_text())["gate"].values())
 
 
-def recipes(config: Config, d_in: int) -> dict[str, tuple[SAE, float | None]]:
-    """Autoencoders by name, each with the L0 that a controller is to reach, if it has a penalty."""
-    result: dict[str, tuple[SAE, float | None]] = {}
+class Wanted(NamedTuple):
+    """What to train: its name, the architecture, the L0 that a controller is to reach, seeds, and on which model's stream."""
+
+    name: str
+    sae: SAE
+    l0: float | None
+    seeds: tuple[int, ...]
+    on: str = "trained"
+    frozen: bool = False
+
+
+def wanted(config: Config, d_in: int) -> list[Wanted]:
+    """The autoencoders of one model, and the baselines that are trained too."""
+    result = []
     for times in config.times:
-        result[f"batchtopk-{times}x"] = (BatchTopK(d_in=d_in, d_sae=times * d_in, k=config.k), None)
-        result[f"l1-{times}x"] = (ReLU(d_in=d_in, d_sae=times * d_in, penalty=START), float(config.k))
-    return result
+        width = times * d_in
+        result.append(Wanted(f"batchtopk-{times}x", BatchTopK(d_in, width, k=config.k), None, config.seeds))
+        l1 = ReLU(d_in, width, penalty=START)
+        result.append(Wanted(f"l1-{times}x", l1, float(config.k), config.seeds))
+    widest = BatchTopK(d_in, max(config.times) * d_in, k=config.k)
+    return [
+        *result,
+        Wanted("untrained-model", widest, None, config.seeds[:1], on="untrained"),
+        Wanted("frozen-decoder", widest, None, config.seeds[:1], frozen=True),
+    ]
 
 
 def autoencoders(config: Config, folder: Path) -> dict[str, Any]:
     """Train those of one model."""
     assert config.text is not None
-    text = config.text
     record = json.loads((folder / "training.json").read_text())["config"]
     lm = LanguageModel.from_hf(folder)
+    every = wanted(config, lm.spec.d_mlp)
+    if all(
+        (folder / "saes" / f"{one.name}-seed{seed}" / "cfg.json").exists()
+        for one in every
+        for seed in one.seeds
+    ):
+        return {}
+    sources = read_sources(config.text, config.udhr)
+    corpus = prepare(sources, record["share"], vocab=record["vocab"], ctx=record["n_ctx"]).corpus
+    tokens = natural_tokens(corpus, config)
+    blank = LanguageModel.of(lm.spec, initial(jax.random.key(99), lm.spec))
+    streams = {name: lm_stream(jax.random.key(1), model, tokens, HOOK)
+               for name, model in (("trained", lm), ("untrained", blank))}  # fmt: skip
     numbers: dict[str, Any] = {}
-    streams: dict[str, Stream] = {}
-
-    def stream(which: str) -> Stream:
-        if not streams:
-            corpus = prepare(read_sources(text, config.udhr), record["share"], vocab=record["vocab"],
-                             ctx=record["n_ctx"]).corpus  # fmt: skip
-            tokens = natural_tokens(corpus, config)
-            blank = LanguageModel.of(lm.spec, initial(jax.random.key(99), lm.spec))
-            streams["trained"] = lm_stream(jax.random.key(1), lm, tokens, HOOK)
-            streams["untrained"] = lm_stream(jax.random.key(1), blank, tokens, HOOK)
-        return streams[which]
-
-    d_in = lm.spec.d_mlp
-    for name, (sae, l0) in recipes(config, d_in).items():
-        train(config, folder, name, sae, l0, config.seeds, stream, "trained", numbers)
-    widest = BatchTopK(d_in=d_in, d_sae=max(config.times) * d_in, k=config.k)
-    train(config, folder, "untrained-model", widest, None, config.seeds[:1], stream, "untrained", numbers)
+    for one in every:
+        numbers |= train(config, folder, one, streams[one.on])
     return numbers
 
 
-def train(config: Config, folder: Path, name: str, sae: SAE, l0: float | None, seeds: tuple[int, ...], stream: Any,
-          which: str, numbers: dict[str, Any]) -> None:  # fmt: skip
-    """One architecture and width, its seeds side by side on one stream."""
-    todo = [seed for seed in seeds if not (folder / "saes" / f"{name}-seed{seed}" / "cfg.json").exists()]
+def train(config: Config, folder: Path, one: Wanted, stream: Stream) -> dict[str, Any]:
+    """One architecture and width, its seeds side by side on one stream; the last logged numbers by name."""
+    todo = [
+        seed for seed in one.seeds if not (folder / "saes" / f"{one.name}-seed{seed}" / "cfg.json").exists()
+    ]
     if not todo:
-        return
-    print(f"{folder.name}: {name}, seeds {todo}", file=sys.stderr, flush=True)
-    recipe = SAERun(
-        sae, Adam(config.learning_rate), steps=config.steps, batch_size=config.batch_size, l0_target=l0
-    )
-    for one in fit(recipe, stream(which), {"seed": todo}, directory=folder / f".training-{name}"):
-        seed = int(one.settings["seed"])
+        return {}
+    print(f"{folder.name}: {one.name}, seeds {todo}", file=sys.stderr, flush=True)
+    optimizer = frozen(config.learning_rate) if one.frozen else Adam(config.learning_rate)
+    recipe = SAERun(one.sae, optimizer, steps=config.steps, batch_size=config.batch_size, l0_target=one.l0)
+    numbers = {}
+    (folder / "saes").mkdir(exist_ok=True)
+    for trained in fit(recipe, stream, {"seed": todo}, directory=folder / f".training-{one.name}"):
+        name = f"{one.name}-seed{int(trained.settings['seed'])}"
         about = {"hook_name": HOOK, "model_name": folder.name, "context_size": 128, "prepend_bos": True,
                  "superposition": {"provenance": provenance(), "activations": config.steps * config.batch_size}}  # fmt: skip
-        (folder / "saes").mkdir(exist_ok=True)
-        formats.save(folder / "saes" / f"{name}-seed{seed}", one.sae, one.params, about)
-        numbers[f"{name}-seed{seed}"] = {k: float(v[-1]) for k, v in one.history.items() if v.ndim == 1}
-        print(name, seed, json.dumps(numbers[f"{name}-seed{seed}"]), flush=True)
+        formats.save(folder / "saes" / name, trained.sae, trained.params, about)
+        numbers[name] = {k: float(v[-1]) for k, v in trained.history.items() if v.ndim == 1}
+        print(name, json.dumps(numbers[name]), flush=True)
+    return numbers
+
+
+def frozen(learning_rate: float) -> optax.GradientTransformation:
+    """Adam for all but the decoder, which stays as it was drawn."""
+    parts = {"trained": optax.adam(learning_rate), "frozen": optax.set_to_zero()}
+    return optax.multi_transform(
+        parts, lambda params: {k: "frozen" if k == "W_dec" else "trained" for k in params}
+    )
 
 
 def natural_tokens(corpus: Corpus, config: Config) -> Tokens:
