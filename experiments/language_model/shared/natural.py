@@ -25,7 +25,7 @@ class Rows(NamedTuple):
     completes: np.ndarray
     document: np.ndarray
 
-    def take(self, which: np.ndarray) -> "Rows":
+    def take(self, which: np.ndarray | slice) -> "Rows":
         """Some of the rows."""
         return Rows._make(column[which] for column in self)
 

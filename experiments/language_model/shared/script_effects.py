@@ -31,7 +31,7 @@ def effects(
 ) -> Effects:
     """Measure it on at most `rows` rows of the script, and as many of other text."""
     number = SCRIPTS.index(script) + 1
-    mine, other = half.scripts[script].take(np.s_[:rows]), half.other.take(np.s_[:rows])
+    mine, other = half.scripts[script].take(slice(rows)), half.other.take(slice(rows))
     without, pinned = attached.ablate(latent), attached.clamp(latent, largest)
     costs = []
     for text, wanted in ((mine, mine.script == number), (other, other.script != number)):
