@@ -1,5 +1,6 @@
 """From the dataset of a toy sweep, in memory or from its store, to models with their own recipes: the one place."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,10 @@ import xarray as xr
 from superposition.errors import ConfigError
 from superposition.features import FEATURES
 from superposition.features.stored import PARTS
-from superposition.storage.provenance import rebuilt
+from superposition.storage.provenance import Environment, rebuilt
 from superposition.toy import TOY_MODELS
 from superposition.training.optimizer import RECIPES, AdamW, lost, without_optimizer
-from superposition.training.store.reading import DIVERGED, PENDING, is_of_saes, stored_recipe
+from superposition.training.store.reading import DIVERGED, ENVIRONMENTS, PENDING, is_of_saes, stored_recipe
 from superposition.training.sweeps import STEP, Sweep
 from superposition.training.toy import ToyRun
 from superposition.training.trained import Trained
@@ -96,4 +97,14 @@ def toy_at(
             DIVERGED: f"the loss is not finite after step {int(row['steps'].values)}",
             PENDING: "not trained",
         }.get(status)
-    return Trained(model, params, recipe, settings, loss=float(row["loss"].values), fault=fault)
+    loss, where = float(row["loss"].values), trained_in(results)
+    return Trained(model, params, recipe, settings, loss=loss, fault=fault, environments=where)
+
+
+def trained_in(results: xr.Dataset) -> tuple[Environment, ...]:
+    """The environments of a sweep: those that its store lists where they were several, else the one of its provenance."""
+    if ENVIRONMENTS in results.attrs:
+        return tuple(json.loads(results.attrs[ENVIRONMENTS]))
+    stored = json.loads(results.attrs.get("provenance", "{}"))
+    known = {name: stored[name] for name in ("jax", "device") if name in stored}
+    return (known,) if known else ()

@@ -90,3 +90,11 @@ def test_a_term_that_is_a_recipe_has_axes_and_its_store_says_what_is_lost(tmp_pa
         sp.fit(sp.load(tmp_path / "s.zarr")[0].recipe)
     with pytest.raises(ConfigError, match="loss must be a function"):
         replace(TOY, loss=3)
+
+
+def test_a_toy_model_says_where_it_was_trained_in_memory_and_from_its_store(tmp_path):
+    toys = sp.sweep(TOY, {"seed": (0,)}, out=tmp_path / "s.zarr")
+    (where,) = sp.fit(TOY).environments
+    assert where["jax"] == jax.__version__
+    assert where["device"].startswith("cpu")
+    assert toys[0].environments == sp.load(tmp_path / "s.zarr")[0].environments == (where,)
