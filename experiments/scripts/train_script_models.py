@@ -10,19 +10,17 @@ Expect:   a loss on held-out Arabic and Hebrew that rises as their share falls, 
 """
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.lab.run import script
 from experiments.lab.settings import Count, Index, Positive, Real
 from experiments.scripts.shared.corpus import Mixture
+from experiments.scripts.shared.pretraining import pretrained, spec_of
 from experiments.scripts.shared.reading_order import order
 from experiments.scripts.shared.script_corpus import ScriptCorpus, prepare
 from experiments.scripts.shared.script_mixture import read_sources
@@ -30,11 +28,9 @@ from experiments.scripts.shared.tokenizer import save_tokenizer
 from experiments.scripts.train_small_lm import evaluate
 from superposition.errors import ConfigError
 from superposition.llm.export import save_gpt2
-from superposition.llm.pretrain import Inputs, Pretraining
-from superposition.llm.spec import Layer, Spec
+from superposition.llm.pretrain import Pretraining
 from superposition.llm.sums import seal
 from superposition.storage.provenance import provenance
-from superposition.training import loop
 
 Share = Annotated[float, Real(0.0, 0.4, open_low=True)]
 
@@ -86,34 +82,14 @@ def name(share: float, seed: int, steps: int) -> str:
     return f"share{100 * share:g}-seed{seed}-steps{steps}"
 
 
-def spec_of(config: Config, bos: int) -> Spec:
-    """The architecture: GPT-2's, with ReLU neurons."""
-    d_head = config.d_model // config.n_heads
-    return Spec("gpt2", config.d_model, config.n_heads, config.n_heads, d_head, config.d_mlp, config.vocab,
-                config.n_ctx, (Layer(d_head**-0.5),), activation="relu", learned_positions=True, qkv_bias=True,
-                out_bias=True, mlp_bias=True, bos=bos, eos=bos)  # fmt: skip
-
-
 def train(config: Config, share: float, seed: int, scripts: ScriptCorpus, folder: Path) -> None:
     """Train one model and write its folder, training.json last."""
     corpus = scripts.corpus
     bos = corpus.tokenizer.eos_token_id
     program = Pretraining(spec_of(config, bos), config.steps, config.learning_rate)
     starts = order(corpus, config.steps, config.batch_size, seed, mixture=Mixture(max_epochs=20.0))
-    inputs = Inputs(jnp.asarray(corpus.stream), jnp.asarray(starts), jnp.int32(bos))
-    done = 0
-
-    def progress(steps: int) -> None:
-        nonlocal done
-        done += steps
-        print(f"\r{folder.name}: {done} of {config.steps} steps", end="", file=sys.stderr, flush=True)
-
     work = folder.with_name(f"{folder.name}.training")
-    with loop.interruptible() as stop:
-        state, reached = loop.train(program, inputs, program.start(jax.random.key(seed)), config.steps,
-                                    directory=work, stop=stop, progress=progress, checkpoint_seconds=60)  # fmt: skip
-        if reached < config.steps:
-            raise stop.interrupted(f"{work} holds what is done; run the same again to continue")
+    state = pretrained(program, corpus, starts, seed, work)
     loss = evaluate(program.spec, state.params, corpus)
     folder.mkdir(parents=True, exist_ok=True)
     save_gpt2(folder, program.spec, state.params)

@@ -10,7 +10,6 @@ Expect:   below the bigram of the mixture on every source it was trained on
 """
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,15 +23,15 @@ from experiments.lab.run import script
 from experiments.lab.settings import Count, Index, NotNegative, Number, Positive
 from experiments.scripts.shared.baselines import Baselines, baselines
 from experiments.scripts.shared.corpus import Corpus, Mixture, prepare
+from experiments.scripts.shared.pretraining import pretrained, spec_of
 from experiments.scripts.shared.reading_order import order
 from experiments.scripts.shared.tokenizer import save_tokenizer
 from superposition.errors import ConfigError
 from superposition.llm.export import save_gpt2
-from superposition.llm.pretrain import Inputs, Pretraining, losses
-from superposition.llm.spec import Layer, Spec
+from superposition.llm.pretrain import Pretraining, losses
+from superposition.llm.spec import Spec
 from superposition.llm.sums import seal
 from superposition.storage.provenance import provenance
-from superposition.training import loop
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,6 @@ class Config:
     """File whose text goes into the card as what is known of the data."""
 
 
-def spec_of(config: Config, bos: int) -> Spec:
-    """The architecture."""
-    d_head = config.d_model // config.n_heads
-    return Spec("gpt2", config.d_model, config.n_heads, config.n_heads, d_head, config.d_mlp, config.vocab,
-                config.n_ctx, (Layer(d_head**-0.5),), activation="relu", learned_positions=True, qkv_bias=True,
-                out_bias=True, mlp_bias=True, bos=bos, eos=bos)  # fmt: skip
-
-
 def run(config: Config) -> dict[str, Any]:
     """Train, evaluate, write; returns the losses by source."""
     if not config.text or config.out is None:
@@ -78,20 +69,8 @@ def run(config: Config) -> dict[str, Any]:
     bos = corpus.tokenizer.eos_token_id
     program = Pretraining(spec_of(config, bos), config.steps, config.learning_rate)
     starts = order(corpus, config.steps, config.batch_size, config.seed, mixture=mixture)
-    inputs = Inputs(jnp.asarray(corpus.stream), jnp.asarray(starts), jnp.int32(bos))
     work = config.out.with_name(f"{config.out.name}.training")
-    done = 0
-
-    def progress(steps: int) -> None:
-        nonlocal done
-        done += steps
-        print(f"\r{done} of {config.steps} steps", end="", file=sys.stderr, flush=True)
-
-    with loop.interruptible() as stop:
-        state, reached = loop.train(program, inputs, program.start(jax.random.key(config.seed)), config.steps,
-                                     directory=work, stop=stop, progress=progress, checkpoint_seconds=60)  # fmt: skip
-        if reached < config.steps:
-            raise stop.interrupted(f"{work} holds what is done; run the same again to continue")
+    state = pretrained(program, corpus, starts, config.seed, work)
     measured = evaluate(program.spec, state.params, corpus)
     floor = baselines(corpus)
     save_gpt2(config.out, program.spec, state.params)
