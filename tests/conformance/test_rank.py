@@ -12,7 +12,9 @@ CALLS = dict(everything())
 
 @pytest.mark.parametrize("name", CALLS)
 def test_nothing_is_broadcast_that_is_not_written_down(name):
-    with jax.numpy_rank_promotion("raise"):  # in quick tests it is; slow ones are let off by tests/conftest.py
+    with jax.numpy_rank_promotion(
+        "raise"
+    ):  # in quick tests it is; slow ones are let off by tests/conftest.py
         CALLS[name]()
 
 
